@@ -1,0 +1,18 @@
+//! The C entry points of the interface, one file per family of hypercalls; nothing else is exported.
+//!
+//! Every entry point has the same shape: [`measure`](rumpscope_probes::measure) names the hypercall in the catalogue,
+//! the body checks the arguments, calls `host` (through [`crate::upcall::off_cpu`] where the call can block), and
+//! turns a host error into a NetBSD error number with [`result`].
+
+pub mod types;
+
+use crate::host::errno::Errno;
+use libc::c_int;
+
+/// What a hypercall returns for `outcome`: 0, or the NetBSD error number.
+pub(crate) fn result(outcome: Result<(), Errno>) -> c_int {
+    match outcome {
+        Ok(()) => 0,
+        Err(errno) => errno.to_netbsd(),
+    }
+}

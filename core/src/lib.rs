@@ -1,0 +1,15 @@
+//! The host below a rump kernel.
+//!
+//! A rump kernel reaches its host through the *rumpuser* hypercalls. This crate implements all of them, version 17, as
+//! a drop-in `librumpuser.so.0`, a `librumpuser.a` and a Rust library, and measures each.
+//!
+//! * [`abi`]: the C entry points, one file per family: they check arguments, measure, and translate errors.
+//! * `host`: what a hypercall does on this host. Knows no guest and no C types of the interface.
+//! * [`upcall`]: the guest's functions that we call, first of all to leave and to retake a virtual CPU.
+
+pub mod abi;
+pub mod host;
+pub mod lwp;
+pub mod upcall;
+
+pub use rumpscope_probes as probes;

@@ -1,0 +1,99 @@
+//! The guest's functions that the hypervisor calls.
+//!
+//! Leaving and retaking a virtual CPU around a wait is the one thing that all slow hypercalls have in common. It is
+//! done here and nowhere else, so this is where transitions are seen.
+
+use crate::abi::types::Hyperup;
+use crate::lwp;
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
+use libc::c_int;
+use rumpscope_probes::Hypercall;
+
+struct Table {
+    upcalls: UnsafeCell<MaybeUninit<Hyperup>>,
+    installed: AtomicBool,
+}
+
+// SAFETY: `upcalls` is written once, by `install` before it sets `installed`, and only read after that.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table { upcalls: UnsafeCell::new(MaybeUninit::uninit()), installed: AtomicBool::new(false) };
+
+/// Keeps the guest's table. Called once, from `rumpuser_init`, before any other thread makes a hypercall.
+pub fn install(upcalls: Hyperup) {
+    // SAFETY: `rumpuser_init` is the first hypercall of the guest's only thread, so nobody reads the table yet.
+    unsafe { (*TABLE.upcalls.get()).write(upcalls) };
+    // Release: whoever sees the flag sees the table.
+    TABLE.installed.store(true, Ordering::Release);
+}
+
+/// The guest's table, once there is one.
+#[inline]
+pub fn table() -> Option<&'static Hyperup> {
+    // Acquire: pairs with the store in `install`.
+    if !TABLE.installed.load(Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: written before `installed` was set, never after.
+    Some(unsafe { (*TABLE.upcalls.get()).assume_init_ref() })
+}
+
+/// Proof that the calling thread has given up its virtual CPU, and what it needs to get one again.
+#[derive(Debug)]
+#[must_use = "the thread stays off its virtual CPU until `schedule`"]
+pub struct Unscheduled {
+    cause: Hypercall,
+    /// How often the lwp held the guest's big kernel lock; `None`: there was no virtual CPU to give up.
+    nlocks: Option<c_int>,
+}
+
+/// Takes the calling thread off its virtual CPU, because `cause` is about to wait. `interlock` is the mutex that the
+/// guest's scheduler may hold across the transition, or null. A thread that runs no lwp has no virtual CPU: nothing
+/// happens then.
+pub fn unschedule(cause: Hypercall, interlock: *mut c_void) -> Unscheduled {
+    let Some(upcalls) = table().filter(|_| !lwp::current().is_null()) else {
+        return Unscheduled { cause, nlocks: None };
+    };
+    let mut nlocks = 0;
+    // SAFETY: the guest's own function, called as the interface says, by a thread that runs an lwp.
+    unsafe { (upcalls.backend_unschedule)(0, &mut nlocks, interlock) };
+    Unscheduled { cause, nlocks: Some(nlocks) }
+}
+
+/// Puts the calling thread on a virtual CPU again; returns when it has one.
+pub fn schedule(off: Unscheduled, interlock: *mut c_void) {
+    let _ = off.cause;
+    if let (Some(nlocks), Some(upcalls)) = (off.nlocks, table()) {
+        // SAFETY: as in `unschedule`, which this call undoes.
+        unsafe { (upcalls.backend_schedule)(nlocks, interlock) };
+    }
+}
+
+/// Runs `wait` with the calling thread off its virtual CPU. An error number must be read inside `wait`: scheduling may
+/// overwrite it.
+pub fn off_cpu<R>(cause: Hypercall, wait: impl FnOnce() -> R) -> R {
+    let off = unschedule(cause, core::ptr::null_mut());
+    let outcome = wait();
+    schedule(off, core::ptr::null_mut());
+    outcome
+}
+
+/// Runs `work` with the calling host thread, which has no lwp, scheduled on a virtual CPU with a temporary one: how the
+/// completion of a block transfer is told to the guest.
+pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
+    let _ = cause;
+    let upcalls = table();
+    if let Some(upcalls) = upcalls {
+        // SAFETY: the guest's own function; a thread without an lwp may call it at any time after boot.
+        unsafe { (upcalls.schedule)() };
+    }
+    let outcome = work();
+    if let Some(upcalls) = upcalls {
+        // SAFETY: undoes the call above.
+        unsafe { (upcalls.unschedule)() };
+    }
+    outcome
+}

@@ -1,0 +1,135 @@
+//! What a reader learns from a segment at one moment.
+
+use crate::catalogue::Metric;
+use crate::distribution::Distribution;
+use crate::mode::Mode;
+use std::collections::BTreeMap;
+
+/// Where a cell was counted: by which virtual CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// On this virtual CPU.
+    Vcpu(u16),
+    /// While the thread held no virtual CPU.
+    OffCpu,
+    /// It could not be learnt which virtual CPU the thread held, or whether it held one.
+    Unknown,
+}
+
+/// The clock that the measured process reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockSource {
+    /// The time stamp counter of the processor.
+    Tsc,
+    /// `clock_gettime(CLOCK_MONOTONIC)`; a tick is a nanosecond.
+    Monotonic,
+}
+
+/// How ticks become time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockInfo {
+    /// What is read.
+    pub source: ClockSource,
+    /// Ticks in a second.
+    pub ticks_per_second: f64,
+    /// What two reads of the clock cost in the measured process, in nanoseconds (median).
+    pub two_reads_ns: f64,
+}
+
+impl ClockInfo {
+    /// A number of ticks in nanoseconds.
+    pub fn nanoseconds(&self, ticks: u64) -> f64 {
+        ticks as f64 * 1e9 / self.ticks_per_second
+    }
+}
+
+/// The process that writes the segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks of the host since boot (field 22 of `/proc/PID/stat`): tells it from a later
+    /// process with the same number.
+    pub start_time: u64,
+    /// What runs, as the process's own argument 0; cut at 200 bytes.
+    pub program: String,
+    /// When measuring began, in nanoseconds since 1970.
+    pub began_unix_ns: u64,
+}
+
+/// What was seen and what was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The guest told which virtual CPU an lwp is on.
+    pub vcpus_known: bool,
+    /// The guest's own transitions (system call entry) were seen, not only those inside hypercalls.
+    pub guest_transitions_seen: bool,
+    /// The guest has ended by `rumpuser_exit`.
+    pub guest_ended: bool,
+    /// Events counted but not timed because the segment was full or the disk was.
+    pub lost_timings: u64,
+    /// Events counted without thread and virtual CPU for the same reason.
+    pub lost_places: u64,
+}
+
+/// A virtual CPU, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuNow {
+    /// Its index.
+    pub index: u16,
+    /// The lane of the host thread that holds it, and since when (ticks); `None`: it is free.
+    pub holder: Option<(u32, u64)>,
+    /// When the last holder gave it up (ticks), where it is free.
+    pub free_since: Option<u64>,
+}
+
+/// A host thread that makes hypercalls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// The lane that it writes; a lane whose thread has ended is taken over by a later one.
+    pub lane: u32,
+    /// The host's thread number; 0: the lane is free.
+    pub tid: u32,
+    /// The name given at `thread_create`, or the host's.
+    pub name: String,
+}
+
+/// Everything in a segment at one moment. Counters are monotonic: a later snapshot of the same segment has no smaller
+/// ones, and two readers never disturb each other.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Who writes.
+    pub process: Process,
+    /// How it measures time.
+    pub clock: ClockInfo,
+    /// What it times.
+    pub mode: Mode,
+    /// The host back end, for people.
+    pub backend: String,
+    /// When measuring began, in ticks.
+    pub began: u64,
+    /// When this snapshot was taken, in ticks of the same clock; of a process that has ended, when it was last seen.
+    pub taken: u64,
+    /// What was seen and what was not.
+    pub coverage: Coverage,
+    /// The virtual CPUs that the guest has, by index.
+    pub vcpus: Vec<VcpuNow>,
+    /// The host threads.
+    pub threads: Vec<Thread>,
+    /// All counters, by place and metric, added up over threads. Runs and gaps that were under way when the snapshot
+    /// was taken are not in it; `vcpus` has them.
+    pub cells: BTreeMap<(Place, Metric), Distribution>,
+}
+
+impl Snapshot {
+    /// The distribution of `metric` over all places.
+    pub fn total(&self, metric: Metric) -> Distribution {
+        let mut total = Distribution::default();
+        for ((_, of), distribution) in &self.cells {
+            if *of == metric {
+                total.merge(distribution);
+            }
+        }
+        total
+    }
+}

@@ -1,0 +1,3 @@
+//! The `rumpscope` command.
+
+fn main() {}
