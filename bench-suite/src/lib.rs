@@ -1,1 +1,3 @@
-//! placeholder
+//! The embedded guest, its workloads, and the conformance suite of the hypercall interface.
+
+pub mod hypervisor;

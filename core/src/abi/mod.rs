@@ -4,6 +4,7 @@
 //! the body checks the arguments, calls `host` (through [`crate::upcall::off_cpu`] where the call can block), and
 //! turns a host error into a NetBSD error number with [`result`].
 
+pub mod guest_probes;
 pub mod types;
 
 use crate::host::errno::Errno;
