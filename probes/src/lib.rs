@@ -1,20 +1,40 @@
 //! What rumpscope measures, and how it gets out of the measured process.
+//!
+//! * [`measure`] and [`transition`] are what the hypervisor calls: the way of one hypercall, and of a thread that leaves
+//!   its virtual CPU and comes back.
+//! * What they write is the *segment*, a mapped file (`docs/segment.md`): per host thread and virtual CPU, a counter and
+//!   a histogram of every [`Metric`] of the [`CATALOGUE`]. Each has one writer, so no instruction on the way is locked.
+//! * [`reader`] makes [`Snapshot`]s of it, from another process, at its own pace.
+//!
+//! Nothing here knows a rump kernel: virtual CPUs are numbers, and the guest is asked through a function.
 
+mod arena;
 pub mod buckets;
 mod catalogue;
+mod cell;
+pub mod clock;
 mod distribution;
 mod initial_exec;
+mod lane;
+mod layout;
+mod local;
+mod measure;
 mod mode;
+mod primitive;
+mod process;
+pub mod reader;
+mod recorder;
 mod snapshot;
+mod start;
+#[cfg(test)]
+mod testing;
+pub mod transition;
+mod vcpu;
 
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};
 pub use distribution::Distribution;
+pub use measure::measure;
 pub use mode::Mode;
+pub use recorder::{WhichVcpu, continue_in_forked_child, guest_ended, guest_tells_transitions, mode, vcpus_are_known};
 pub use snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
-
-/// Runs `body` as hypercall `call`: counted and, by the timing mode, timed.
-#[inline(always)]
-pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
-    let _ = call;
-    body()
-}
+pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, begin, own_folder, segment_folder};

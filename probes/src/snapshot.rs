@@ -2,6 +2,7 @@
 
 use crate::catalogue::Metric;
 use crate::distribution::Distribution;
+use crate::layout::place;
 use crate::mode::Mode;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,26 @@ pub enum Place {
     OffCpu,
     /// It could not be learnt which virtual CPU the thread held, or whether it held one.
     Unknown,
+}
+
+impl Place {
+    /// Its number in the segment.
+    pub(crate) fn number(self) -> u16 {
+        match self {
+            Place::Vcpu(index) => index,
+            Place::OffCpu => place::OFF_CPU,
+            Place::Unknown => place::UNKNOWN,
+        }
+    }
+
+    /// The place with this number.
+    pub(crate) fn from_number(number: u16) -> Self {
+        match number {
+            place::OFF_CPU => Place::OffCpu,
+            place::UNKNOWN => Place::Unknown,
+            index => Place::Vcpu(index),
+        }
+    }
 }
 
 /// The clock that the measured process reads.

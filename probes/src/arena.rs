@@ -1,0 +1,100 @@
+//! The words of a segment, from the writer's side: handed out once, never moved, never taken back.
+
+use crate::layout::{BLOCK_ALIGN, LINK, header};
+use crate::primitive::{AtomicU64, Ordering};
+use core::ptr::NonNull;
+use std::sync::Mutex;
+
+/// Makes sure that the first so many words can be written without a fault; whether they can.
+pub(crate) type Provide = fn(words: NonNull<AtomicU64>, from: usize, to: usize) -> bool;
+
+/// A mapped segment that blocks are taken from.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    words: NonNull<AtomicU64>,
+    capacity: usize,
+    provide: Provide,
+    /// Words that may be written: provided by the host, at least those in use.
+    provided: Mutex<usize>,
+}
+
+// SAFETY: the words are atomics, shared by design; everything else is plain data or behind a lock.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+/// How much is asked of the host at a time: 64 KiB. Few enough calls, and little that is never used.
+const STEP: usize = 64 * 1024 / 8;
+
+impl Arena {
+    /// An arena of `capacity` words at `words`, all zero, of which only the header is in use.
+    ///
+    /// # Safety
+    /// `words` must stay mapped for as long as the arena lives. What `provide` has agreed to must be writable.
+    pub(crate) unsafe fn new(words: NonNull<AtomicU64>, capacity: usize, provide: Provide) -> Option<Self> {
+        let first = STEP.min(capacity);
+        if first < header::SIZE || !provide(words, 0, first) {
+            return None;
+        }
+        let arena = Arena { words, capacity, provide, provided: Mutex::new(first) };
+        arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
+        arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);
+        Some(arena)
+    }
+
+    /// The word at `position`, which must lie in the header or in a block that was allocated.
+    #[inline(always)]
+    pub(crate) fn word(&self, position: usize) -> &AtomicU64 {
+        debug_assert!(position < self.capacity);
+        // SAFETY: positions come from this file's own blocks, which lie in the mapping. (The words live as long as
+        // the arena, by `new`'s contract.)
+        unsafe { self.words.add(position).as_ref() }
+    }
+
+    /// The position of a new block of `size` zero words; `None` when the segment or the disk below it is full.
+    pub(crate) fn allocate(&self, size: usize) -> Option<usize> {
+        let mut provided = self.provided.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Relaxed: only changed under the lock.
+        let position = self.word(header::USED).load(Ordering::Relaxed) as usize;
+        let end = position.checked_add(size.next_multiple_of(BLOCK_ALIGN)).filter(|end| *end <= self.capacity)?;
+        if end > *provided {
+            let step = (end.next_multiple_of(STEP)).min(self.capacity);
+            if !(self.provide)(self.words, *provided, step) {
+                return None;
+            }
+            *provided = step;
+        }
+        // Release: a reader that copies up to USED finds zeros there or what the owner has written since.
+        self.word(header::USED).store(end as u64, Ordering::Release);
+        Some(position)
+    }
+
+    /// Puts the filled block at `block` first in the chain that begins at header word `head`.
+    pub(crate) fn chain(&self, head: usize, block: usize) {
+        let head = self.word(head);
+        let mut first = head.load(Ordering::Relaxed);
+        loop {
+            self.word(block + LINK).store(first, Ordering::Relaxed);
+            // Release: whoever reaches the block through the head sees it filled. Several threads may chain at once.
+            match head.compare_exchange(first, block as u64, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// Writes `text` into `words` words at `position`, cut to fit at a character's boundary, padded with zeros.
+    pub(crate) fn write_text(&self, position: usize, words: usize, text: &str) {
+        let mut bytes = text.as_bytes();
+        if bytes.len() > words * 8 {
+            bytes = &bytes[..text.floor_char_boundary(words * 8)];
+        }
+        for word in 0..words {
+            let mut eight = [0; 8];
+            let rest = bytes.get(word * 8..).unwrap_or_default();
+            let length = rest.len().min(8);
+            eight[..length].copy_from_slice(&rest[..length]);
+            self.word(position + word).store(u64::from_ne_bytes(eight), Ordering::Relaxed);
+        }
+    }
+}

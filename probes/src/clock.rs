@@ -1,0 +1,149 @@
+//! The clock of the measured process.
+//!
+//! The time stamp counter where the machine has an invariant one that its kernel trusts too, read with a plain `rdtsc`:
+//! a fence would cost more than it could put right, since a hypercall's own work is not moved across its reads by more
+//! than some instructions. Elsewhere `clock_gettime(CLOCK_MONOTONIC)`.
+
+use crate::snapshot::ClockSource;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether ticks are the time stamp counter's. Set once, before the first measurement.
+static TSC: AtomicBool = AtomicBool::new(false);
+
+/// The current time in ticks. Not ordered with the instructions around it.
+#[inline(always)]
+pub fn now() -> u64 {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // Relaxed: set before any thread measures, never changed.
+    if TSC.load(Ordering::Relaxed) {
+        // SAFETY: every x86-64 processor has the instruction; that user code may execute it was seen by `choose`.
+        return unsafe { core::arch::x86_64::_rdtsc() };
+    }
+    monotonic_ns()
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    read_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// The wall clock in nanoseconds since 1970.
+pub fn unix_ns() -> u64 {
+    read_ns(libc::CLOCK_REALTIME)
+}
+
+fn read_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid; both clocks exist on every Linux, so the call cannot fail.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// What was found out about the clock when measuring began.
+#[derive(Clone, Copy, Debug)]
+pub struct Calibration {
+    /// What [`now`] reads.
+    pub source: ClockSource,
+    /// Ticks in a second: an estimate, good to some 0.1 %. A reader has the whole run to do better.
+    pub ticks_per_second: f64,
+    /// Median cost of two reads in nanoseconds.
+    pub two_reads_ns: f64,
+}
+
+/// Decides which clock [`now`] reads and measures it; takes about 100 microseconds.
+pub fn calibrate() -> Calibration {
+    let source = choose();
+    TSC.store(source == ClockSource::Tsc, Ordering::Relaxed);
+    let ticks_per_second = match source {
+        ClockSource::Tsc => measure_rate(),
+        ClockSource::Monotonic => 1e9,
+    };
+    Calibration { source, ticks_per_second, two_reads_ns: measure_cost() * 1e9 / ticks_per_second }
+}
+
+/// Makes [`now`] of a reading process the clock of the measured one.
+pub fn adopt(source: ClockSource) {
+    TSC.store(source == ClockSource::Tsc, Ordering::Relaxed);
+}
+
+#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+fn choose() -> ClockSource {
+    // CPUID 0x8000_0007, EDX bit 8: the counter runs at a constant rate in all power states (AMD APM vol. 3, E.4.6;
+    // Intel SDM vol. 3B, 18.17.1). The kernel also checks that it agrees across processors: its verdict is the
+    // clock source it uses, or "tsc" missing from the available ones.
+    let invariant = core::arch::x86_64::__cpuid(0x8000_0000).eax >= 0x8000_0007
+        && core::arch::x86_64::__cpuid(0x8000_0007).edx & (1 << 8) != 0;
+    let mut forbidden: libc::c_int = 0;
+    // SAFETY: PR_GET_TSC writes one int.
+    let asked = unsafe { libc::prctl(libc::PR_GET_TSC, &mut forbidden) };
+    let readable = asked == 0 && forbidden == libc::PR_TSC_ENABLE;
+    let trusted = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/available_clocksource")
+        .is_ok_and(|sources| sources.split_whitespace().any(|source| source == "tsc"));
+    if invariant && readable && trusted { ClockSource::Tsc } else { ClockSource::Monotonic }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+fn choose() -> ClockSource {
+    ClockSource::Monotonic
+}
+
+/// Ticks per second, from both clocks read twice, some 50 microseconds apart.
+fn measure_rate() -> f64 {
+    let (ticks, ns) = read_both();
+    loop {
+        let (later_ticks, later_ns) = read_both();
+        if later_ns - ns >= 50_000 {
+            return (later_ticks - ticks) as f64 * 1e9 / (later_ns - ns) as f64;
+        }
+    }
+}
+
+/// Ticks and monotonic nanoseconds at the same moment, as nearly as can be had: of a few tries the one in which the
+/// two reads of the counter around the clock were nearest.
+pub fn read_both() -> (u64, u64) {
+    let mut best = (u64::MAX, 0, 0);
+    for _ in 0..4 {
+        let before = now();
+        let ns = monotonic_ns();
+        let after = now();
+        let width = after.wrapping_sub(before);
+        if width < best.0 {
+            best = (width, before + width / 2, ns);
+        }
+    }
+    (best.1, best.2)
+}
+
+/// Median ticks that two reads take.
+fn measure_cost() -> f64 {
+    const ROUNDS: u64 = 16;
+    let mut costs = [0u64; 15];
+    for cost in &mut costs {
+        let begin = now();
+        for _ in 0..ROUNDS {
+            core::hint::black_box(now());
+            core::hint::black_box(now());
+        }
+        *cost = now() - begin;
+    }
+    costs.sort_unstable();
+    costs[costs.len() / 2] as f64 / ROUNDS as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_follow_the_monotonic_clock() {
+        let calibration = calibrate();
+        let (ticks, ns) = read_both();
+        // Long enough for the estimate's error to be the larger part, however busy the machine.
+        while monotonic_ns() < ns + 2_000_000 {}
+        let (later_ticks, later_ns) = read_both();
+        let measured = (later_ticks - ticks) as f64 * 1e9 / calibration.ticks_per_second;
+        let true_ns = (later_ns - ns) as f64;
+        assert!((measured / true_ns - 1.0).abs() < 0.05, "{measured} ticks' ns in {true_ns} ns");
+        assert!(calibration.two_reads_ns > 0.0);
+    }
+}

@@ -1,0 +1,86 @@
+//! Lanes: what one host thread at a time writes.
+//!
+//! A lane outlives its thread and is taken over, counts and all, by a later one: so no count is lost when a thread
+//! ends, nothing has to be added up while somebody reads, and there are never more lanes than there were threads at
+//! once.
+
+use crate::arena::Arena;
+use crate::catalogue::Metric;
+use crate::cell::Cell;
+use crate::layout::{header, lane};
+use crate::primitive::Ordering;
+use crate::snapshot::Place;
+use core::cell::UnsafeCell;
+use std::collections::BTreeMap;
+
+/// The cells of a lane at one place, by metric.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) place: Place,
+    pub(crate) cells: [UnsafeCell<Option<Cell>>; Metric::COUNT],
+}
+
+/// The private side of a lane; its cells, names and counts are in the segment.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) number: u32,
+    position: usize,
+    /// Boxed, so that threads can keep a row's address while others are added.
+    rows: BTreeMap<Place, Box<Row>>,
+}
+
+// SAFETY: a lane is handed from thread to thread under the lock of the list of free lanes; only its current thread
+// touches its rows and cells.
+unsafe impl Send for Lane {}
+
+impl Lane {
+    /// A new lane with this number; `None` when there is no room.
+    pub(crate) fn create(arena: &Arena, number: u32) -> Option<Self> {
+        let position = arena.allocate(lane::SIZE)?;
+        arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
+        arena.chain(header::LANES, position);
+        Some(Lane { number, position, rows: BTreeMap::new() })
+    }
+
+    /// Says who writes it from now on; 0: nobody.
+    pub(crate) fn assign(&mut self, arena: &Arena, tid: u32, name: &str) {
+        arena.write_text(self.position + lane::NAME, 2, name);
+        // Release: a reader that sees the thread sees its name.
+        arena.word(self.position + lane::TID).store(u64::from(tid), Ordering::Release);
+    }
+
+    /// The lane's row for `place`; its address does not change.
+    pub(crate) fn row(&mut self, place: Place) -> &Row {
+        self.rows
+            .entry(place)
+            .or_insert_with(|| Box::new(Row { place, cells: core::array::from_fn(|_| UnsafeCell::new(None)) }))
+    }
+}
+
+impl Row {
+    /// The cell for the metric with this number, if the thread has used it before.
+    ///
+    /// # Safety
+    /// Only the lane's current thread may call this.
+    #[inline(always)]
+    pub(crate) unsafe fn cell(&self, metric: usize) -> Option<Cell> {
+        let slot = self.cells.get(metric)?;
+        // SAFETY: by contract no other thread touches the slot.
+        unsafe { *slot.get() }
+    }
+
+    /// The same, made where there is none; `None` when there is no room.
+    ///
+    /// # Safety
+    /// As for [`Row::cell`].
+    #[cold]
+    pub(crate) unsafe fn make_cell(&self, arena: &Arena, lane: u32, metric: usize) -> Option<Cell> {
+        let slot = self.cells.get(metric)?;
+        // SAFETY: by contract no other thread touches the slot.
+        let slot = unsafe { &mut *slot.get() };
+        if slot.is_none() {
+            *slot = Cell::create(arena, lane, self.place, metric);
+        }
+        *slot
+    }
+}

@@ -1,0 +1,167 @@
+//! Where things stand in a segment. All positions and sizes are in 64-bit words of the host's byte order; the format is
+//! told byte by byte in `docs/segment.md`, which changes with this file and with [`VERSION`].
+//!
+//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *lanes* and
+//! *virtual CPUs*. Blocks of a kind are chained from the header; a block is filled before it is chained.
+
+use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
+use crate::catalogue::{Hypercall, Metric};
+
+/// "RUMPSCOP" as bytes in memory.
+pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
+/// Grows with every change of the format.
+pub const VERSION: u64 = 1;
+/// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
+/// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
+pub const BLOCK_ALIGN: usize = 16;
+
+/// In every chained block: the position of the next one of its kind; 0: none.
+pub const LINK: usize = 0;
+
+/// The header's words.
+pub mod header {
+    /// [`super::MAGIC`]; written last, when the rest of the header is in place.
+    pub const MAGIC: usize = 0;
+    /// [`super::VERSION`].
+    pub const VERSION: usize = 1;
+    /// Words that the file can grow to.
+    pub const CAPACITY: usize = 2;
+    /// Words in use so far; all blocks lie below.
+    pub const USED: usize = 3;
+    /// Process number of the writer.
+    pub const PID: usize = 4;
+    /// Its start time: field 22 of `/proc/PID/stat`.
+    pub const START_TIME: usize = 5;
+    /// First eight bytes of the host's boot identifier; ticks are comparable within one boot.
+    pub const BOOT: usize = 6;
+    /// 0: monotonic clock, 1: time stamp counter.
+    pub const CLOCK_SOURCE: usize = 7;
+    /// Ticks in a second, as an IEEE double: the writer's estimate.
+    pub const TICKS_PER_SECOND: usize = 8;
+    /// Cost of two clock reads in nanoseconds, as an IEEE double.
+    pub const TWO_READS_NS: usize = 9;
+    /// Ticks when measuring began.
+    pub const BEGAN_TICKS: usize = 10;
+    /// The monotonic clock at that moment, in nanoseconds.
+    pub const BEGAN_MONOTONIC: usize = 11;
+    /// The wall clock at that moment, in nanoseconds since 1970.
+    pub const BEGAN_UNIX: usize = 12;
+    /// Ticks when the guest ended by `rumpuser_exit`; 0 before.
+    pub const ENDED_TICKS: usize = 13;
+    /// The timing mode's number.
+    pub const MODE: usize = 14;
+    /// Bits of [`super::flag`].
+    pub const FLAGS: usize = 15;
+    /// Events counted but not timed, for want of room.
+    pub const LOST_TIMINGS: usize = 16;
+    /// Events counted in the overflow table, for want of room.
+    pub const LOST_PLACES: usize = 17;
+    /// Position of the first cell; 0: none.
+    pub const CELLS: usize = 18;
+    /// Position of the first lane; 0: none.
+    pub const LANES: usize = 19;
+    /// Position of the first virtual CPU; 0: none.
+    pub const VCPUS: usize = 20;
+    /// Hypercalls in the catalogue.
+    pub const CALLS: usize = 21;
+    /// Quantities of each.
+    pub const QUANTITIES: usize = 22;
+    /// Position of the catalogue.
+    pub const CATALOGUE: usize = 23;
+    /// Position of the overflow table.
+    pub const OVERFLOW: usize = 24;
+    /// The host back end: 32 bytes of text, padded with zeros.
+    pub const BACKEND: usize = 28;
+    /// What runs: 200 bytes of text, padded with zeros.
+    pub const PROGRAM: usize = 32;
+    /// Words of the header.
+    pub const SIZE: usize = 64;
+}
+
+/// Bits of the header's flags.
+pub mod flag {
+    /// It is known which virtual CPU an lwp holds.
+    pub const VCPUS_KNOWN: u64 = 1;
+    /// The guest's own transitions are seen.
+    pub const GUEST_TRANSITIONS: u64 = 2;
+}
+
+/// The catalogue: a name of 32 bytes for each hypercall, padded with zeros, in the order of their numbers.
+pub mod catalogue {
+    /// Words of a name.
+    pub const NAME: usize = 4;
+    /// Words of the whole.
+    pub const SIZE: usize = super::Hypercall::COUNT * NAME;
+}
+
+/// The overflow table: a count for each metric, of events that found no room for a cell.
+pub mod overflow {
+    /// Words of the whole.
+    pub const SIZE: usize = super::Metric::COUNT;
+}
+
+/// A cell: one metric of one lane at one place. Only the lane's thread writes it.
+pub mod cell {
+    /// Lane (high 32 bits), place (16 bits), metric (low 16 bits).
+    pub const KEY: usize = 1;
+    /// Events that were not timed.
+    pub const UNTIMED: usize = 2;
+    /// Sum of the timed events, in ticks.
+    pub const SUM: usize = 3;
+    /// The longest of them.
+    pub const MAX: usize = 4;
+    /// The value of `UNTIMED` at which the next event is timed, in cells that are sampled; of use to the writer only.
+    pub const SAMPLE_AT: usize = 5;
+    /// Positions of the chunks of the histogram; 0: nothing counted there.
+    pub const CHUNKS: usize = 8;
+    /// Words of a cell.
+    pub const SIZE: usize = CHUNKS + super::CHUNKS;
+}
+
+/// A chunk of a histogram: the counts of its buckets.
+pub mod chunk {
+    /// Words of a chunk.
+    pub const SIZE: usize = super::CHUNK_BUCKETS;
+}
+
+/// A lane: what one host thread at a time writes.
+pub mod lane {
+    /// Its number, from 0.
+    pub const NUMBER: usize = 1;
+    /// The thread that writes it; 0: none now.
+    pub const TID: usize = 2;
+    /// The thread's name: 16 bytes, padded with zeros.
+    pub const NAME: usize = 4;
+    /// Words of a lane.
+    pub const SIZE: usize = 16;
+}
+
+/// A virtual CPU. Only the thread that holds it writes it; the guest's own scheduler orders one holder after the other.
+pub mod vcpu {
+    /// Its index in the guest.
+    pub const INDEX: usize = 1;
+    /// Odd while the two words below are being changed.
+    pub const SEQUENCE: usize = 2;
+    /// The holder's lane + 1; 0: free.
+    pub const HOLDER: usize = 3;
+    /// Since when (ticks); 0: it was never held.
+    pub const SINCE: usize = 4;
+    /// Words of a virtual CPU.
+    pub const SIZE: usize = 16;
+}
+
+/// A place in a cell's key: the virtual CPU's index, or one of these.
+pub mod place {
+    /// On no virtual CPU.
+    pub const OFF_CPU: u16 = u16::MAX;
+    /// Not known.
+    pub const UNKNOWN: u16 = u16::MAX - 1;
+}
+
+const fn is_aligned(words: usize) -> bool {
+    words.is_multiple_of(BLOCK_ALIGN)
+}
+const _: () = assert!(is_aligned(header::SIZE) && is_aligned(cell::SIZE) && is_aligned(chunk::SIZE));
+const _: () = assert!(is_aligned(lane::SIZE) && is_aligned(vcpu::SIZE));
+const _: () = assert!(Metric::COUNT <= 1 << 16);
+const _: () = assert!(CHUNKS == 40);

@@ -1,0 +1,92 @@
+//! A host thread's own state: which row its hypercalls are counted in, and where it stands in a transition.
+
+use crate::catalogue::Hypercall;
+use crate::initial_exec;
+use crate::lane::{Lane, Row};
+use core::ptr;
+
+/// How deep hypercalls nest: a hypercall's upcall runs guest code, which may make hypercalls again (a soft interrupt
+/// run by an unscheduling thread). Deeper ones are counted, but their own work is not told apart.
+pub(crate) const LEVELS: usize = 4;
+
+/// What the hypercall path needs to know of its thread. All zero is the state of a thread that has made no hypercall.
+#[repr(C)]
+pub(crate) struct Local {
+    /// Where to count now; null: not known, ask (see `recorder::row`).
+    pub(crate) row: *const Row,
+    /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet.
+    pub(crate) blocked: u32,
+    /// How many upcalls for transitions this thread is in; the level of its next hypercall.
+    pub(crate) level: u32,
+    /// The thread's lane; null before its first hypercall.
+    pub(crate) lane: *mut Lane,
+    /// The row used last while `row` is null.
+    pub(crate) last_row: *const Row,
+    /// State of the generator that draws samples; never 0 once there is a lane.
+    pub(crate) random: u64,
+    /// By level: ticks that the blocked call spent in its transitions.
+    pub(crate) transition_ticks: [u64; LEVELS],
+    /// By level: the row of the virtual CPU that the blocked call was made on.
+    pub(crate) home: [*const Row; LEVELS],
+    /// 1 + the hypercall whose upcall is running; 0: none, the guest acts by itself.
+    pub(crate) cause: u8,
+    /// A client thread enters or leaves the guest.
+    pub(crate) in_entry: bool,
+    /// 1 + the hypercall (or guest event) that the thread is off its virtual CPU for.
+    pub(crate) off_cause: u8,
+    /// 1 + the virtual CPU that the thread holds; 0: none.
+    pub(crate) vcpu: u32,
+    /// 1 + the one that it held last; 0: none yet.
+    pub(crate) last_vcpu: u32,
+    /// When it was scheduled (ticks).
+    pub(crate) run_began: u64,
+    /// When the transition under way began (ticks).
+    pub(crate) transition_began: u64,
+    /// Since when it is off the virtual CPU (ticks); 0: it is not, or it never was on one.
+    pub(crate) off_since: u64,
+    /// The row of the virtual CPU that it left last.
+    pub(crate) left: *const Row,
+}
+
+initial_exec! {
+    /// The calling thread's state.
+    fn storage() -> *mut Local = "scope_local"
+}
+
+/// Runs `work` on the calling thread's state.
+///
+/// `work` must not make hypercalls or call this again: it holds the only reference.
+#[inline(always)]
+pub(crate) fn with<R>(work: impl FnOnce(&mut Local) -> R) -> R {
+    // SAFETY: the storage belongs to this thread, all zero is a valid `Local`, and no other reference exists: every
+    // use goes through here, and none nests (signal handlers make no hypercalls).
+    work(unsafe { &mut *storage() })
+}
+
+impl Local {
+    /// Draws the number of events up to the next sample: uniform with this mean, so that no period of the guest can
+    /// hide from it. The generator is Marsaglia's xorshift64 ("Xorshift RNGs", 2003).
+    pub(crate) fn draw(&mut self, mean: u64) -> u64 {
+        let mut x = self.random | 1;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random = x;
+        1 + (x >> 16) % (2 * mean - 1)
+    }
+
+    /// What a transition that happens now is charged to.
+    pub(crate) fn charged_to(&self) -> Hypercall {
+        match self.cause {
+            0 if self.in_entry => Hypercall::GuestEntry,
+            0 => Hypercall::GuestOwn,
+            cause => Hypercall::from_number(usize::from(cause - 1)).unwrap_or(Hypercall::GuestOwn),
+        }
+    }
+
+    /// Forgets everything: the thread has no lane any more.
+    pub(crate) fn reset(&mut self) {
+        // SAFETY: all zero is a valid `Local`.
+        unsafe { ptr::write_bytes(self, 0, 1) };
+    }
+}

@@ -1,0 +1,44 @@
+//! Facts about processes, from `/proc`.
+
+/// When the calling process started: field 22 of its `stat`, in clock ticks of the host since boot; 0 if unknown.
+pub(crate) fn start_time() -> u64 {
+    start_time_of("self").unwrap_or(0)
+}
+
+/// The same of process `pid`; `None` when there is none.
+pub(crate) fn start_time_of(pid: &str) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may hold anything, even spaces and parentheses.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    // A dead process that nobody has waited for yet does nothing any more.
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    // Field 22 of the whole is the 19th after the state.
+    fields.nth(18)?.parse().ok()
+}
+
+/// First eight bytes of the host's boot identifier; 0 if unknown.
+pub(crate) fn boot() -> u64 {
+    std::fs::read("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .and_then(|id| id.first_chunk::<8>().copied())
+        .map_or(0, u64::from_ne_bytes)
+}
+
+/// What runs: the calling process's argument 0, or the file it was started from.
+pub(crate) fn program() -> String {
+    let arguments = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(first).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_process_has_a_start_time() {
+        assert_ne!(super::start_time(), 0);
+        assert_eq!(super::start_time_of("no number"), None);
+    }
+}

@@ -1,0 +1,305 @@
+//! The measuring side of a process: its segment, its lanes, and what every thread must be able to find.
+
+use crate::arena::Arena;
+use crate::catalogue::{CATALOGUE, Hypercall, Quantity};
+use crate::cell::Cell;
+use crate::clock::{self, Calibration};
+use crate::lane::{Lane, Row};
+use crate::layout::{self, flag, header};
+use crate::local::{self, Local};
+use crate::mode::Mode;
+use crate::snapshot::{ClockSource, Place};
+use crate::vcpu::Vcpus;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use std::sync::Mutex;
+
+/// The timing mode; `Off` until measuring has begun.
+pub(crate) static MODE: AtomicU8 = AtomicU8::new(Mode::Off as u8);
+/// Whether the guest tells its own transitions.
+pub(crate) static GUEST_TELLS: AtomicBool = AtomicBool::new(false);
+static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
+
+/// Asks the guest which virtual CPU the calling thread is on.
+pub type WhichVcpu = fn() -> Place;
+
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) arena: Arena,
+    pub(crate) vcpus: Vcpus,
+    which_vcpu: Option<WhichVcpu>,
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    made: u32,
+    /// Boxed for the threads, which keep a lane's address.
+    #[allow(clippy::vec_box, reason = "a lane never moves: it goes to its thread as the box it is")]
+    free: Vec<Box<Lane>>,
+}
+
+/// What is told about the process when measuring begins.
+#[derive(Debug)]
+pub(crate) struct Beginning<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) backend: &'a str,
+    pub(crate) program: &'a str,
+    pub(crate) start_time: u64,
+    pub(crate) boot: u64,
+    pub(crate) calibration: Calibration,
+    pub(crate) which_vcpu: Option<WhichVcpu>,
+}
+
+impl Recorder {
+    /// The process's recorder, once measuring has begun.
+    #[inline(always)]
+    pub(crate) fn get() -> Option<&'static Recorder> {
+        // Acquire: pairs with the store in `begin`. The recorder is never freed.
+        // SAFETY: null, or a leaked box.
+        unsafe { RECORDER.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Fills the header of the fresh segment in `arena` and starts measuring; done once in a process.
+    pub(crate) fn begin(arena: Arena, beginning: &Beginning<'_>) {
+        write_header(&arena, beginning);
+        let recorder = Recorder {
+            arena,
+            vcpus: Vcpus::new(),
+            which_vcpu: beginning.which_vcpu,
+            lanes: Mutex::new(Lanes::default()),
+        };
+        // Release: whoever sees the recorder or the magic sees everything above. Leaked: threads use it until the
+        // process ends.
+        let recorder = Box::leak(Box::new(recorder));
+        recorder.arena.word(header::MAGIC).store(layout::MAGIC, crate::primitive::Ordering::Release);
+        RECORDER.store(recorder, Ordering::Release);
+        MODE.store(beginning.mode as u8, Ordering::Release);
+    }
+
+    fn lanes(&self) -> std::sync::MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Gives the calling thread a lane: a free one, or a new one; null when there is no room for it.
+    fn attach(&self) -> *mut Lane {
+        // The guard's destructor is what gives the lane back. A thread whose destructors have run already gets none.
+        if GUARD.try_with(|_| ()).is_err() {
+            return ptr::null_mut();
+        }
+        let mut lanes = self.lanes();
+        let lane = match lanes.free.pop() {
+            Some(lane) => Some(lane),
+            None => Lane::create(&self.arena, lanes.made).map(Box::new),
+        };
+        let Some(mut lane) = lane else { return ptr::null_mut() };
+        lanes.made = lanes.made.max(lane.number + 1);
+        drop(lanes);
+        let (tid, name) = this_thread();
+        lane.assign(&self.arena, tid, &name);
+        Box::into_raw(lane)
+    }
+
+    /// Counts an event that has no cell.
+    #[cold]
+    fn count_without_place(&self, metric: usize) {
+        // Locked additions, because any thread may come here. Relaxed: counters.
+        let arena = &self.arena;
+        if let Some(overflow) = self.overflow().filter(|_| metric < layout::overflow::SIZE) {
+            arena.word(overflow + metric).fetch_add(1, crate::primitive::Ordering::Relaxed);
+        }
+        arena.word(header::LOST_PLACES).fetch_add(1, crate::primitive::Ordering::Relaxed);
+    }
+
+    fn overflow(&self) -> Option<usize> {
+        let position = self.arena.word(header::OVERFLOW).load(crate::primitive::Ordering::Relaxed) as usize;
+        (position != 0).then_some(position)
+    }
+
+    pub(crate) fn raise(&self, bit: u64) {
+        // A locked instruction is no matter here. Relaxed: a fact by itself.
+        self.arena.word(header::FLAGS).fetch_or(bit, crate::primitive::Ordering::Relaxed);
+    }
+}
+
+/// Gives a thread's lane back when the thread ends.
+struct Guard;
+
+thread_local! {
+    static GUARD: Guard = const { Guard };
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let lane = local::with(|local| {
+            let lane = local.lane;
+            local.reset();
+            lane
+        });
+        if let Some(recorder) = Recorder::get().filter(|_| !lane.is_null()) {
+            // SAFETY: made by `Box::into_raw` in `attach`; the thread has just forgotten its only copy.
+            let mut lane = unsafe { Box::from_raw(lane) };
+            lane.assign(&recorder.arena, 0, "");
+            recorder.lanes().free.push(lane);
+        }
+    }
+}
+
+impl Local {
+    /// The row for `place` in the thread's lane; null when it can have no lane.
+    pub(crate) fn row_at(&mut self, recorder: &Recorder, place: Place) -> *const Row {
+        // SAFETY: a row in `last_row` lives as long as its lane, which is the thread's.
+        if let Some(row) = unsafe { self.last_row.as_ref() }.filter(|row| row.place == place) {
+            return row;
+        }
+        if self.lane.is_null() {
+            self.lane = recorder.attach();
+            self.random = clock::now() | 1;
+        }
+        // SAFETY: null, or the thread's own lane, to which nobody else has a reference.
+        let Some(lane) = (unsafe { self.lane.as_mut() }) else { return ptr::null() };
+        self.last_row = lane.row(place);
+        self.last_row
+    }
+
+    /// Where the thread's next event is counted, when `row` does not say.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn find_row(&mut self, recorder: &Recorder) -> *const Row {
+        // Relaxed: set while the guest boots, on its only thread.
+        if GUEST_TELLS.load(Ordering::Relaxed) {
+            // A thread that has not been told to be on a virtual CPU is on none.
+            self.row = self.row_at(recorder, Place::OffCpu);
+            return self.row;
+        }
+        match recorder.which_vcpu {
+            // A thread may have changed its virtual CPU since, without our notice: ask every time.
+            Some(which) => self.row_at(recorder, which()),
+            None => {
+                self.row = self.row_at(recorder, Place::Unknown);
+                self.row
+            }
+        }
+    }
+
+    /// The cell for `metric` in `row`; counts without a place and returns `None` where there can be none.
+    #[inline(always)]
+    pub(crate) fn cell(&mut self, recorder: &Recorder, row: *const Row, metric: usize) -> Option<Cell> {
+        // SAFETY: null, or a row of the thread's lane.
+        if let Some(row) = unsafe { row.as_ref() } {
+            // SAFETY: it is this thread's lane.
+            if let Some(cell) = unsafe { row.cell(metric) } {
+                return Some(cell);
+            }
+        }
+        self.make_cell(recorder, row, metric)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_cell(&mut self, recorder: &Recorder, row: *const Row, metric: usize) -> Option<Cell> {
+        let row = if row.is_null() { self.find_row(recorder) } else { row };
+        // SAFETY: null, or the thread's own lane; only its number is read.
+        let lane = unsafe { self.lane.as_ref() }.map(|lane| lane.number);
+        // SAFETY: null, or a row of that lane.
+        let row = unsafe { row.as_ref() };
+        if let (Some(row), Some(lane)) = (row, lane) {
+            // SAFETY: it is this thread's lane.
+            if let Some(cell) = unsafe { row.make_cell(&recorder.arena, lane, metric) } {
+                return Some(cell);
+            }
+        }
+        recorder.count_without_place(metric);
+        None
+    }
+}
+
+/// The guest tells its own transitions from now on.
+pub fn guest_tells_transitions() {
+    if let Some(recorder) = Recorder::get() {
+        // Relaxed: see `find_row`.
+        GUEST_TELLS.store(true, Ordering::Relaxed);
+        recorder.raise(flag::GUEST_TRANSITIONS);
+    }
+}
+
+/// It is known which virtual CPU an lwp holds.
+pub fn vcpus_are_known() {
+    if let Some(recorder) = Recorder::get() {
+        recorder.raise(flag::VCPUS_KNOWN);
+    }
+}
+
+/// The guest has ended in an orderly way.
+pub fn guest_ended() {
+    if let Some(recorder) = Recorder::get() {
+        recorder.arena.word(header::ENDED_TICKS).store(clock::now(), crate::primitive::Ordering::Relaxed);
+    }
+}
+
+/// The calling process is a copy of the measured one, made by fork. It shares the segment, which has room for one
+/// writer: so it measures nothing.
+pub(crate) fn stop_in_forked_child() {
+    MODE.store(Mode::Off as u8, Ordering::Relaxed);
+}
+
+/// The calling process, a copy made by fork, goes on as the guest; the original one makes no hypercalls any more.
+pub fn continue_in_forked_child(mode: Mode) {
+    let Some(recorder) = Recorder::get() else { return };
+    let relaxed = crate::primitive::Ordering::Relaxed;
+    recorder.arena.word(header::START_TIME).store(crate::process::start_time(), relaxed);
+    recorder.arena.word(header::PID).store(u64::from(std::process::id()), relaxed);
+    let lane = local::with(|local| local.lane);
+    // SAFETY: null, or this thread's lane.
+    if let Some(lane) = unsafe { lane.as_mut() } {
+        let (tid, name) = this_thread();
+        lane.assign(&recorder.arena, tid, &name);
+    }
+    MODE.store(mode as u8, Ordering::Relaxed);
+}
+
+/// The timing mode in force.
+pub fn mode() -> Mode {
+    Mode::from_number(u64::from(MODE.load(Ordering::Relaxed))).unwrap_or(Mode::Off)
+}
+
+fn write_header(arena: &Arena, beginning: &Beginning<'_>) {
+    let relaxed = crate::primitive::Ordering::Relaxed;
+    let set = |word: usize, value: u64| arena.word(word).store(value, relaxed);
+    let (ticks, monotonic) = clock::read_both();
+    set(header::VERSION, layout::VERSION);
+    set(header::PID, u64::from(std::process::id()));
+    set(header::START_TIME, beginning.start_time);
+    set(header::BOOT, beginning.boot);
+    set(header::CLOCK_SOURCE, u64::from(beginning.calibration.source == ClockSource::Tsc));
+    set(header::TICKS_PER_SECOND, beginning.calibration.ticks_per_second.to_bits());
+    set(header::TWO_READS_NS, beginning.calibration.two_reads_ns.to_bits());
+    set(header::BEGAN_TICKS, ticks);
+    set(header::BEGAN_MONOTONIC, monotonic);
+    set(header::BEGAN_UNIX, clock::unix_ns());
+    set(header::MODE, beginning.mode as u64);
+    set(header::CALLS, Hypercall::COUNT as u64);
+    set(header::QUANTITIES, Quantity::ALL.len() as u64);
+    arena.write_text(header::BACKEND, 4, beginning.backend);
+    arena.write_text(header::PROGRAM, 25, beginning.program);
+    if let Some(catalogue) = arena.allocate(layout::catalogue::SIZE) {
+        for (number, entry) in CATALOGUE.iter().enumerate() {
+            arena.write_text(catalogue + number * layout::catalogue::NAME, layout::catalogue::NAME, entry.name);
+        }
+        set(header::CATALOGUE, catalogue as u64);
+    }
+    if let Some(overflow) = arena.allocate(layout::overflow::SIZE) {
+        set(header::OVERFLOW, overflow as u64);
+    }
+}
+
+/// The calling thread's number and name on the host.
+fn this_thread() -> (u32, String) {
+    let mut name = [0u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    // SAFETY: no preconditions.
+    let tid = unsafe { libc::gettid() };
+    (tid.unsigned_abs(), String::from_utf8_lossy(&name[..length]).into_owned())
+}

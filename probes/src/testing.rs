@@ -1,0 +1,39 @@
+//! What the tests of several modules need: an arena in plain memory, and what was counted in it.
+
+use crate::arena::Arena;
+use crate::distribution::Distribution;
+use crate::layout::{LINK, cell, header};
+use crate::primitive::{AtomicU64, Ordering};
+use core::ptr::NonNull;
+
+/// An arena of so many words. Leaked, as a process's own is.
+pub(crate) fn arena(words: usize) -> Arena {
+    let words: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
+    let words = words.leak();
+    // SAFETY: leaked and zero.
+    unsafe { Arena::new(NonNull::from(&words[0]), words.len(), |_, _, _| true) }.expect("room for a header")
+}
+
+/// What the cells of the metric with this number hold, added up.
+pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
+    let read = |position: usize| arena.word(position).load(Ordering::Acquire);
+    let mut total = Distribution::default();
+    let mut position = read(header::CELLS) as usize;
+    while position != 0 {
+        if read(position + cell::KEY) & 0xffff == metric {
+            total.untimed += read(position + cell::UNTIMED);
+            total.sum += read(position + cell::SUM);
+            total.max = total.max.max(read(position + cell::MAX));
+            for index in 0..crate::buckets::CHUNKS {
+                let chunk = read(position + cell::CHUNKS + index) as usize;
+                if chunk != 0 {
+                    for (bucket, count) in total.chunk_mut(index).iter_mut().enumerate() {
+                        *count += read(chunk + bucket);
+                    }
+                }
+            }
+        }
+        position = read(position + LINK) as usize;
+    }
+    total
+}

@@ -1,0 +1,210 @@
+//! Transitions: how a thread leaves its virtual CPU and comes back.
+//!
+//! ```text
+//!        run            unschedule         off           reschedule         run
+//! --on the vCPU--|--giving it up--|--on no vCPU--|--waiting for one--|--on the vCPU--
+//!         unschedule_begin  unschedule_end  schedule_begin     schedule_end
+//! ```
+//!
+//! The four moments are told by whoever sees them. Where the guest tells its own transitions, that is the guest's choke
+//! points, and the upcalls of a hypercall only say on whose account they happen. Elsewhere the upcalls tell them; then
+//! runs and gaps are not known, since a thread may leave and re-enter the guest unseen.
+
+use crate::catalogue::{Hypercall, Metric, Quantity};
+use crate::clock;
+use crate::lane::Row;
+use crate::local::{self, LEVELS, Local};
+use crate::mode::Mode;
+use crate::recorder::{GUEST_TELLS, MODE, Recorder};
+use crate::snapshot::Place;
+use core::sync::atomic::Ordering;
+
+/// The recorder, where transitions are measured at all. The mode is asked first: after a fork the recorder is still
+/// there, but no longer ours.
+fn recorder() -> Option<&'static Recorder> {
+    // Relaxed: as in `measure`.
+    if MODE.load(Ordering::Relaxed) == Mode::Off as u8 { None } else { Recorder::get() }
+}
+
+fn guest_tells() -> bool {
+    // Relaxed: set while the guest boots, on its only thread.
+    GUEST_TELLS.load(Ordering::Relaxed)
+}
+
+/// The calling thread is about to give up its virtual CPU.
+pub fn unschedule_begin() {
+    let Some(recorder) = recorder() else { return };
+    let now = clock::now();
+    local::with(|local| local.leave(recorder, now));
+}
+
+/// It has given it up.
+pub fn unschedule_end() {
+    let Some(recorder) = recorder() else { return };
+    let now = clock::now();
+    local::with(|local| local.left(recorder, now));
+}
+
+/// The calling thread is about to ask for a virtual CPU.
+pub fn schedule_begin() {
+    let Some(recorder) = recorder() else { return };
+    let now = clock::now();
+    local::with(|local| local.ask(recorder, now));
+}
+
+/// It has one: `place`, as far as is known.
+pub fn schedule_end(place: Place) {
+    let Some(recorder) = recorder() else { return };
+    let now = clock::now();
+    local::with(|local| local.come(recorder, now, place));
+}
+
+/// A client thread enters or leaves the guest: transitions up to [`entry_end`] are its own.
+pub fn entry_begin() {
+    local::with(|local| local.in_entry = true);
+}
+
+/// See [`entry_begin`].
+pub fn entry_end() {
+    local::with(|local| local.in_entry = false);
+}
+
+/// Which way an upcall goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It gives up a virtual CPU.
+    Unschedule,
+    /// It takes one.
+    Schedule,
+}
+
+/// Runs `upcall`, a function of the guest that gives up or takes a virtual CPU, on behalf of hypercall `cause`.
+/// `which_vcpu` is asked where the thread is, if the guest does not tell.
+pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -> Place, upcall: impl FnOnce()) {
+    if recorder().is_none() {
+        return upcall();
+    }
+    let (outer, nested) = local::with(|local| {
+        local.level += 1;
+        (core::mem::replace(&mut local.cause, cause as u8 + 1), local.level > 1)
+    });
+    // A transition inside another upcall is a part of that one, unless the guest tells where it begins and ends.
+    if nested || guest_tells() {
+        upcall();
+    } else {
+        match direction {
+            Direction::Unschedule => {
+                unschedule_begin();
+                upcall();
+                unschedule_end();
+            }
+            Direction::Schedule => {
+                schedule_begin();
+                upcall();
+                schedule_end(which_vcpu());
+            }
+        }
+    }
+    local::with(|local| {
+        local.level -= 1;
+        local.cause = outer;
+    });
+}
+
+impl Local {
+    fn record(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: Hypercall, ticks: u64) {
+        if let Some(cell) = self.cell(recorder, row, Metric { quantity, call }.number()) {
+            cell.record(&recorder.arena, ticks);
+        }
+    }
+
+    /// The level of the hypercall on whose account transitions happen now, if there is one.
+    fn charged_level(&self) -> Option<usize> {
+        (self.level as usize).checked_sub(1).filter(|level| *level < LEVELS)
+    }
+
+    /// Adds to the time that the blocked call has spent in its transitions.
+    fn charge(&mut self, ticks: u64) {
+        if let Some(level) = self.charged_level() {
+            if self.blocked & (1 << level) == 0 {
+                self.blocked |= 1 << level;
+                self.transition_ticks[level] = 0;
+                self.home[level] = self.left;
+            }
+            self.transition_ticks[level] += ticks;
+        }
+    }
+
+    fn leave(&mut self, recorder: &Recorder, now: u64) {
+        self.left = if self.row.is_null() { self.find_row(recorder) } else { self.row };
+        if let Some(index) = (self.vcpu as u16).checked_sub(1) {
+            let ran = now.saturating_sub(self.run_began);
+            self.record(recorder, self.left, Quantity::Run, self.charged_to(), ran);
+            if let Some(vcpu) = recorder.vcpus.get(&recorder.arena, index) {
+                vcpu.release(now);
+            }
+            self.vcpu = 0;
+        }
+        if guest_tells() {
+            self.row = self.row_at(recorder, Place::OffCpu);
+        }
+        self.transition_began = now;
+    }
+
+    fn left(&mut self, recorder: &Recorder, now: u64) {
+        let took = now.saturating_sub(self.transition_began);
+        self.record(recorder, self.left, Quantity::Unschedule, self.charged_to(), took);
+        self.charge(took);
+        self.off_since = now;
+        self.off_cause = self.charged_to() as u8 + 1;
+    }
+
+    fn ask(&mut self, recorder: &Recorder, now: u64) {
+        if self.off_since != 0 {
+            let off = now.saturating_sub(self.off_since);
+            let cause = usize::from(self.off_cause).checked_sub(1).and_then(Hypercall::from_number);
+            self.record(recorder, self.left, Quantity::Off, cause.unwrap_or(Hypercall::GuestOwn), off);
+            self.charge(off);
+            self.off_since = 0;
+        }
+        self.transition_began = now;
+    }
+
+    fn come(&mut self, recorder: &Recorder, now: u64, place: Place) {
+        let row = self.row_at(recorder, place);
+        let cause = self.charged_to();
+        let waited = now.saturating_sub(self.transition_began);
+        self.record(recorder, row, Quantity::Reschedule, cause, waited);
+        if self.left.is_null() {
+            // The thread's first transition; a call that it belongs to was made here as far as anyone knows.
+            self.left = row;
+        }
+        self.charge(waited);
+        if let Place::Vcpu(index) = place {
+            let migrated = self.last_vcpu != 0 && self.last_vcpu != u32::from(index) + 1;
+            self.last_vcpu = u32::from(index) + 1;
+            let migration = Metric { quantity: Quantity::Migration, call: cause }.number();
+            if let Some(cell) = migrated.then(|| self.cell(recorder, row, migration)).flatten() {
+                cell.count();
+            }
+            if guest_tells() {
+                self.hold(recorder, now, index, row, cause);
+            }
+        }
+        if guest_tells() {
+            self.row = row;
+        }
+    }
+
+    /// The thread runs on virtual CPU `index` from now on.
+    fn hold(&mut self, recorder: &Recorder, now: u64, index: u16, row: *const Row, cause: Hypercall) {
+        // SAFETY: null, or the thread's own lane; only its number is read.
+        let lane = unsafe { self.lane.as_ref() }.map_or(u32::MAX - 1, |lane| lane.number);
+        let vcpu = recorder.vcpus.get(&recorder.arena, index);
+        if let Some(free_since) = vcpu.and_then(|vcpu| vcpu.hold(lane, now)) {
+            self.record(recorder, row, Quantity::Gap, cause, now.saturating_sub(free_since));
+        }
+        self.vcpu = u32::from(index) + 1;
+        self.run_began = now;
+    }
+}

@@ -1,0 +1,90 @@
+//! Virtual CPUs in the segment: who holds each, since when.
+
+use crate::arena::Arena;
+use crate::layout::{header, vcpu};
+use crate::primitive::{AtomicU64, Ordering, fence};
+use std::sync::Mutex;
+
+/// Rump kernels are built for at most 256 virtual CPUs.
+pub(crate) const MOST: usize = 256;
+
+/// The positions of the virtual CPUs' blocks, by index; 0 where there is none yet.
+#[derive(Debug)]
+pub(crate) struct Vcpus {
+    positions: [AtomicU64; MOST],
+    adding: Mutex<()>,
+}
+
+/// A virtual CPU's block, from the side of the thread that holds it or is about to give it up. The guest's scheduler
+/// orders one holder after the other, so the words have one writer at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vcpu<'a> {
+    arena: &'a Arena,
+    position: usize,
+}
+
+impl Vcpus {
+    pub(crate) fn new() -> Self {
+        Vcpus { positions: core::array::from_fn(|_| AtomicU64::new(0)), adding: Mutex::new(()) }
+    }
+
+    /// The virtual CPU with this index, added where it is new; `None` when there is no room for it.
+    pub(crate) fn get<'a>(&self, arena: &'a Arena, index: u16) -> Option<Vcpu<'a>> {
+        let slot = self.positions.get(usize::from(index))?;
+        // Acquire: whoever has the position may write the block.
+        let position = match slot.load(Ordering::Acquire) as usize {
+            0 => self.add(arena, index, slot)?,
+            position => position,
+        };
+        Some(Vcpu { arena, position })
+    }
+
+    #[cold]
+    fn add(&self, arena: &Arena, index: u16, slot: &AtomicU64) -> Option<usize> {
+        let _adding = self.adding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Relaxed: only stored under the lock.
+        let position = slot.load(Ordering::Relaxed) as usize;
+        if position != 0 {
+            return Some(position);
+        }
+        let position = arena.allocate(vcpu::SIZE)?;
+        arena.word(position + vcpu::INDEX).store(u64::from(index), Ordering::Relaxed);
+        arena.chain(header::VCPUS, position);
+        // Release: pairs with the load in `get`.
+        slot.store(position as u64, Ordering::Release);
+        Some(position)
+    }
+}
+
+impl Vcpu<'_> {
+    fn word(&self, index: usize) -> &AtomicU64 {
+        self.arena.word(self.position + index)
+    }
+
+    /// Lane `lane` holds it since `now`. Returns since when it was free, where that is known.
+    pub(crate) fn hold(&self, lane: u32, now: u64) -> Option<u64> {
+        // Relaxed: the guest's scheduler made the last holder's stores visible to this one.
+        let free = self.word(vcpu::HOLDER).load(Ordering::Relaxed) == 0;
+        let since = self.word(vcpu::SINCE).load(Ordering::Relaxed);
+        self.write(u64::from(lane) + 1, now);
+        (free && since != 0).then_some(since)
+    }
+
+    /// Nobody holds it since `now`.
+    pub(crate) fn release(&self, now: u64) {
+        self.write(0, now);
+    }
+
+    /// A sequence lock with one writer (Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012).
+    fn write(&self, holder: u64, since: u64) {
+        let sequence = self.word(vcpu::SEQUENCE);
+        let before = sequence.load(Ordering::Relaxed);
+        sequence.store(before.wrapping_add(1), Ordering::Relaxed);
+        // Release fence: a reader that sees one of the words below sees the odd sequence too.
+        fence(Ordering::Release);
+        self.word(vcpu::HOLDER).store(holder, Ordering::Relaxed);
+        self.word(vcpu::SINCE).store(since, Ordering::Relaxed);
+        // Release: a reader that sees the even sequence sees both words.
+        sequence.store(before.wrapping_add(2), Ordering::Release);
+    }
+}
