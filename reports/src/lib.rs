@@ -1,1 +1,28 @@
-//! placeholder
+//! From what was measured to what people and programs read.
+//!
+//! A [`Summary`] is made from a [`Snapshot`](rumpscope_probes::Snapshot) of the measured process: nanoseconds instead
+//! of clock ticks, totals and percentiles beside the whole histograms. Each format is a file that turns it into text:
+//! [`table`] for people, [`json`] for programs. Nothing here knows a terminal; a [`Style`] says what it can show.
+
+mod coverage;
+mod grid;
+mod host;
+pub mod json;
+mod paragraph;
+mod run;
+mod style;
+mod summary;
+pub mod table;
+mod times;
+mod transitions;
+mod units;
+mod vcpu;
+
+pub use coverage::Coverage;
+pub use host::Host;
+pub use run::{Ended, Ran, Run};
+pub use style::Style;
+pub use summary::{Clock, HypercallTimes, Summary};
+pub use times::{Percentiles, PlaceTimes, Times, Totals};
+pub use transitions::Transition;
+pub use vcpu::Vcpu;

@@ -1,0 +1,52 @@
+//! Running text beside a label, cut into lines that fit the screen.
+
+use crate::style::Style;
+
+/// Columns that a label takes, with the space before and after it.
+const INDENT: usize = 20;
+
+/// `label` and `text`; further lines of the text begin below its first.
+pub fn labelled(label: &str, text: &str, style: &Style) -> String {
+    lines(label, text, style, Style::faint)
+}
+
+/// The same for what must not be overlooked.
+pub fn alarming(label: &str, text: &str, style: &Style) -> String {
+    lines(label, text, style, Style::warning)
+}
+
+fn lines(label: &str, text: &str, style: &Style, emphasis: fn(&Style, &str) -> String) -> String {
+    let label = format!("  {}{}", emphasis(style, label), " ".repeat((INDENT - 2).saturating_sub(label.len())));
+    let lines = wrapped(text, style.width.saturating_sub(INDENT));
+    format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(INDENT))))
+}
+
+/// Lines of at most `width` characters, or of one word where that is longer.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_beside_its_label() {
+        let style = Style { width: 32, colour: false, ascii: true };
+        let expected = "  lost              one two\n                    three\n                    four\n";
+        assert_eq!(labelled("lost", "one two three four", &Style { width: 29, ..style }), expected);
+        assert_eq!(labelled("lost", "none", &style), "  lost              none\n");
+    }
+}

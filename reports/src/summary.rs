@@ -1,0 +1,116 @@
+//! The whole of a measurement, as it is to be read.
+
+use crate::coverage::Coverage;
+use crate::run::Run;
+use crate::times::Totals;
+use crate::transitions::Transition;
+use crate::vcpu::Vcpu;
+use rumpscope_probes::{CATALOGUE, ClockSource, Entry, Metric, Snapshot};
+use serde::Serialize;
+
+/// How time was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Clock {
+    /// `tsc` or `monotonic`.
+    pub source: &'static str,
+    /// Its rate.
+    pub ticks_per_second: f64,
+    /// What two reads of it cost in the measured process, in nanoseconds (median): the floor below any timed call.
+    pub two_reads_ns: f64,
+}
+
+/// A hypercall.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HypercallTimes {
+    /// Its name, without the `rumpuser_` prefix.
+    pub name: &'static str,
+    /// What it is about.
+    pub family: &'static str,
+    /// Calls in a second, over the whole measurement.
+    pub per_second: f64,
+    /// Its part of the time spent in all hypercalls together, 0 to 1. Threads wait side by side, so this time may be
+    /// longer than the measurement.
+    pub share: f64,
+    /// From entry to return.
+    #[serde(flatten)]
+    pub times: Totals,
+}
+
+/// The whole of a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// What ran and how it ended.
+    pub run: Run,
+    /// The measured process.
+    pub pid: u32,
+    /// When measuring began, in nanoseconds since 1970.
+    pub began_unix_ns: u64,
+    /// How long was measured, in nanoseconds.
+    pub duration_ns: u64,
+    /// The timing mode: `full`, `sampled`, `counts` or `off`.
+    pub timing: &'static str,
+    /// The host back end.
+    pub backend: String,
+    /// The clock.
+    pub clock: Clock,
+    /// The virtual CPUs, by index.
+    pub vcpus: Vec<Vcpu>,
+    /// The hypercalls that were made, by their total time, longest first.
+    pub hypercalls: Vec<HypercallTimes>,
+    /// Transitions by cause, most frequent first.
+    pub transitions: Vec<Transition>,
+    /// What is missing.
+    pub coverage: Coverage,
+}
+
+impl Summary {
+    /// Sums up `snapshot`, which was taken of `run`.
+    pub fn new(snapshot: &Snapshot, run: Run) -> Self {
+        let duration_ns = snapshot.clock.nanoseconds(snapshot.taken.saturating_sub(snapshot.began)).round() as u64;
+        let hypercalls = hypercalls(snapshot, duration_ns);
+        let mut transitions: Vec<_> =
+            CATALOGUE.iter().filter_map(|entry| Transition::new(snapshot, entry.call)).collect();
+        transitions.sort_by_key(|transition| std::cmp::Reverse(transition.times()));
+        Summary {
+            run,
+            pid: snapshot.process.pid,
+            began_unix_ns: snapshot.process.began_unix_ns,
+            duration_ns,
+            timing: snapshot.mode.name(),
+            backend: snapshot.backend.clone(),
+            clock: Clock {
+                source: match snapshot.clock.source {
+                    ClockSource::Tsc => "tsc",
+                    ClockSource::Monotonic => "monotonic",
+                },
+                ticks_per_second: snapshot.clock.ticks_per_second,
+                two_reads_ns: snapshot.clock.two_reads_ns,
+            },
+            vcpus: snapshot.vcpus.iter().map(|now| Vcpu::new(snapshot, now)).collect(),
+            coverage: Coverage::new(snapshot, &hypercalls),
+            hypercalls,
+            transitions,
+        }
+    }
+}
+
+fn hypercalls(snapshot: &Snapshot, duration_ns: u64) -> Vec<HypercallTimes> {
+    let row = |entry: &Entry| {
+        let cells = snapshot.cells.iter().filter(|((_, metric), _)| *metric == Metric::call(entry.call));
+        let times = Totals::new(cells.map(|((place, _), distribution)| (*place, distribution)), &snapshot.clock);
+        HypercallTimes {
+            name: entry.name,
+            family: entry.family.name(),
+            per_second: if duration_ns == 0 { 0.0 } else { times.all.count as f64 * 1e9 / duration_ns as f64 },
+            share: 0.0,
+            times,
+        }
+    };
+    let mut rows: Vec<_> = CATALOGUE.iter().map(row).filter(|row| row.times.all.count != 0).collect();
+    let all_ns: f64 = rows.iter().map(|row| row.times.all.total_ns as f64).sum();
+    if all_ns > 0.0 {
+        rows.iter_mut().for_each(|row| row.share = row.times.all.total_ns as f64 / all_ns);
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse((row.times.all.total_ns, row.times.all.count)));
+    rows
+}
