@@ -4,12 +4,12 @@
 //! a drop-in `librumpuser.so.0`, a `librumpuser.a` and a Rust library, and measures each.
 //!
 //! * [`abi`]: the C entry points, one file per family: they check arguments, measure, and translate errors.
-//! * `host`: what a hypercall does on this host. Knows no guest and no C types of the interface.
-//! * [`upcall`]: the guest's functions that we call, first of all to leave and to retake a virtual CPU.
+//! * [`host`]: what a hypercall does on this host. Knows no guest and no C types of the interface.
+//! * `upcall`: the guest's functions that we call, first of all to leave and to retake a virtual CPU.
+//! * `guest`: what is known of the guest: which virtual CPU an lwp is on, its own transitions.
 
 pub mod abi;
+mod guest;
 pub mod host;
-pub mod lwp;
-pub mod upcall;
-
-pub use rumpscope_probes as probes;
+mod lwp;
+mod upcall;

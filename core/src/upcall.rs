@@ -4,6 +4,7 @@
 //! done here and nowhere else, so this is where transitions are seen.
 
 use crate::abi::types::Hyperup;
+use crate::guest::vcpu;
 use crate::lwp;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -11,6 +12,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use libc::c_int;
 use rumpscope_probes::Hypercall;
+use rumpscope_probes::transition::{self, Direction};
 
 struct Table {
     upcalls: UnsafeCell<MaybeUninit<Hyperup>>,
@@ -58,17 +60,20 @@ pub fn unschedule(cause: Hypercall, interlock: *mut c_void) -> Unscheduled {
         return Unscheduled { cause, nlocks: None };
     };
     let mut nlocks = 0;
-    // SAFETY: the guest's own function, called as the interface says, by a thread that runs an lwp.
-    unsafe { (upcalls.backend_unschedule)(0, &mut nlocks, interlock) };
+    in_upcall(cause, Direction::Unschedule, || {
+        // SAFETY: the guest's own function, called as the interface says, by a thread that runs an lwp.
+        unsafe { (upcalls.backend_unschedule)(0, &mut nlocks, interlock) };
+    });
     Unscheduled { cause, nlocks: Some(nlocks) }
 }
 
 /// Puts the calling thread on a virtual CPU again; returns when it has one.
 pub fn schedule(off: Unscheduled, interlock: *mut c_void) {
-    let _ = off.cause;
     if let (Some(nlocks), Some(upcalls)) = (off.nlocks, table()) {
-        // SAFETY: as in `unschedule`, which this call undoes.
-        unsafe { (upcalls.backend_schedule)(nlocks, interlock) };
+        in_upcall(off.cause, Direction::Schedule, || {
+            // SAFETY: as in `unschedule`, which this call undoes.
+            unsafe { (upcalls.backend_schedule)(nlocks, interlock) };
+        });
     }
 }
 
@@ -84,16 +89,19 @@ pub fn off_cpu<R>(cause: Hypercall, wait: impl FnOnce() -> R) -> R {
 /// Runs `work` with the calling host thread, which has no lwp, scheduled on a virtual CPU with a temporary one: how the
 /// completion of a block transfer is told to the guest.
 pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
-    let _ = cause;
-    let upcalls = table();
-    if let Some(upcalls) = upcalls {
+    let Some(upcalls) = table() else { return work() };
+    in_upcall(cause, Direction::Schedule, || {
         // SAFETY: the guest's own function; a thread without an lwp may call it at any time after boot.
         unsafe { (upcalls.schedule)() };
-    }
+    });
     let outcome = work();
-    if let Some(upcalls) = upcalls {
+    in_upcall(cause, Direction::Unschedule, || {
         // SAFETY: undoes the call above.
         unsafe { (upcalls.unschedule)() };
-    }
+    });
     outcome
+}
+
+fn in_upcall(cause: Hypercall, direction: Direction, upcall: impl FnOnce()) {
+    transition::in_upcall(cause, direction, || vcpu::scheduled(lwp::current().cast()), upcall);
 }

@@ -216,6 +216,9 @@ impl Local {
 
 /// The guest tells its own transitions from now on.
 pub fn guest_tells_transitions() {
+    if GUEST_TELLS.load(Ordering::Relaxed) {
+        return;
+    }
     if let Some(recorder) = Recorder::get() {
         // Relaxed: see `find_row`.
         GUEST_TELLS.store(true, Ordering::Relaxed);

@@ -3,15 +3,17 @@
 //! Whoever can see them (the preloaded object in front of a shared rump kernel, or the embedded guest itself) looks up
 //! `hypervisor_guest_probes` and calls the functions of the table it returns around the guest's choke points. The name
 //! begins neither with `rump` nor with `__`, so the guest's loader leaves it alone.
+//!
+//! This file says what the table looks like and depends on nothing: the preloaded object includes it too. What the
+//! functions do is in [`crate::guest`].
 
-use super::types::Lwp;
 use core::ffi::{c_uint, c_void};
 
 /// The version of [`GuestProbes`]; a caller that knows another one leaves the table alone.
 pub const GUEST_PROBES_VERSION: c_uint = 1;
 
 /// Functions to be called by who stands at the guest's choke points. All may be called by any thread at any time, cost
-/// some nanoseconds, and never block.
+/// some nanoseconds, and never block. An lwp is passed by its address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct GuestProbes {
@@ -22,13 +24,13 @@ pub struct GuestProbes {
     /// is asked through its dynamic symbols instead.)
     pub describe: unsafe extern "C" fn(cpu_lookup: unsafe extern "C" fn(c_uint) -> *mut c_void),
     /// The lwp is about to ask for a virtual CPU (in a rump kernel: entry of `rump_schedule_cpu_interlock`).
-    pub schedule_begin: unsafe extern "C" fn(*mut Lwp),
+    pub schedule_begin: unsafe extern "C" fn(*mut c_void),
     /// It has one.
-    pub schedule_end: unsafe extern "C" fn(*mut Lwp),
+    pub schedule_end: unsafe extern "C" fn(*mut c_void),
     /// The lwp is about to give up its virtual CPU (in a rump kernel: entry of `rump_unschedule_cpu1`).
-    pub unschedule_begin: unsafe extern "C" fn(*mut Lwp),
+    pub unschedule_begin: unsafe extern "C" fn(*mut c_void),
     /// It has none any more. The lwp may be gone already: its address only names it.
-    pub unschedule_end: unsafe extern "C" fn(*mut Lwp),
+    pub unschedule_end: unsafe extern "C" fn(*mut c_void),
     /// The transitions from here to `entry_end` are made by a client thread that enters or leaves the guest (in a rump
     /// kernel: entry of `rump_schedule` or `rump_unschedule`).
     pub entry_begin: unsafe extern "C" fn(),

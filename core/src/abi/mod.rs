@@ -5,6 +5,7 @@
 //! turns a host error into a NetBSD error number with [`result`].
 
 pub mod guest_probes;
+pub mod init;
 pub mod types;
 
 use crate::host::errno::Errno;
@@ -16,4 +17,10 @@ pub(crate) fn result(outcome: Result<(), Errno>) -> c_int {
         Ok(()) => 0,
         Err(errno) => errno.to_netbsd(),
     }
+}
+
+/// The deliberate guest probes; see [`guest_probes`].
+#[unsafe(no_mangle)]
+pub extern "C" fn hypervisor_guest_probes() -> *const guest_probes::GuestProbes {
+    crate::guest::transitions::probes()
 }

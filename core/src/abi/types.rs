@@ -67,6 +67,26 @@ pub struct Hyperup {
     pub extra: [*mut c_void; 8],
 }
 
+impl Hyperup {
+    /// A copy of the functions at `table`, with the spare slots empty.
+    ///
+    /// # Safety
+    /// The functions must be there; the spare slots need not.
+    pub(crate) unsafe fn copy_functions(table: *const Hyperup) -> Self {
+        let mut copy = core::mem::MaybeUninit::<Hyperup>::zeroed();
+        // SAFETY: by contract all that lies before the spare slots can be read; the copy has the same layout. After it
+        // every function pointer is the guest's, and null is valid for the slots.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                table.cast::<u8>(),
+                copy.as_mut_ptr().cast::<u8>(),
+                core::mem::offset_of!(Hyperup, extra),
+            );
+            copy.assume_init()
+        }
+    }
+}
+
 /// `rumpuser_open`: how to open, in the low bits of the mode.
 pub mod open {
     use libc::c_int;
