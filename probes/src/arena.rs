@@ -1,9 +1,8 @@
 //! The words of a segment, from the writer's side: handed out once, never moved, never taken back.
 
 use crate::layout::{BLOCK_ALIGN, LINK, header};
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Mutex, Ordering};
 use core::ptr::NonNull;
-use std::sync::Mutex;
 
 /// Makes sure that the first so many words can be written without a fault; whether they can.
 pub(crate) type Provide = fn(words: NonNull<AtomicU64>, from: usize, to: usize) -> bool;

@@ -20,6 +20,8 @@ mod layout;
 mod local;
 mod measure;
 mod mode;
+#[cfg(all(test, loom))]
+mod models;
 mod primitive;
 mod process;
 pub mod reader;

@@ -125,7 +125,7 @@ impl Segment {
         let mut cells = BTreeMap::new();
         words.cells(&names, &mut cells).ok_or_else(|| self.damaged("a histogram lies outside"))?;
         words.overflow(&names, &mut cells).ok_or_else(|| self.damaged("its overflow table lies outside"))?;
-        let vcpus = words.vcpus().ok_or_else(|| self.damaged("a virtual CPU lies outside"))?;
+        let vcpus = self.vcpus(&words)?;
         let threads = words.threads().ok_or_else(|| self.damaged("a lane lies outside"))?;
         let began = head[header::BEGAN_TICKS];
         let last_sign = vcpus.iter().filter_map(|vcpu| vcpu.holder.map(|(_, since)| since).or(vcpu.free_since)).max();
@@ -160,6 +160,28 @@ impl Segment {
         })
     }
 
+    fn vcpus(&self, words: &Words) -> Result<Vec<VcpuNow>, ReadError> {
+        let mut vcpus = Vec::new();
+        for (position, block) in words.vcpus().ok_or_else(|| self.damaged("a virtual CPU lies outside"))? {
+            let mut block = block.to_vec();
+            // Its holder was changing hands just then; that takes nanoseconds, or for ever if the process died in it.
+            for _ in 0..16 {
+                if block[vcpu::SEQUENCE].is_multiple_of(2) {
+                    break;
+                }
+                block = self.read_at(position, vcpu::SIZE)?;
+            }
+            let (holder, since) = (block[vcpu::HOLDER], block[vcpu::SINCE]);
+            vcpus.push(VcpuNow {
+                index: block[vcpu::INDEX] as u16,
+                holder: holder.checked_sub(1).map(|lane| (lane as u32, since)),
+                free_since: (holder == 0 && since != 0).then_some(since),
+            });
+        }
+        vcpus.sort_unstable_by_key(|vcpu| vcpu.index);
+        Ok(vcpus)
+    }
+
     fn header(&self) -> Result<Vec<u64>, ReadError> {
         let words = match self.read(header::SIZE) {
             Err(ReadError::Damaged { path, .. }) => return Err(ReadError::NoSegment { path }),
@@ -182,12 +204,16 @@ impl Segment {
         if (count as u64).checked_mul(8).is_none_or(|bytes| bytes > length) {
             return Err(self.damaged("the file is shorter than it says"));
         }
+        self.read_at(0, count)
+    }
+
+    fn read_at(&self, position: usize, count: usize) -> Result<Vec<u64>, ReadError> {
         let mut bytes = vec![0; count * 8];
-        match self.file.read_exact_at(&mut bytes, 0) {
+        match self.file.read_exact_at(&mut bytes, position as u64 * 8) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(self.damaged("the file was cut short"));
             }
-            result => result.map_err(io)?,
+            result => result.map_err(|reason| ReadError::Io { path: self.path.clone(), reason })?,
         }
         Ok(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default())).collect())
     }
@@ -316,19 +342,16 @@ impl Words {
         Some(())
     }
 
-    fn vcpus(&self) -> Option<Vec<VcpuNow>> {
-        let mut vcpus = Vec::new();
+    /// The virtual CPUs' blocks and their positions.
+    fn vcpus(&self) -> Option<Vec<(usize, &[u64])>> {
+        let mut next = self.words[header::VCPUS];
+        let mut blocks = Vec::new();
         for block in self.chain(header::VCPUS, vcpu::SIZE) {
             let block = block?;
-            let (holder, since) = (block[vcpu::HOLDER], block[vcpu::SINCE]);
-            vcpus.push(VcpuNow {
-                index: block[vcpu::INDEX] as u16,
-                holder: holder.checked_sub(1).map(|lane| (lane as u32, since)),
-                free_since: (holder == 0 && since != 0).then_some(since),
-            });
+            blocks.push((next as usize, block));
+            next = block[layout::LINK];
         }
-        vcpus.sort_unstable_by_key(|vcpu| vcpu.index);
-        Some(vcpus)
+        Some(blocks)
     }
 
     fn threads(&self) -> Option<Vec<Thread>> {

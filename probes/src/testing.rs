@@ -6,7 +6,7 @@ use crate::layout::{LINK, cell, header};
 use crate::primitive::{AtomicU64, Ordering};
 use core::ptr::NonNull;
 
-/// An arena of so many words. Leaked, as a process's own is.
+/// An arena of so many words. Leaked, as a process's own is; loom's run only for a model.
 pub(crate) fn arena(words: usize) -> Arena {
     let words: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
     let words = words.leak();
@@ -14,12 +14,20 @@ pub(crate) fn arena(words: usize) -> Arena {
     unsafe { Arena::new(NonNull::from(&words[0]), words.len(), |_, _, _| true) }.expect("room for a header")
 }
 
+/// The positions of the blocks in the chain that begins at header word `head`.
+pub(crate) fn blocks(arena: &Arena, head: usize) -> Vec<usize> {
+    let follow = |position: usize| match arena.word(position).load(Ordering::Acquire) as usize {
+        0 => None,
+        next => Some(next),
+    };
+    core::iter::successors(follow(head), |block| follow(block + LINK)).collect()
+}
+
 /// What the cells of the metric with this number hold, added up.
 pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
     let read = |position: usize| arena.word(position).load(Ordering::Acquire);
     let mut total = Distribution::default();
-    let mut position = read(header::CELLS) as usize;
-    while position != 0 {
+    for position in blocks(arena, header::CELLS) {
         if read(position + cell::KEY) & 0xffff == metric {
             total.untimed += read(position + cell::UNTIMED);
             total.sum += read(position + cell::SUM);
@@ -33,7 +41,6 @@ pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
                 }
             }
         }
-        position = read(position + LINK) as usize;
     }
     total
 }

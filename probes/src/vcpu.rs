@@ -2,11 +2,10 @@
 
 use crate::arena::Arena;
 use crate::layout::{header, vcpu};
-use crate::primitive::{AtomicU64, Ordering, fence};
-use std::sync::Mutex;
+use crate::primitive::{AtomicU64, Mutex, Ordering, fence};
 
 /// Rump kernels are built for at most 256 virtual CPUs.
-pub(crate) const MOST: usize = 256;
+pub(crate) const MOST: usize = if cfg!(loom) { 1 } else { 256 };
 
 /// The positions of the virtual CPUs' blocks, by index; 0 where there is none yet.
 #[derive(Debug)]
@@ -68,6 +67,18 @@ impl Vcpu<'_> {
         let since = self.word(vcpu::SINCE).load(Ordering::Relaxed);
         self.write(u64::from(lane) + 1, now);
         (free && since != 0).then_some(since)
+    }
+
+    /// Its holder's lane + 1 (or 0) and since when, as a reader sees them; `None` while they are being changed.
+    #[cfg(all(test, loom))]
+    pub(crate) fn read(&self) -> Option<(u64, u64)> {
+        // Acquire: the words below are not older than the sequence.
+        let before = self.word(vcpu::SEQUENCE).load(Ordering::Acquire);
+        let words = [vcpu::HOLDER, vcpu::SINCE].map(|word| self.word(word).load(Ordering::Relaxed));
+        // Acquire fence: pairs with the writer's release fence; a word that was newer shows a newer sequence.
+        fence(Ordering::Acquire);
+        let after = self.word(vcpu::SEQUENCE).load(Ordering::Relaxed);
+        (before == after && before % 2 == 0).then_some((words[0], words[1]))
     }
 
     /// Nobody holds it since `now`.
