@@ -1,6 +1,7 @@
 //! The kernel thread (lwp) that a host thread currently runs.
 
 use crate::abi::types::Lwp;
+use crate::host::sync::Owner;
 use rumpscope_probes::initial_exec;
 
 initial_exec! {
@@ -19,4 +20,10 @@ pub fn current() -> *mut Lwp {
 pub fn set_current(lwp: *mut Lwp) {
     // SAFETY: as in `current`.
     unsafe { slot().write(lwp) }
+}
+
+/// The calling host thread, as the holder of a lock that knows no lwps.
+#[inline(always)]
+pub fn host_thread() -> Owner {
+    Owner::from_address(slot())
 }

@@ -4,8 +4,14 @@
 //! the body checks the arguments, calls `host` (through [`crate::upcall::off_cpu`] where the call can block), and
 //! turns a host error into a NetBSD error number with [`result`].
 
+pub mod condvar;
 pub mod guest_probes;
 pub mod init;
+pub mod lwp;
+pub mod mutex;
+mod object;
+pub mod rwlock;
+pub mod threads;
 pub mod types;
 
 use crate::host::errno::Errno;

@@ -2,3 +2,5 @@
 
 pub mod diagnostic;
 pub mod errno;
+pub mod sync;
+pub mod thread;

@@ -1,0 +1,152 @@
+//! Condition variables.
+
+use super::mutex::Mtx;
+use super::object;
+use crate::host::diagnostic;
+use crate::host::errno::Errno;
+use crate::host::sync::{Condvar, Deadline, Outcome};
+use crate::upcall;
+use libc::c_int;
+use rumpscope_probes::{Hypercall, measure};
+
+/// A condition variable of the guest.
+#[derive(Debug)]
+// A line of its own: neighbours do not slow each other down.
+#[repr(align(64))]
+pub struct Cv {
+    condition: Condvar,
+}
+
+impl Cv {
+    /// Gives up the virtual CPU, then the mutex, and waits. The guest's scheduler may itself use `mtx`, its interlock:
+    /// then it takes it while it gives up the virtual CPU, and gives it back while it takes one. In any case the mutex
+    /// is held between `unschedule` and the wait, so no signal that belongs to this wait can come too early.
+    fn wait(&self, call: Hypercall, mtx: &Mtx, deadline: Option<&Deadline>) -> Outcome {
+        let me = mtx.me();
+        let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
+        let off = upcall::unschedule(call, interlock);
+        let outcome = self.condition.wait(deadline, || mtx.exit(call, me));
+        if mtx.comes_after_cpu() {
+            upcall::schedule(off, interlock);
+            mtx.enter_in_place(call, me);
+        } else {
+            mtx.enter_in_place(call, me);
+            upcall::schedule(off, interlock);
+        }
+        outcome
+    }
+}
+
+/// Makes a condition variable.
+///
+/// # Safety
+/// `cv` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
+    measure(Hypercall::CvInit, || {
+        // SAFETY: the caller's word.
+        unsafe { cv.write(object::create("cv_init", Cv { condition: Condvar::new() })) };
+    })
+}
+
+/// Ends a condition variable that nobody waits for.
+///
+/// # Safety
+/// `cv` is a condition variable that nobody uses from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_destroy(cv: *mut Cv) {
+    measure(Hypercall::CvDestroy, || {
+        // SAFETY: the caller's word.
+        if unsafe { &(*cv).condition }.retire().is_err() {
+            diagnostic::fatal("cv_destroy", format_args!("threads still wait for condition variable {cv:p}"));
+        }
+        // SAFETY: the caller's word; made by `rumpuser_cv_init`.
+        unsafe { object::destroy(cv) };
+    })
+}
+
+/// Gives up `mtx` and the virtual CPU until there is a signal, and has both again afterwards.
+///
+/// # Safety
+/// `cv` and `mtx` are what they are called; the caller holds `mtx`, unless that is its virtual CPU's own lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_wait(cv: *mut Cv, mtx: *mut Mtx) {
+    // SAFETY: the caller's word.
+    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
+    measure(Hypercall::CvWait, || {
+        cv.wait(Hypercall::CvWait, mtx, None);
+    })
+}
+
+/// Gives up `mtx` until there is a signal, and has it again afterwards. Whether the caller has a virtual CPU does not
+/// change.
+///
+/// # Safety
+/// `cv` and `mtx` are what they are called; the caller holds `mtx`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
+    // SAFETY: the caller's word.
+    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
+    measure(Hypercall::CvWaitNowrap, || {
+        let me = mtx.me();
+        cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
+        mtx.enter_in_place(Hypercall::CvWaitNowrap, me);
+    })
+}
+
+/// As [`rumpuser_cv_wait`], for at most the given time, on the monotonic clock: `ETIMEDOUT` if that was over before a
+/// signal came. A time that is not positive is over at once, but the mutex and the virtual CPU are given up all the
+/// same. Nanoseconds may be any number.
+///
+/// # Safety
+/// As for [`rumpuser_cv_wait`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_timedwait(cv: *mut Cv, mtx: *mut Mtx, seconds: i64, nanoseconds: i64) -> c_int {
+    // SAFETY: the caller's word.
+    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
+    measure(Hypercall::CvTimedwait, || {
+        // The time runs from the call, not from when the virtual CPU has been given up.
+        let deadline = Deadline::after(seconds, nanoseconds);
+        match cv.wait(Hypercall::CvTimedwait, mtx, Some(&deadline)) {
+            Outcome::Signalled => 0,
+            Outcome::TimedOut => Errno(libc::ETIMEDOUT).to_netbsd(),
+        }
+    })
+}
+
+/// Ends the wait of one thread, if any waits: of the one that has waited longest.
+///
+/// # Safety
+/// `cv` is a condition variable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
+    // SAFETY: the caller's word.
+    let cv = unsafe { &*cv };
+    measure(Hypercall::CvSignal, || cv.condition.signal())
+}
+
+/// Ends the wait of all threads that wait.
+///
+/// # Safety
+/// `cv` is a condition variable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
+    // SAFETY: the caller's word.
+    let cv = unsafe { &*cv };
+    measure(Hypercall::CvBroadcast, || cv.condition.broadcast())
+}
+
+/// How many threads wait for a signal; those that have got one are not among them.
+///
+/// # Safety
+/// `cv` is a condition variable; `waiters` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_cv_has_waiters(cv: *mut Cv, waiters: *mut c_int) {
+    // SAFETY: the caller's word.
+    let cv = unsafe { &*cv };
+    measure(Hypercall::CvHasWaiters, || {
+        let count = c_int::try_from(cv.condition.waiters()).unwrap_or(c_int::MAX);
+        // SAFETY: the caller's word.
+        unsafe { waiters.write(count) };
+    })
+}

@@ -1,0 +1,203 @@
+//! Mutexes.
+
+use super::object;
+use super::types::{Lwp, mutex};
+use crate::host::diagnostic;
+use crate::host::errno::Errno;
+use crate::host::sync::{Mutex, Owner};
+use crate::{lwp, upcall};
+use libc::c_int;
+use rumpscope_probes::{Hypercall, measure};
+
+/// A mutex of the guest.
+#[derive(Debug)]
+// A line of its own: neighbours do not slow each other down.
+#[repr(align(64))]
+pub struct Mtx {
+    lock: Mutex,
+    flags: c_int,
+}
+
+impl Mtx {
+    /// The name under which the calling thread holds this mutex: its lwp, which `rumpuser_mutex_owner` tells, or
+    /// for mutexes without an owner the host thread. Host threads are compared too, so that errors are found.
+    #[inline(always)]
+    pub(super) fn me(&self) -> Owner {
+        if self.flags & mutex::KMUTEX != 0 { Owner::from_address(lwp::current()) } else { lwp::host_thread() }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_spin(&self) -> bool {
+        self.flags & mutex::SPIN != 0
+    }
+
+    /// Whether the guest's order of resources applies: first the virtual CPU, then this mutex.
+    pub(super) fn comes_after_cpu(&self) -> bool {
+        self.flags == mutex::SPIN | mutex::KMUTEX
+    }
+
+    /// Takes the mutex; waits for it without an upcall: on the virtual CPU, or off it where it was given up before.
+    #[inline(always)]
+    pub(super) fn enter_in_place(&self, call: Hypercall, me: Owner) {
+        if !self.lock.try_lock(me) {
+            self.enter_in_place_contended(call, me);
+        }
+    }
+
+    /// Spin mutexes are held for a short time by who runs at that time, so looking again soon is cheapest. But the
+    /// host may have taken its processor from the holder. Then only sleeping helps: processors are fewer than threads.
+    #[cold]
+    fn enter_in_place_contended(&self, call: Hypercall, me: Owner) {
+        self.refuse_recursion(call, me);
+        if !self.lock.try_lock_spinning(me) {
+            self.lock.lock(me);
+        }
+    }
+
+    #[cold]
+    fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
+        self.refuse_recursion(call, me);
+        upcall::off_cpu(call, || self.lock.lock(me));
+    }
+
+    fn refuse_recursion(&self, call: Hypercall, me: Owner) {
+        if me != Owner::NOBODY && self.lock.owner() == Some(me) {
+            diagnostic::fatal(
+                call.name(),
+                format_args!("mutex {self:p} is held by the caller: it would wait for ever"),
+            );
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn exit(&self, call: Hypercall, me: Owner) {
+        if self.lock.unlock(me).is_err() {
+            self.not_mine(call);
+        }
+    }
+
+    #[cold]
+    fn not_mine(&self, call: Hypercall) -> ! {
+        let owner = self.lock.owner();
+        diagnostic::fatal(call.name(), format_args!("mutex {self:p} is not held by the caller but by {owner:?}"))
+    }
+}
+
+/// Makes a mutex; `flags` are [`mutex::SPIN`], [`mutex::KMUTEX`] or both.
+///
+/// # Safety
+/// `mtx` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
+    measure(Hypercall::MutexInit, || {
+        if !matches!(flags, 1..=3) {
+            diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
+        }
+        // SAFETY: the caller's word.
+        unsafe { mtx.write(object::create("mutex_init", Mtx { lock: Mutex::new(), flags })) };
+    })
+}
+
+/// Takes the mutex. Where it must wait: off the virtual CPU, unless it is a spin mutex.
+///
+/// # Safety
+/// `mtx` is a mutex.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexEnter, || {
+        let me = mtx.me();
+        if !mtx.lock.try_lock(me) {
+            if mtx.is_spin() {
+                mtx.enter_in_place_contended(Hypercall::MutexEnter, me);
+            } else {
+                mtx.enter_off_cpu(Hypercall::MutexEnter, me);
+            }
+        }
+    })
+}
+
+/// Takes a spin mutex; never gives up the virtual CPU. For another mutex that would be a deadlock sooner or later: its
+/// holder may be waiting for the virtual CPU.
+///
+/// # Safety
+/// `mtx` is a mutex.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexEnterNowrap, || {
+        if !mtx.is_spin() {
+            diagnostic::fatal("mutex_enter_nowrap", format_args!("mutex {mtx:p} is not a spin mutex"));
+        }
+        mtx.enter_in_place(Hypercall::MutexEnterNowrap, mtx.me());
+    })
+}
+
+/// Takes the mutex if it is free; `EBUSY` if it is not.
+///
+/// # Safety
+/// `mtx` is a mutex.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexTryenter, || if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() })
+}
+
+/// Gives the mutex back.
+///
+/// # Safety
+/// `mtx` is a mutex.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexExit, || mtx.exit(Hypercall::MutexExit, mtx.me()))
+}
+
+/// Ends a mutex that nobody holds.
+///
+/// # Safety
+/// `mtx` is a mutex that nobody uses from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
+    measure(Hypercall::MutexDestroy, || {
+        // SAFETY: the caller's word.
+        if let Some(owner) = unsafe { &(*mtx).lock }.owner() {
+            diagnostic::fatal("mutex_destroy", format_args!("mutex {mtx:p} is still held, by {owner:?}"));
+        }
+        // SAFETY: the caller's word; made by `rumpuser_mutex_init`.
+        unsafe { object::destroy(mtx) };
+    })
+}
+
+/// The lwp that holds a kmutex, or null.
+///
+/// # Safety
+/// `mtx` is a mutex; `lwp` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp) {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexOwner, || {
+        if mtx.flags & mutex::KMUTEX == 0 {
+            diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:p} is not a kmutex and has no owner"));
+        }
+        let owner = mtx.lock.owner().unwrap_or(Owner::NOBODY).address();
+        // SAFETY: the caller's word.
+        unsafe { lwp.write(owner) };
+    })
+}
+
+/// Whether it is a spin mutex.
+///
+/// # Safety
+/// `mtx` is a mutex.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_mutex_spin_p(mtx: *mut Mtx) -> c_int {
+    // SAFETY: the caller's word.
+    let mtx = unsafe { &*mtx };
+    measure(Hypercall::MutexSpinP, || mtx.flags & mutex::SPIN)
+}

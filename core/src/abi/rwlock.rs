@@ -1,0 +1,173 @@
+//! Reader/writer locks.
+
+use super::object;
+use super::types::rw;
+use crate::host::diagnostic;
+use crate::host::errno::Errno;
+use crate::host::sync::{Owner, Rwlock};
+use crate::{lwp, upcall};
+use libc::c_int;
+use rumpscope_probes::{Hypercall, measure};
+
+/// A reader/writer lock of the guest.
+#[derive(Debug)]
+// A line of its own: neighbours do not slow each other down.
+#[repr(align(64))]
+pub struct Rw {
+    lock: Rwlock,
+}
+
+/// Writers are known by their lwp.
+#[inline(always)]
+fn me() -> Owner {
+    Owner::from_address(lwp::current())
+}
+
+#[cold]
+fn enter_contended(rw: &Rw, writer: bool) {
+    let me = me();
+    if me != Owner::NOBODY && rw.lock.is_written_by(me) {
+        diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
+    }
+    upcall::off_cpu(Hypercall::RwEnter, || if writer { rw.lock.write_sleeping(me) } else { rw.lock.read_sleeping() });
+}
+
+#[cold]
+fn fatal_not_held(call: Hypercall, rw: &Rw, how: &str) -> ! {
+    diagnostic::fatal(call.name(), format_args!("lock {rw:p} is not held by the caller{how}"))
+}
+
+#[cold]
+fn fatal_kind(call: Hypercall, kind: c_int) -> ! {
+    diagnostic::fatal(call.name(), format_args!("{kind} is neither reader (0) nor writer (1)"))
+}
+
+/// Makes a reader/writer lock.
+///
+/// # Safety
+/// `rw` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
+    measure(Hypercall::RwInit, || {
+        // SAFETY: the caller's word.
+        unsafe { rw.write(object::create("rw_init", Rw { lock: Rwlock::new() })) };
+    })
+}
+
+/// Enters as reader or writer ([`rw`]); waits off the virtual CPU.
+///
+/// # Safety
+/// `rw` is a reader/writer lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwEnter, || match kind {
+        rw::READER if rw.lock.try_read() => {}
+        rw::WRITER if rw.lock.try_write(me()) => {}
+        rw::READER | rw::WRITER => enter_contended(rw, kind == rw::WRITER),
+        _ => fatal_kind(Hypercall::RwEnter, kind),
+    })
+}
+
+/// Enters as reader or writer if that needs no wait, else `EBUSY`. A reader finds it busy while a writer waits.
+///
+/// # Safety
+/// `rw` is a reader/writer lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwTryenter, || {
+        let entered = match kind {
+            rw::READER => rw.lock.try_read(),
+            rw::WRITER => rw.lock.try_write(me()),
+            _ => return Errno(libc::EINVAL).to_netbsd(),
+        };
+        if entered { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+    })
+}
+
+/// Makes the only reader the writer, before all writers that wait; `EBUSY` if there are other readers.
+///
+/// # Safety
+/// `rw` is a reader/writer lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
+        Ok(Ok(())) => 0,
+        Ok(Err(_)) => Errno(libc::EBUSY).to_netbsd(),
+        Err(_) => fatal_not_held(Hypercall::RwTryupgrade, rw, " as reader"),
+    })
+}
+
+/// Makes the writer a reader; no other writer gets in between.
+///
+/// # Safety
+/// `rw` is a reader/writer lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwDowngrade, || {
+        if rw.lock.downgrade(me()).is_err() {
+            fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
+        }
+    })
+}
+
+/// Leaves.
+///
+/// # Safety
+/// `rw` is a reader/writer lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwExit, || {
+        if rw.lock.exit(me()).is_err() {
+            fatal_not_held(Hypercall::RwExit, rw, "");
+        }
+    })
+}
+
+/// Ends a lock that nobody holds.
+///
+/// # Safety
+/// `rw` is a reader/writer lock that nobody uses from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
+    measure(Hypercall::RwDestroy, || {
+        // SAFETY: the caller's word.
+        if !unsafe { &(*rw).lock }.is_unused() {
+            diagnostic::fatal("rw_destroy", format_args!("lock {rw:p} is still held"));
+        }
+        // SAFETY: the caller's word; made by `rumpuser_rw_init`.
+        unsafe { object::destroy(rw) };
+    })
+}
+
+/// Whether the lock is held: [`rw::WRITER`], by the caller as writer; [`rw::READER`], by any reader.
+///
+/// "Any" is what the guest means: NetBSD defines `rw_read_held` so, its own locks do not know their readers either, and
+/// its assertions are written for that. A list of what each thread reads could only be more often wrong, since an lwp
+/// may change its host thread.
+///
+/// # Safety
+/// `rw` is a reader/writer lock; `held` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_rw_held(kind: c_int, rw: *mut Rw, held: *mut c_int) {
+    // SAFETY: the caller's word.
+    let rw = unsafe { &*rw };
+    measure(Hypercall::RwHeld, || {
+        let answer = match kind {
+            rw::READER => rw.lock.readers() != 0,
+            rw::WRITER => rw.lock.is_written_by(me()),
+            _ => fatal_kind(Hypercall::RwHeld, kind),
+        };
+        // SAFETY: the caller's word.
+        unsafe { held.write(answer.into()) };
+    })
+}

@@ -1,0 +1,76 @@
+//! Host threads for the guest.
+
+use super::result;
+use crate::host::diagnostic;
+use crate::host::errno::Errno;
+use crate::host::thread;
+use crate::upcall;
+use core::ffi::{CStr, c_void};
+use libc::{c_char, c_int};
+use rumpscope_probes::{Hypercall, measure};
+
+/// Starts a host thread that runs `main(argument)`. The name is set before `main` runs. Where the host has no room for
+/// another thread, that is the caller's error at once (`EAGAIN`). A joinable thread needs `cookie`, which
+/// [`rumpuser_thread_join`] takes.
+///
+/// Two arguments have no effect. `_priority`: a guest thread runs while it holds a virtual CPU, so a host thread with
+/// less than the others' share of the host would stall all who want the same virtual CPU; more than their share takes
+/// privileges. `_cpu`, the virtual CPU that the thread will be bound to: the guest keeps that promise itself, on
+/// whichever host CPU; host threads that are pinned for it wait for each other where there are fewer host CPUs.
+///
+/// # Safety
+/// `main` may be called with `argument` on another thread; `name` is a string or null; `cookie` may be written unless
+/// it is null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_thread_create(
+    main: thread::Main,
+    argument: *mut c_void,
+    name: *const c_char,
+    joinable: c_int,
+    _priority: c_int,
+    _cpu: c_int,
+    cookie: *mut *mut c_void,
+) -> c_int {
+    let joinable = joinable != 0;
+    measure(Hypercall::ThreadCreate, || {
+        if joinable && cookie.is_null() {
+            diagnostic::warn("thread_create", format_args!("a joinable thread without a cookie could not be joined"));
+            return result(Err(Errno(libc::EINVAL)));
+        }
+        // SAFETY: a string, says the caller.
+        let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });
+        // SAFETY: the caller's word.
+        let thread = unsafe { thread::spawn(main, argument, name, joinable) };
+        result(thread.map(|thread| {
+            if joinable {
+                // The host names threads by numbers of a pointer's size: nothing to allocate, nothing to leak.
+                // SAFETY: not null, so it may be written.
+                unsafe { cookie.write(core::ptr::without_provenance_mut(thread as usize)) };
+            }
+        }))
+    })
+}
+
+/// Ends the calling host thread, from any depth, as if its main function had returned.
+///
+/// # Safety
+/// No function between the thread's main one and this call needs to run its end.
+// "C-unwind" for hosts where ending a thread unwinds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn rumpuser_thread_exit() -> ! {
+    measure(Hypercall::ThreadExit, || ());
+    // SAFETY: the caller's word; no destructor is pending here.
+    unsafe { thread::exit() }
+}
+
+/// Waits, off the virtual CPU, for a joinable thread to end.
+///
+/// # Safety
+/// `cookie` is that of a joinable thread which nobody has joined.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_thread_join(cookie: *mut c_void) -> c_int {
+    measure(Hypercall::ThreadJoin, || {
+        // SAFETY: the caller's word.
+        result(upcall::off_cpu(Hypercall::ThreadJoin, || unsafe { thread::join(cookie as usize as libc::pthread_t) }))
+    })
+}

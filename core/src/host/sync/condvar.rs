@@ -1,0 +1,143 @@
+//! Condition variables: an exact queue, first come first served.
+
+use super::deadline::Deadline;
+use super::mutex::Mutex;
+use super::owner::Owner;
+use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
+use super::queue::{Message, Queue, Waiter};
+
+/// A condition variable. It does not know its mutex; different waiters may use different ones.
+///
+/// Each waiter sleeps on a word of its own, so a signal goes to the one that has waited longest and to nobody else:
+/// there are no wake-ups without a signal, and no thread that comes later can take an earlier one's signal.
+#[derive(Debug)]
+pub struct Condvar {
+    /// The length of `queue`. Changed under `lock`; read without it.
+    waiters: AtomicU32,
+    lock: Mutex,
+    queue: UnsafeCell<Queue<()>>,
+}
+
+// SAFETY: the queue is used under `lock` only; `Waiter`s are made to be reached from other threads.
+unsafe impl Send for Condvar {}
+// SAFETY: as above.
+unsafe impl Sync for Condvar {}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// By a signal.
+    Signalled,
+    /// The deadline came first.
+    TimedOut,
+}
+
+/// Threads wait on the condition variable that is to be destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillWaited;
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Condvar {
+    /// A condition variable that nobody waits for.
+    pub fn new() -> Self {
+        Condvar { waiters: AtomicU32::new(0), lock: Mutex::new(), queue: UnsafeCell::new(Queue::new()) }
+    }
+
+    fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<()>) -> R) -> R {
+        self.lock.lock(Owner::NOBODY);
+        // SAFETY: the lock is ours.
+        let result = self.queue.with_mut(|queue| change(unsafe { &mut *queue }));
+        // Locked above by the same owner, so this cannot fail.
+        let _ = self.lock.unlock(Owner::NOBODY);
+        result
+    }
+
+    /// How many threads wait for a signal. Who has got one is no longer among them, even if it does not run yet.
+    #[inline(always)]
+    pub fn waiters(&self) -> u32 {
+        // Relaxed: who needs a sure answer has the mutex of the waiters, which orders it.
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting.
+    /// The mutex is not locked again here.
+    pub fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> Outcome {
+        let waiter = Waiter::new(());
+        self.with_queue(|queue| {
+            // SAFETY: `waiter` is unlinked or notified before this function returns.
+            unsafe { queue.push_back(&waiter) };
+            self.waiters.fetch_add(1, Ordering::Relaxed);
+        });
+        release();
+        if waiter.wait(deadline).is_some() {
+            // The condition variable may be gone by now.
+            return Outcome::Signalled;
+        }
+        self.with_queue(|queue| {
+            // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
+            unsafe { queue.remove(&waiter) };
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
+        });
+        Outcome::TimedOut
+    }
+
+    /// Ends the wait of the thread that has waited longest, if any waits.
+    #[inline(always)]
+    pub fn signal(&self) {
+        if self.waiters() != 0 {
+            self.signal_first();
+        }
+    }
+
+    #[cold]
+    fn signal_first(&self) {
+        let taken = self.with_queue(|queue| {
+            let taken = queue.take_first();
+            self.waiters.fetch_sub(taken.is_some().into(), Ordering::Relaxed);
+            taken
+        });
+        // Last, and outside the lock: a thread that goes on may destroy the condition variable.
+        if let Some(taken) = taken {
+            taken.notify(Message::Go);
+        }
+    }
+
+    /// Ends the wait of all who wait.
+    #[inline(always)]
+    pub fn broadcast(&self) {
+        if self.waiters() != 0 {
+            self.signal_all();
+        }
+    }
+
+    #[cold]
+    fn signal_all(&self) {
+        let taken = self.with_queue(|queue| {
+            let (taken, count) = queue.take_all();
+            self.waiters.fetch_sub(count, Ordering::Relaxed);
+            taken
+        });
+        // As in `signal_first`.
+        taken.notify(Message::Go);
+    }
+
+    /// To be called before the condition variable is destroyed: waits for those whose time was up in the same moment
+    /// and who are still unlinking themselves.
+    pub fn retire(&self) -> Result<(), StillWaited> {
+        loop {
+            let (empty, waited) = self.with_queue(|queue| (queue.is_empty(), queue.is_waited()));
+            if waited {
+                return Err(StillWaited);
+            }
+            if empty {
+                return Ok(());
+            }
+            yield_now();
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Locks and condition variables on futexes.
+//!
+//! They know their owners only as numbers ([`Owner`]) and nothing of the guest: giving up the virtual CPU around a wait
+//! is the caller's business, so every lock offers its parts (try, wait) one by one.
+//!
+//! Built with `--cfg loom`, the same code runs on loom's atomics and on a model of the futex; `tests/loom.rs` explores
+//! the interleavings.
+
+mod condvar;
+mod deadline;
+#[cfg(not(loom))]
+mod futex;
+#[cfg(loom)]
+#[path = "futex_model.rs"]
+mod futex;
+mod mutex;
+mod owner;
+mod primitive;
+mod queue;
+mod rwlock;
+
+pub use condvar::{Condvar, Outcome, StillWaited};
+pub use deadline::Deadline;
+pub use mutex::{Mutex, NotOwner};
+pub use owner::Owner;
+pub use rwlock::{NotHeld, OtherReaders, Rwlock};

@@ -1,0 +1,146 @@
+//! Mutual exclusion: an owner that everybody may read, barging, and a queue in the host.
+
+use super::owner::Owner;
+use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
+use super::{futex, futex::Wake};
+
+/// A mutex that knows its owner.
+///
+/// Not fair: who comes by takes a free mutex, even if others wait. The one that is woken competes again. This is what
+/// makes a contended mutex fast, because it is not idle while the next owner wakes up.
+#[derive(Debug)]
+pub struct Mutex {
+    // ```text
+    //  63            3   2   1   0
+    // +---------------+---+---+---+
+    // |     owner     | 0 | W | L |   the word; threads sleep on its low half
+    // +---------------+---+---+---+
+    //
+    //  owner  W  L
+    //    0    0  0    free
+    //    A    0  1    locked by A, nobody sleeps
+    //    A    1  1    locked by A; A must wake one sleeper when it unlocks
+    // ```
+    // No other combination occurs. Every change is a read-modify-write, so whoever reads the word (acquire) sees
+    // what happened before *every* earlier change that was a release, not only the last.
+    word: AtomicU64,
+    /// Threads in `lock_sleeping`. Raised before a thread sleeps, lowered when it has the mutex: never too low.
+    sleepers: AtomicU32,
+}
+
+const LOCKED: u64 = 1;
+const WAITED: u64 = 2;
+
+/// The mutex is free or belongs to another owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOwner;
+
+impl Default for Mutex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Mutex {
+    /// A free mutex.
+    pub fn new() -> Self {
+        Mutex { word: AtomicU64::new(0), sleepers: AtomicU32::new(0) }
+    }
+
+    /// Takes the mutex if it is free. Says whether it did.
+    #[inline(always)]
+    pub fn try_lock(&self, owner: Owner) -> bool {
+        // Acquire: see what the last owner wrote.
+        self.word.compare_exchange(0, owner.to_word() | LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// As `try_lock`, for about a microsecond; not where others sleep already: they would be waiting longer still.
+    pub fn try_lock_spinning(&self, owner: Owner) -> bool {
+        // 1 + 2 + ... + 32 pauses, some 1 to 3 thousand cycles: less than it takes to sleep and be woken, more than a
+        // short critical section on another processor.
+        const ROUNDS: u32 = if cfg!(loom) { 1 } else { 6 };
+        for round in 0..ROUNDS {
+            for _ in 0..1 << round {
+                spin_loop();
+            }
+            // Relaxed: only a hint, `try_lock` decides.
+            match self.word.load(Ordering::Relaxed) {
+                0 if self.try_lock(owner) => return true,
+                word if word & WAITED != 0 => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Takes the mutex; sleeps while it belongs to others.
+    #[inline]
+    pub fn lock(&self, owner: Owner) {
+        if !self.try_lock(owner) {
+            self.lock_sleeping(owner);
+        }
+    }
+
+    #[cold]
+    fn lock_sleeping(&self, owner: Owner) {
+        // Published by the exchange below that sets WAITED.
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        // Acquire, here and below: whoever sees the mutex free sees the count of everybody who has set WAITED before.
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let wanted = if word & LOCKED == 0 {
+                // Who sleeps has left no trace in a free mutex; it is for the next owner to remember them.
+                let others = self.sleepers.load(Ordering::Relaxed) > 1;
+                owner.to_word() | LOCKED | if others { WAITED } else { 0 }
+            } else {
+                word | WAITED
+            };
+            // Release: our count in `sleepers` goes before, even where WAITED stands already. Acquire: `try_lock`.
+            if let Err(now) = self.word.compare_exchange_weak(word, wanted, Ordering::AcqRel, Ordering::Acquire) {
+                word = now;
+                continue;
+            }
+            if word & LOCKED == 0 {
+                break;
+            }
+            // Returns at once if the owner unlocked since: it sees WAITED or has changed the word before we set it.
+            let _: Wake = futex::wait(&self.word, wanted as u32, None);
+            word = self.word.load(Ordering::Acquire);
+        }
+        // Relaxed: read by those who will own the mutex after us, to whom it is published by unlocking.
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Gives the mutex back. The mutex may be destroyed by the next owner before this returns: after the exchange only
+    /// its address is used.
+    #[inline(always)]
+    pub fn unlock(&self, owner: Owner) -> Result<(), NotOwner> {
+        // Release: the next owner sees what we wrote.
+        match self.word.compare_exchange(owner.to_word() | LOCKED, 0, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(_) => self.unlock_contended(owner),
+        }
+    }
+
+    #[cold]
+    fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
+        let word = core::ptr::from_ref(&self.word);
+        // Relaxed: only the owner itself can make the word equal to this, and only sleepers change it meanwhile.
+        if self.word.load(Ordering::Relaxed) & !WAITED != owner.to_word() | LOCKED {
+            return Err(NotOwner);
+        }
+        // Release: as in `unlock`.
+        if self.word.swap(0, Ordering::Release) & WAITED != 0 {
+            futex::wake(word, 1);
+        }
+        Ok(())
+    }
+
+    /// Who holds it: `None` when it is free. The answer is exact for the owner itself; about others it may be old.
+    #[inline(always)]
+    pub fn owner(&self) -> Option<Owner> {
+        // Relaxed: an owner has written its own name here itself, and after it gave the mutex back never finds it.
+        let word = self.word.load(Ordering::Relaxed);
+        (word & LOCKED != 0).then(|| Owner::from_word(word))
+    }
+}

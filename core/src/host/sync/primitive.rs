@@ -1,0 +1,42 @@
+//! What the locks are made of: the real thing, or loom's.
+
+#[cfg(loom)]
+pub(super) use loom::{
+    cell::UnsafeCell,
+    hint::spin_loop,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    thread::yield_now,
+};
+
+#[cfg(not(loom))]
+pub(super) use self::real::UnsafeCell;
+#[cfg(not(loom))]
+pub(super) use core::{
+    hint::spin_loop,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+#[cfg(not(loom))]
+pub(super) use std::thread::yield_now;
+
+#[cfg(not(loom))]
+mod real {
+    /// `core::cell::UnsafeCell` with the access of loom's, which sees the beginning and the end of every use.
+    #[derive(Debug)]
+    pub(in super::super) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(in super::super) const fn new(value: T) -> Self {
+            UnsafeCell(core::cell::UnsafeCell::new(value))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn with<R>(&self, look: impl FnOnce(*const T) -> R) -> R {
+            look(self.0.get())
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn with_mut<R>(&self, change: impl FnOnce(*mut T) -> R) -> R {
+            change(self.0.get())
+        }
+    }
+}
