@@ -1,3 +1,5 @@
 //! The embedded guest, its workloads, and the conformance suite of the hypercall interface.
 
+pub mod guest;
 pub mod hypervisor;
+pub mod workload;

@@ -1,0 +1,112 @@
+//! Threads of the guest: each is an lwp with a host thread made by the hypervisor.
+
+use super::cpu::Cpu;
+use super::kernel::kernel;
+use super::lwp::{self, BOUND, EXITING, Lwp};
+use super::process::{INIT, KERNEL};
+use super::{accounts, console, entry, errno, hypercall};
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a thread does.
+pub type Main = Box<dyn FnOnce() + Send>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Context {
+    /// It runs in the kernel, on a virtual CPU except while it waits.
+    Kernel,
+    /// It runs outside, and enters the kernel by system calls.
+    Client,
+}
+
+struct Start {
+    lwp: NonNull<Lwp>,
+    context: Context,
+    main: Main,
+}
+
+/// A thread to be joined.
+#[derive(Debug)]
+#[must_use = "a thread has to be joined"]
+pub struct Thread(*mut c_void);
+
+// SAFETY: the hypervisor lets any thread join.
+unsafe impl Send for Thread {}
+
+impl Thread {
+    /// A thread of the kernel; if a virtual CPU is given, bound to it.
+    ///
+    /// # Errors
+    /// What the hypervisor says when it can make no thread.
+    pub fn kernel(name: &str, cpu: Option<&'static Cpu>, main: Main) -> Result<Self, c_int> {
+        let process = kernel().processes.find(KERNEL).ok_or(errno::ESRCH)?;
+        let lwp = Lwp::create(process);
+        if let Some(cpu) = cpu {
+            // SAFETY: it is new, and nobody runs it yet.
+            let lwp = unsafe { lwp.as_ref() };
+            lwp.set_target(cpu);
+            lwp.set(BOUND);
+        }
+        Self::start(name, cpu, Start { lwp, context: Context::Kernel, main })
+    }
+
+    /// A client of the kernel: the only thread of a new process.
+    ///
+    /// # Errors
+    /// As for [`kernel`](Self::kernel).
+    pub fn client(name: &str, main: Main) -> Result<Self, c_int> {
+        let lwp = kernel().processes.fork(INIT, name);
+        Self::start(name, None, Start { lwp, context: Context::Client, main })
+    }
+
+    fn start(name: &str, cpu: Option<&'static Cpu>, start: Start) -> Result<Self, c_int> {
+        let lwp = start.lwp;
+        let start = Box::into_raw(Box::new(start));
+        let name = CString::new(name).unwrap_or_default();
+        let index = cpu.map_or(-1, |cpu| c_int::try_from(cpu.index()).unwrap_or(-1));
+        let mut cookie = ptr::null_mut();
+        // SAFETY: `run` takes the box; the name is a string, `cookie` takes the result.
+        let errno = unsafe { hypercall::thread_create(run, start.cast(), name.as_ptr(), true, index, &mut cookie) };
+        if errno != 0 {
+            // SAFETY: no thread was made, so the box and the lwp are still ours alone.
+            unsafe {
+                drop(Box::from_raw(start));
+                lwp::free(lwp);
+            }
+            return Err(errno);
+        }
+        Ok(Thread(cookie))
+    }
+
+    /// Waits for its end, off the virtual CPU.
+    pub fn join(self) {
+        // SAFETY: the cookie of a joinable thread, used once.
+        let errno = unsafe { hypercall::thread_join(self.0) };
+        if errno != 0 {
+            console::panic(format_args!("thread_join: error {errno}"));
+        }
+    }
+}
+
+unsafe extern "C" fn run(start: *mut c_void) -> *mut c_void {
+    // SAFETY: `start` comes from `Thread::start`, once.
+    let Start { lwp, context, main } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    // SAFETY: made for this thread; freed when it leaves the kernel for the last time.
+    unsafe { lwp::set_current(lwp) };
+    if context == Context::Kernel {
+        entry::enter();
+    }
+    // The closure is gone after this, and its state is not looked at.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(main)) {
+        console::panic(format_args!("{}", console::payload_text(&*payload)));
+    }
+    if context == Context::Client {
+        entry::enter();
+    }
+    lwp::me().set(EXITING);
+    entry::leave();
+    accounts::release();
+    ptr::null_mut()
+}

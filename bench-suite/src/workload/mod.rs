@@ -1,0 +1,127 @@
+//! What runs on the embedded guest. Each workload is repeatable by its seed and checks its own results.
+
+mod client;
+mod condvars;
+mod locks;
+mod memory;
+mod rng;
+mod runner;
+mod rwlocks;
+mod syscalls;
+mod threads;
+mod timers;
+
+use client::Client;
+pub(crate) use runner::run;
+
+use crate::guest::GuestError;
+use core::fmt;
+use core::str::FromStr;
+use std::sync::Arc;
+
+/// A workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Workload {
+    /// Mutexes.
+    Locks,
+    /// Reader/writer locks.
+    RwLocks,
+    /// Ping-pong over condition variables.
+    Condvars,
+    /// Sleeps, timeouts and callouts.
+    Timers,
+    /// Threads, processes and lwps.
+    Threads,
+    /// Memory.
+    Memory,
+    /// System calls.
+    Syscalls,
+    /// All of the others at once.
+    Mixed,
+}
+
+/// What is known of a workload before it runs.
+struct Kind {
+    name: &'static str,
+    description: &'static str,
+    /// How many client threads it gets when nobody says.
+    threads: usize,
+    /// The number of client threads is a multiple of this.
+    multiple: usize,
+    /// Prepares it; called by a thread in the kernel.
+    setup: fn(&Setup) -> Result<Arc<dyn Load>, GuestError>,
+}
+
+/// What a workload is prepared for.
+struct Setup {
+    threads: usize,
+}
+
+/// A workload that is ready to run.
+trait Load: Send + Sync {
+    /// What one client thread does, outside of the kernel: [`Client::system_call`] enters it. Returns when
+    /// [`Client::more`] says no.
+    fn run(&self, client: &mut Client);
+
+    /// Checks what is left when all client threads are done, in the kernel. `operations` is their number of operations.
+    fn verify(&self, operations: u64) -> Result<u64, String>;
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Workload; 8] = [
+        Workload::Locks,
+        Workload::RwLocks,
+        Workload::Condvars,
+        Workload::Timers,
+        Workload::Threads,
+        Workload::Memory,
+        Workload::Syscalls,
+        Workload::Mixed,
+    ];
+
+    fn kind(self) -> Option<&'static Kind> {
+        match self {
+            Workload::Locks => Some(&locks::KIND),
+            Workload::RwLocks => Some(&rwlocks::KIND),
+            Workload::Condvars => Some(&condvars::KIND),
+            Workload::Timers => Some(&timers::KIND),
+            Workload::Threads => Some(&threads::KIND),
+            Workload::Memory => Some(&memory::KIND),
+            Workload::Syscalls => Some(&syscalls::KIND),
+            Workload::Mixed => None,
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        self.kind().map_or("mixed", |kind| kind.name)
+    }
+
+    /// What it does, in one line.
+    pub fn description(self) -> &'static str {
+        self.kind().map_or("all of the others at once", |kind| kind.description)
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// There is no workload of this name.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no workload {0:?}; there are {names}", names = Workload::ALL.map(Workload::name).join(", "))]
+pub struct UnknownWorkload(String);
+
+impl FromStr for Workload {
+    type Err = UnknownWorkload;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Workload::ALL
+            .into_iter()
+            .find(|workload| workload.name() == name)
+            .ok_or_else(|| UnknownWorkload(name.to_owned()))
+    }
+}

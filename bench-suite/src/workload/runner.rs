@@ -1,0 +1,164 @@
+//! Starts the clients of the workloads, ends them, and collects what they found.
+
+use super::client::{Client, Control, Tally};
+use super::rng::Rng;
+use super::{Kind, Load, Setup, Workload};
+use crate::guest::kcondvar::KCondvar;
+use crate::guest::kmutex::KMutex;
+use crate::guest::thread::Thread;
+use crate::guest::{GuestError, GuestOptions, PartReport, clock, entry};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// How long a guest runs that was told neither a time nor a number of operations.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// What came of the workloads.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How long they ran, by the guest's clock.
+    pub time: Duration,
+    /// What each did.
+    pub parts: Vec<PartReport>,
+}
+
+/// A workload and its clients.
+struct Part {
+    workload: Workload,
+    kind: &'static Kind,
+    threads: usize,
+    load: Arc<dyn Load>,
+    /// Put together by its clients at their end.
+    tally: KMutex<Tally>,
+}
+
+/// What the clients share with who started them.
+struct Shared {
+    parts: Vec<Part>,
+    control: Control,
+    /// Clients that have come to their end.
+    ended: KMutex<usize>,
+    one_ended: KCondvar,
+}
+
+/// Runs the workload of `options`; called in the kernel.
+///
+/// # Errors
+/// When it could not be prepared, or a check failed.
+pub fn run(options: &GuestOptions) -> Result<Outcome, GuestError> {
+    let shared = Arc::new(Shared {
+        parts: parts(options)?,
+        control: Control::default(),
+        ended: KMutex::new(0),
+        one_ended: KCondvar::new(),
+    });
+    let start = clock::now();
+    let clients = start_clients(&shared, options);
+    if let Ok(clients) = &clients {
+        wait(&shared, options, start, clients.len());
+    }
+    shared.control.stop();
+    let clients = clients?;
+    for client in clients {
+        client.join();
+    }
+    let time = clock::now().saturating_sub(start);
+    report(&shared, time)
+}
+
+fn parts(options: &GuestOptions) -> Result<Vec<Part>, GuestError> {
+    let mixed = options.workload == Workload::Mixed;
+    let chosen = Workload::ALL.into_iter().filter(|&workload| mixed || workload == options.workload);
+    chosen
+        .filter_map(|workload| workload.kind().map(|kind| (workload, kind)))
+        .map(|(workload, kind)| {
+            // A part of many needs fewer clients to keep the guest busy.
+            let default = if mixed { kind.threads.div_ceil(2) } else { kind.threads };
+            let threads = options.threads.unwrap_or(default).max(1).next_multiple_of(kind.multiple);
+            let load = (kind.setup)(&Setup { threads })?;
+            Ok(Part { workload, kind, threads, load, tally: KMutex::new(Tally::default()) })
+        })
+        .collect()
+}
+
+/// The share of one of `count` in `total`, so that all shares add up.
+fn share(total: u64, count: usize, index: usize) -> u64 {
+    let (count, index) = (count as u64, index as u64);
+    total / count + u64::from(index < total % count)
+}
+
+fn start_clients(shared: &Arc<Shared>, options: &GuestOptions) -> Result<Vec<Thread>, GuestError> {
+    let mut seeds = Rng::new(options.seed);
+    let mut clients = Vec::new();
+    for (part_index, part) in shared.parts.iter().enumerate() {
+        let operations = options.operations.map_or(u64::MAX, |total| share(total, shared.parts.len(), part_index));
+        for index in 0..part.threads {
+            let operations = if operations == u64::MAX { operations } else { share(operations, part.threads, index) };
+            let seed = seeds.next();
+            let shared_by_client = Arc::clone(shared);
+            let main = move || client_main(&shared_by_client, part_index, index, operations, seed);
+            let name = format!("{}{index}", part.kind.name);
+            match Thread::client(&name, Box::new(main)) {
+                Ok(thread) => clients.push(thread),
+                Err(errno) => {
+                    shared.control.stop();
+                    clients.into_iter().for_each(Thread::join);
+                    return Err(GuestError::Hypercall { call: "thread_create", errno });
+                }
+            }
+        }
+    }
+    Ok(clients)
+}
+
+fn client_main(shared: &Shared, part: usize, index: usize, operations: u64, seed: u64) {
+    let part = &shared.parts[part];
+    let mut client = Client::new(&shared.control, part.kind.name, index, operations, seed);
+    part.load.run(&mut client);
+    entry::system_call(|| {
+        {
+            let mut tally = part.tally.enter();
+            tally.operations += client.tally().operations;
+            tally.checks += client.tally().checks;
+        }
+        *shared.ended.enter() += 1;
+        shared.one_ended.signal();
+    });
+}
+
+/// Waits until all clients have come to their end or time is up.
+fn wait(shared: &Shared, options: &GuestOptions, start: Duration, clients: usize) {
+    let limit = match (options.duration, options.operations) {
+        (None, None) => Some(DEFAULT_DURATION),
+        (limit, _) => limit,
+    };
+    let mut ended = shared.ended.enter();
+    while *ended < clients {
+        match limit.map(|limit| (start + limit).saturating_sub(clock::now())) {
+            None => shared.one_ended.wait(&mut ended),
+            Some(Duration::ZERO) => break,
+            Some(left) => {
+                let _ = shared.one_ended.wait_for(&mut ended, left);
+            }
+        }
+    }
+}
+
+fn report(shared: &Shared, time: Duration) -> Result<Outcome, GuestError> {
+    if let Some(failure) = shared.control.failure() {
+        return Err(GuestError::Check { workload: failure.workload, what: failure.what });
+    }
+    let mut parts = Vec::new();
+    for part in &shared.parts {
+        let tally = *part.tally.enter();
+        let check = |what| GuestError::Check { workload: part.kind.name, what };
+        let checks = part.load.verify(tally.operations).map_err(check)?;
+        parts.push(PartReport {
+            workload: part.workload,
+            threads: part.threads,
+            operations: tally.operations,
+            checks: tally.checks + checks,
+        });
+    }
+    Ok(Outcome { time, parts })
+}
