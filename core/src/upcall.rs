@@ -52,6 +52,23 @@ pub struct Unscheduled {
     nlocks: Option<c_int>,
 }
 
+/// The cookie of a thread that had no virtual CPU to give up.
+const NO_VIRTUAL_CPU: isize = -1;
+
+impl Unscheduled {
+    /// As an opaque value for a guest's driver, which gives it back when it is done waiting.
+    pub fn into_cookie(self) -> *mut c_void {
+        let nlocks = self.nlocks.map_or(NO_VIRTUAL_CPU, |nlocks| nlocks as isize);
+        core::ptr::without_provenance_mut(nlocks as usize)
+    }
+
+    /// What `into_cookie` made; `cause` is the call that brings it back.
+    pub fn from_cookie(cause: Hypercall, cookie: *mut c_void) -> Self {
+        let nlocks = c_int::try_from(cookie as isize).ok().filter(|&nlocks| nlocks >= 0);
+        Unscheduled { cause, nlocks }
+    }
+}
+
 /// Takes the calling thread off its virtual CPU, because `cause` is about to wait. `interlock` is the mutex that the
 /// guest's scheduler may hold across the transition, or null. A thread that runs no lwp has no virtual CPU: nothing
 /// happens then.

@@ -4,13 +4,23 @@
 //! the body checks the arguments, calls `host` (through [`crate::upcall::off_cpu`] where the call can block), and
 //! turns a host error into a NetBSD error number with [`result`].
 
+mod argument;
+pub mod block;
+pub mod clock;
+pub mod component;
 pub mod condvar;
+pub mod console;
+pub mod daemon;
+pub mod file;
 pub mod guest_probes;
+pub mod host;
 pub mod init;
 pub mod lwp;
+pub mod memory;
 pub mod mutex;
 mod object;
 pub mod rwlock;
+pub mod sysproxy;
 pub mod threads;
 pub mod types;
 

@@ -1,0 +1,32 @@
+//! Going into the background: `rumpuser_daemonize_begin`, `daemonize_done`.
+
+use super::result;
+use crate::host::{console, daemon};
+use libc::c_int;
+use rumpscope_probes::{Hypercall, measure};
+
+/// Forks and goes on in the child, which leads a new session; the parent waits for [`rumpuser_daemonize_done`].
+///
+/// # Safety
+/// The program has one thread: in the child, locks of others would never be released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_daemonize_begin() -> c_int {
+    measure(Hypercall::DaemonizeBegin, || {
+        // Or both processes would write it.
+        console::flush();
+        result(daemon::fork_into_background())
+    })
+}
+
+/// Has the waiting parent exit with `error`. With 0 standard input, output and error become `/dev/null`. After that
+/// [`rumpuser_daemonize_begin`] can be called again.
+///
+/// # Safety
+/// None.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rumpuser_daemonize_done(error: c_int) -> c_int {
+    measure(Hypercall::DaemonizeDone, || {
+        console::flush();
+        result(daemon::tell_parent(error))
+    })
+}

@@ -1,0 +1,121 @@
+//! How many CPUs of this host the process may use.
+
+use std::fs;
+use std::path::Path;
+
+/// The number of CPUs that this process may run on: its affinity, limited by the CPU quota of its control groups, both
+/// versions, rounded up. At least 1.
+pub fn available() -> usize {
+    let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let quota = quota(&memberships, Path::new("/sys/fs/cgroup"));
+    quota.map_or(usize::MAX, |quota| quota.ceil() as usize).min(affinity()).max(1)
+}
+
+fn affinity() -> usize {
+    // A mask larger than that of any machine that Linux runs on (8192 CPUs); the call fails where it is too small.
+    let mut mask = [0u8; 1024];
+    // SAFETY: the host writes at most the size given. `cpu_set_t` is an array of words of bits.
+    let failed = unsafe { libc::sched_getaffinity(0, mask.len(), mask.as_mut_ptr().cast()) };
+    if failed == 0 {
+        return mask.iter().map(|byte| byte.count_ones() as usize).sum();
+    }
+    // SAFETY: no preconditions.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(online).unwrap_or(1)
+}
+
+/// The smallest CPU quota, in CPUs, of the groups named by `memberships` (the text of `/proc/self/cgroup`) and of
+/// those above them, under the mount point `root`; `None` where there is none.
+fn quota(memberships: &str, root: &Path) -> Option<f64> {
+    memberships
+        .lines()
+        .filter_map(|line| {
+            // hierarchy-number:controllers:path; version 2 is number 0 without controllers.
+            let mut fields = line.splitn(3, ':');
+            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            if controllers.is_empty() {
+                smallest(root, path, quota_v2)
+            } else if controllers.split(',').any(|controller| controller == "cpu") {
+                smallest(&root.join(controllers), path, quota_v1)
+                    .or_else(|| smallest(&root.join("cpu"), path, quota_v1))
+            } else {
+                None
+            }
+        })
+        .min_by(f64::total_cmp)
+}
+
+/// The smallest of the quotas of the group `path` under `mount` and of the groups it lies in. In a container `path` may
+/// be one of the world outside; what can be seen of it is looked at, the mount point itself always.
+fn smallest(mount: &Path, path: &str, read: fn(&Path) -> Option<f64>) -> Option<f64> {
+    let path = Path::new(path.trim_start_matches('/'));
+    path.ancestors().filter_map(|group| read(&mount.join(group))).min_by(f64::total_cmp)
+}
+
+/// `cpu.max` holds `QUOTA PERIOD`, in microseconds; the quota may be `max`.
+fn quota_v2(group: &Path) -> Option<f64> {
+    let text = fs::read_to_string(group.join("cpu.max")).ok()?;
+    let (quota, period) = text.trim().split_once(' ')?;
+    ratio(quota, period)
+}
+
+/// `cpu.cfs_quota_us` is -1 where there is no limit.
+fn quota_v1(group: &Path) -> Option<f64> {
+    let quota = fs::read_to_string(group.join("cpu.cfs_quota_us")).ok()?;
+    let period = fs::read_to_string(group.join("cpu.cfs_period_us")).ok()?;
+    ratio(quota.trim(), period.trim())
+}
+
+fn ratio(quota: &str, period: &str) -> Option<f64> {
+    let (quota, period) = (quota.parse::<u64>().ok()?, period.parse::<u64>().ok()?);
+    (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::scratch::Scratch;
+
+    fn write(scratch: &Scratch, path: &str, text: &str) {
+        let path = scratch.file(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    #[test]
+    fn the_tightest_group_above_counts() {
+        let scratch = Scratch::new("cgroup2");
+        let root = scratch.file("");
+        write(&scratch, "a/b/cpu.max", "max 100000\n");
+        assert_eq!(quota("0::/a/b\n", &root), None);
+        write(&scratch, "a/b/cpu.max", "350000 100000\n");
+        assert_eq!(quota("0::/a/b\n", &root), Some(3.5));
+        write(&scratch, "a/cpu.max", "50000 100000\n");
+        assert_eq!(quota("0::/a/b\n", &root), Some(0.5));
+        assert_eq!(quota("0::/elsewhere\n", &root), None);
+        write(&scratch, "cpu.max", "200000 100000\n");
+        assert_eq!(quota("0::/elsewhere\n", &root), Some(2.0), "a container's own root");
+    }
+
+    #[test]
+    fn version_one_and_garbage() {
+        let scratch = Scratch::new("cgroup1");
+        let root = scratch.file("");
+        write(&scratch, "cpu,cpuacct/x/cpu.cfs_quota_us", "150000\n");
+        write(&scratch, "cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
+        let memberships = "12:memory:/x\n3:cpu,cpuacct:/x\n0::/\n";
+        assert_eq!(quota(memberships, &root), Some(1.5));
+        write(&scratch, "cpu,cpuacct/x/cpu.cfs_quota_us", "-1\n");
+        assert_eq!(quota(memberships, &root), None);
+        write(&scratch, "cpu,cpuacct/x/cpu.cfs_quota_us", "100\n");
+        write(&scratch, "cpu,cpuacct/x/cpu.cfs_period_us", "0\n");
+        assert_eq!(quota(memberships, &root), None);
+        assert_eq!(quota("nonsense\n::\n", &root), None);
+    }
+
+    #[test]
+    fn this_process_has_a_cpu() {
+        let available = available();
+        assert!(available >= 1 && available <= affinity());
+    }
+}
