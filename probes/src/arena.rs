@@ -2,6 +2,7 @@
 
 use crate::layout::{BLOCK_ALIGN, LINK, header};
 use crate::primitive::{AtomicU64, Mutex, Ordering};
+use core::ops::DerefMut;
 use core::ptr::NonNull;
 
 /// Makes sure that the first so many words can be written without a fault; whether they can.
@@ -13,8 +14,23 @@ pub(crate) struct Arena {
     words: NonNull<AtomicU64>,
     capacity: usize,
     provide: Provide,
+    room: Mutex<Room>,
+}
+
+#[derive(Debug)]
+struct Room {
     /// Words that may be written: provided by the host, at least those in use.
-    provided: Mutex<usize>,
+    provided: usize,
+    /// The word that will link to the next block of each chain.
+    chain_ends: [usize; 3],
+}
+
+/// The chains of blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chain {
+    Cells = 0,
+    Lanes = 1,
+    Vcpus = 2,
 }
 
 // SAFETY: the words are atomics, shared by design; everything else is plain data or behind a lock.
@@ -35,7 +51,8 @@ impl Arena {
         if first < header::SIZE || !provide(words, 0, first) {
             return None;
         }
-        let arena = Arena { words, capacity, provide, provided: Mutex::new(first) };
+        let room = Room { provided: first, chain_ends: [header::CELLS, header::LANES, header::VCPUS] };
+        let arena = Arena { words, capacity, provide, room: Mutex::new(room) };
         arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
         arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);
         Some(arena)
@@ -52,34 +69,33 @@ impl Arena {
 
     /// The position of a new block of `size` zero words; `None` when the segment or the disk below it is full.
     pub(crate) fn allocate(&self, size: usize) -> Option<usize> {
-        let mut provided = self.provided.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut room = self.room();
         // Relaxed: only changed under the lock.
         let position = self.word(header::USED).load(Ordering::Relaxed) as usize;
         let end = position.checked_add(size.next_multiple_of(BLOCK_ALIGN)).filter(|end| *end <= self.capacity)?;
-        if end > *provided {
+        if end > room.provided {
             let step = (end.next_multiple_of(STEP)).min(self.capacity);
-            if !(self.provide)(self.words, *provided, step) {
+            if !(self.provide)(self.words, room.provided, step) {
                 return None;
             }
-            *provided = step;
+            room.provided = step;
         }
         // Release: a reader that copies up to USED finds zeros there or what the owner has written since.
         self.word(header::USED).store(end as u64, Ordering::Release);
         Some(position)
     }
 
-    /// Puts the filled block at `block` first in the chain that begins at header word `head`.
-    pub(crate) fn chain(&self, head: usize, block: usize) {
-        let head = self.word(head);
-        let mut first = head.load(Ordering::Relaxed);
-        loop {
-            self.word(block + LINK).store(first, Ordering::Relaxed);
-            // Release: whoever reaches the block through the head sees it filled. Several threads may chain at once.
-            match head.compare_exchange(first, block as u64, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => first = now,
-            }
-        }
+    /// Appends the filled block at `block` to `chain`.
+    pub(crate) fn append(&self, chain: Chain, block: usize) {
+        let mut room = self.room();
+        let end = core::mem::replace(&mut room.chain_ends[chain as usize], block + LINK);
+        // Release: whoever follows the link sees the block filled.
+        self.word(end).store(block as u64, Ordering::Release);
+    }
+
+    fn room(&self) -> impl DerefMut<Target = Room> + '_ {
+        // Nothing panics while the lock is held.
+        self.room.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Writes `text` into `words` words at `position`, cut to fit at a character's boundary, padded with zeros.

@@ -1,6 +1,6 @@
 //! One counter with its histogram: where a measurement ends up.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Chain};
 use crate::buckets::chunk_and_bucket;
 use crate::layout::{cell, chunk, header};
 use crate::primitive::{AtomicU64, Ordering, add};
@@ -20,7 +20,7 @@ impl Cell {
         let position = arena.allocate(cell::SIZE)?;
         let key = u64::from(lane) << 32 | u64::from(place.number()) << 16 | metric as u64;
         arena.word(position + cell::KEY).store(key, Ordering::Relaxed);
-        arena.chain(header::CELLS, position);
+        arena.append(Chain::Cells, position);
         Some(Cell(NonNull::from(arena.word(position))))
     }
 

@@ -4,10 +4,10 @@
 //! ends, nothing has to be added up while somebody reads, and there are never more lanes than there were threads at
 //! once.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Chain};
 use crate::catalogue::Metric;
 use crate::cell::Cell;
-use crate::layout::{header, lane};
+use crate::layout::lane;
 use crate::primitive::Ordering;
 use crate::snapshot::Place;
 use core::cell::UnsafeCell;
@@ -38,7 +38,7 @@ impl Lane {
     pub(crate) fn create(arena: &Arena, number: u32) -> Option<Self> {
         let position = arena.allocate(lane::SIZE)?;
         arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
-        arena.chain(header::LANES, position);
+        arena.append(Chain::Lanes, position);
         Some(Lane { number, position, rows: BTreeMap::new() })
     }
 

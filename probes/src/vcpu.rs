@@ -1,7 +1,7 @@
 //! Virtual CPUs in the segment: who holds each, since when.
 
-use crate::arena::Arena;
-use crate::layout::{header, vcpu};
+use crate::arena::{Arena, Chain};
+use crate::layout::vcpu;
 use crate::primitive::{AtomicU64, Mutex, Ordering, fence};
 
 /// Rump kernels are built for at most 256 virtual CPUs.
@@ -48,7 +48,7 @@ impl Vcpus {
         }
         let position = arena.allocate(vcpu::SIZE)?;
         arena.word(position + vcpu::INDEX).store(u64::from(index), Ordering::Relaxed);
-        arena.chain(header::VCPUS, position);
+        arena.append(Chain::Vcpus, position);
         // Release: pairs with the load in `get`.
         slot.store(position as u64, Ordering::Release);
         Some(position)
