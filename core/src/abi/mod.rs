@@ -15,6 +15,7 @@ pub mod file;
 pub mod guest_probes;
 pub mod host;
 pub mod init;
+pub mod loader;
 pub mod lwp;
 pub mod memory;
 pub mod mutex;

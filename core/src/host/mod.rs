@@ -6,6 +6,7 @@ pub mod console;
 pub mod cpus;
 pub mod daemon;
 pub mod diagnostic;
+pub mod elf;
 pub mod errno;
 pub mod file;
 pub mod memory;
