@@ -39,4 +39,4 @@ pub use measure::measure;
 pub use mode::Mode;
 pub use recorder::{WhichVcpu, continue_in_forked_child, guest_ended, guest_tells_transitions, mode, vcpus_are_known};
 pub use snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
-pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, begin, own_folder, segment_folder};
+pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, EXTENSION, begin, own_folder, segment_folder};

@@ -7,12 +7,12 @@ use crate::primitive::AtomicU64;
 use crate::process;
 use crate::recorder::{Beginning, Recorder, WhichVcpu, stop_in_forked_child};
 use core::ptr::NonNull;
-use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// `0`: no segment, no probes at all.
 pub const ENV_SWITCH: &str = "RUMPSCOPE";
@@ -25,6 +25,12 @@ pub const ENV_SEGMENT: &str = "RUMPSCOPE_SEGMENT";
 /// Address space and greatest file size of a segment: 256 MiB, room for some 300,000 histograms. Only what is used is
 /// backed by memory.
 const CAPACITY: usize = 256 << 20;
+
+/// The ending of a segment's file name; what is before it is the process number.
+pub const EXTENSION: &str = "segment";
+
+/// How many segments of processes that have ended are kept: a profile outlives its process, but not for ever.
+const KEPT: usize = 16;
 
 /// The folder of this user's segments: `rumpscope` in `$XDG_RUNTIME_DIR`, or `/tmp/rumpscope-UID` where there is no
 /// such folder.
@@ -90,9 +96,30 @@ fn default_path() -> Result<PathBuf, String> {
     let folder = segment_folder();
     own_folder(&folder)
         .map_err(|error| format!("not measuring: the folder of segments {}: {error}", folder.display()))?;
-    let mut name = OsString::from(std::process::id().to_string());
-    name.push(".segment");
-    Ok(folder.join(name))
+    forget_old(&folder);
+    Ok(folder.join(format!("{}.{EXTENSION}", std::process::id())))
+}
+
+/// Removes the segments of processes that have ended, but for the newest [`KEPT`]. What cannot be looked at or removed
+/// stays.
+fn forget_old(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut dead: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let path = entry.path();
+            let pid: libc::pid_t = path.file_stem()?.to_str()?.parse().ok()?;
+            // SAFETY: signal 0 only asks whether the process exists.
+            let exists = unsafe { libc::kill(pid, 0) } == 0;
+            let ours = path.extension()? == EXTENSION;
+            (ours && !exists).then_some((entry.metadata().ok()?.modified().ok()?, path))
+        })
+        .collect();
+    dead.sort_unstable();
+    let excess = dead.len().saturating_sub(KEPT);
+    for (_, path) in dead.into_iter().take(excess) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Makes `folder` for this user alone, or sees that it is: in a shared `/tmp` somebody else may have made it first.
@@ -207,5 +234,69 @@ fn populate(words: NonNull<AtomicU64>, from: usize, to: usize) -> bool {
     // SAFETY: a page-aligned part of the segment's own mapping.
     unsafe {
         libc::madvise(words.as_ptr().cast::<u8>().add(begin).cast(), to * 8 - begin, libc::MADV_POPULATE_WRITE) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of the test's own, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("rumpscope-test-{}-{name}", std::process::id()));
+            own_folder(&path).expect("a new folder");
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn only_the_newest_dead_segments_are_kept() {
+        let folder = Folder::new("old");
+        // Process numbers end at 2^22.
+        let dead = |number: u32| folder.0.join(format!("{}.{EXTENSION}", (1 << 22) + number));
+        for number in 0..KEPT as u32 + 3 {
+            let file = File::create(dead(number)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(number))).unwrap();
+        }
+        let own = folder.0.join(format!("{}.{EXTENSION}", std::process::id()));
+        let foreign = folder.0.join("5000000.txt");
+        File::create(&own).unwrap();
+        File::create(&foreign).unwrap();
+        forget_old(&folder.0);
+        assert!(own.exists() && foreign.exists());
+        let left: Vec<bool> = (0..KEPT as u32 + 3).map(|number| dead(number).exists()).collect();
+        assert_eq!(left, [vec![false; 3], vec![true; KEPT]].concat());
+    }
+
+    #[test]
+    fn a_folder_open_to_others_is_refused() {
+        let folder = Folder::new("open");
+        std::fs::set_permissions(&folder.0, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        assert!(own_folder(&folder.0).is_err());
+        assert!(own_folder(&folder.0.join("missing").join("parent")).is_err());
+    }
+
+    #[test]
+    fn a_segment_is_private_and_its_path_is_used_once() {
+        let folder = Folder::new("private");
+        let path = folder.0.join("one");
+        assert_eq!(unused_path(path.clone()), path);
+        let arena = create(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_ne!(unused_path(path.clone()), path);
+        // Beyond the first step, too, every word can be written.
+        for _ in 0..100 {
+            let block = arena.allocate(crate::layout::chunk::SIZE * 16).unwrap();
+            arena.word(block).store(1, crate::primitive::Ordering::Relaxed);
+        }
     }
 }
