@@ -180,15 +180,16 @@ pub fn own_library() -> Option<PathBuf> {
     find_object("RUMPSCOPE_LIBRARY", OWN_LIBRARY)
 }
 
-/// A shared object of ours: what `variable` names, or `file` beside the running program (`.`, `deps`, `..`) or in
-/// `../lib/rumpscope`.
+/// A shared object of ours: what `variable` names, or `file` beside the running program (`deps`, `.`, `..`) or in
+/// `../lib/rumpscope`. In a build tree `deps` has what cargo built last; the file beside the program is renewed by
+/// `cargo build` alone and may be older.
 pub fn find_object(variable: &str, file: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Some(PathBuf::from(path));
     }
     let program = std::env::current_exe().ok()?;
     let folder = program.parent()?;
-    ["", "deps", "..", "../lib/rumpscope"]
+    ["deps", "", "..", "../lib/rumpscope"]
         .into_iter()
         .map(|place| folder.join(place).join(file))
         .find(|path| path.is_file())

@@ -1,3 +1,22 @@
 //! The `rumpscope` command.
 
-fn main() {}
+mod absence;
+mod child;
+mod cli;
+mod commands;
+mod exit;
+mod output;
+mod preload;
+mod segment_folder;
+mod signal;
+mod terminal;
+
+use clap::Parser;
+
+fn main() {
+    let status = commands::dispatch(cli::Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("rumpscope: {error:#}");
+        exit::NO_PROFILE
+    });
+    std::process::exit(status);
+}

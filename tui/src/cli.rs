@@ -1,0 +1,174 @@
+//! The command line.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use rumpscope_bench_suite::guest::GuestOptions;
+use rumpscope_bench_suite::workload::Workload;
+use rumpscope_probes::Mode;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A hypervisor for rump kernels that can tell you where the time went.
+#[derive(Debug, Parser)]
+#[command(name = "rumpscope", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a rump kernel and print where its time went
+    Run(RunArgs),
+    /// The embedded guest itself; `run` starts it in a process of its own
+    #[command(hide = true)]
+    Guest(GuestArgs),
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  rumpscope run                                    the embedded guest, for ten seconds
+  rumpscope run --workload locks --ncpu 4 --duration 30s
+  rumpscope run -- ./my_rump_program --its-option  a program with a shared rump kernel
+  rumpscope run --duration 1m --json profile.json -- rump_server -s unix:///tmp/sock
+
+Exit status:
+  That of the guest; 128+n where signal n killed it (the profile up to then is
+  printed); 0 where --duration ended it with SIGTERM.
+  2    bad usage
+  3    no profile: the program never called the hypervisor (the reasons are
+       printed), or the profile could not be written
+  126  the program could not be started
+  127  there is no such program";
+
+/// `rumpscope run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+pub struct RunArgs {
+    /// What both kinds of guest understand.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+
+    /// How much is timed [default: full]
+    #[arg(long, value_name = "MODE", value_parser = timing())]
+    pub timing: Option<Mode>,
+
+    /// Also write the profile with whole histograms to FILE as JSON; `-` writes it to standard output instead of the
+    /// text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Print the summary in ASCII even where the locale has more
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// Print the summary; there is nothing else yet, so this changes nothing
+    #[arg(long)]
+    pub no_tui: bool,
+
+    /// The program to run instead of the embedded guest, and its arguments
+    #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = ["workload", "seed"])]
+    pub program: Vec<OsString>,
+}
+
+/// What the embedded guest is told.
+#[derive(Clone, Debug, Args)]
+pub struct GuestArgs {
+    /// Virtual CPUs of the guest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub ncpu: Option<u16>,
+
+    /// How long to run, as 500ms, 10s, 2m; a PROGRAM is then sent SIGTERM, and SIGKILL five seconds later
+    /// [default: 10s for the embedded guest, until its end for a PROGRAM]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// What the embedded guest does
+    #[arg(long, value_parser = workload())]
+    pub workload: Option<Workload>,
+
+    /// Where the embedded guest's random choices begin
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl GuestArgs {
+    /// What the embedded guest makes of it.
+    pub fn options(&self) -> GuestOptions {
+        let default = GuestOptions::default();
+        GuestOptions {
+            ncpu: self.ncpu.map(u32::from),
+            duration: self.duration,
+            workload: self.workload.unwrap_or(default.workload),
+            seed: self.seed.unwrap_or(default.seed),
+            ..default
+        }
+    }
+
+    /// The arguments that say the same.
+    pub fn arguments(&self) -> Vec<String> {
+        let option = |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
+        let options = [
+            option("ncpu", self.ncpu.map(|ncpu| ncpu.to_string())),
+            option("duration", self.duration.map(|duration| humantime::format_duration(duration).to_string())),
+            option("workload", self.workload.map(|workload| workload.name().to_owned())),
+            option("seed", self.seed.map(|seed| seed.to_string())),
+        ];
+        options.into_iter().flatten().collect()
+    }
+}
+
+fn workload() -> impl TypedValueParser<Value = Workload> {
+    let values = Workload::ALL.map(|workload| PossibleValue::new(workload.name()).help(workload.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Workload>())
+}
+
+fn timing() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["full", "sampled", "counts", "off"])
+        .try_map(|name| Mode::from_name(&name).ok_or("unknown timing mode"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_timing_mode_has_its_name() {
+        for mode in Mode::ALL {
+            let cli = Cli::try_parse_from(["rumpscope", "run", "--timing", mode.name()]).unwrap();
+            let Command::Run(args) = cli.command else { panic!("not run") };
+            assert_eq!(args.timing, Some(mode));
+        }
+    }
+
+    #[test]
+    fn the_workload_belongs_to_the_embedded_guest() {
+        for option in ["--workload=locks", "--seed=1"] {
+            assert!(Cli::try_parse_from(["rumpscope", "run", option, "--", "true"]).is_err());
+            assert!(Cli::try_parse_from(["rumpscope", "run", option]).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_guest_is_told_what_was_said() {
+        let arguments = ["--ncpu=3", "--duration=1m 500ms", "--workload=locks", "--seed=7"];
+        let parse = |command: &str, arguments: &[String]| {
+            let words = ["rumpscope", command].map(str::to_owned);
+            Cli::try_parse_from(words.iter().chain(arguments)).unwrap().command
+        };
+        let Command::Run(run) = parse("run", &arguments.map(str::to_owned)) else { panic!("not run") };
+        assert_eq!(run.guest.arguments(), arguments);
+        let Command::Guest(guest) = parse("guest", &run.guest.arguments()) else { panic!("not guest") };
+        assert_eq!(guest.duration, Some(Duration::from_millis(60_500)));
+        assert_eq!((guest.options().ncpu, guest.options().seed), (Some(3), 7));
+    }
+}

@@ -1,0 +1,28 @@
+//! `rumpscope guest`: the embedded guest, in the process that `run` made for it.
+
+use crate::cli::GuestArgs;
+use anyhow::Context;
+use rumpscope_bench_suite::guest::{self, GuestReport};
+use rumpscope_bench_suite::hypervisor::{Hypervisor, own_library};
+
+/// Runs it; the result is the exit status: 0, or 1 where it failed or a check of its workload did.
+pub fn run(args: &GuestArgs) -> i32 {
+    match boot(args) {
+        Ok(report) => {
+            // Standard output is the profile's.
+            eprintln!("rumpscope guest: {report}");
+            0
+        }
+        Err(error) => {
+            eprintln!("rumpscope guest: {error:#}");
+            1
+        }
+    }
+}
+
+fn boot(args: &GuestArgs) -> anyhow::Result<GuestReport> {
+    let library = own_library().context(
+        "librumpuser.so is not beside this program: build it (`cargo build`), or name it in RUMPSCOPE_LIBRARY",
+    )?;
+    Ok(guest::run(&args.options(), Hypervisor::load(&library)?)?)
+}

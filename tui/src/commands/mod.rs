@@ -1,0 +1,17 @@
+//! The subcommands.
+
+mod guest;
+mod run;
+
+use crate::cli::{Cli, Command};
+
+/// Does what `cli` says; the result is the exit status.
+///
+/// # Errors
+/// What kept it from being done, for people.
+pub fn dispatch(cli: Cli) -> anyhow::Result<i32> {
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Guest(args) => Ok(guest::run(&args)),
+    }
+}

@@ -1,0 +1,151 @@
+//! `rumpscope run`: starts a guest in a process of its own, waits for its end and prints its profile.
+
+use crate::child::{self, Outcome, TimeUp};
+use crate::cli::RunArgs;
+use crate::output::Output;
+use crate::segment_folder::SegmentFolder;
+use crate::{absence, exit, preload, signal};
+use anyhow::Context;
+use rumpscope_probes::reader::Segment;
+use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
+use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the guest; the result is the exit status.
+///
+/// # Errors
+/// When the profile cannot be taken or written.
+pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
+    // Made before the run: a wrong name is not found out after it.
+    let output = Output::new(args.json.as_deref(), args.ascii)?;
+    let folder = SegmentFolder::new()?;
+    let mut command = guest(args, folder.path())?;
+    command.env(ENV_SEGMENT, folder.segment());
+    if let Some(mode) = args.timing {
+        command.env(ENV_TIMING, mode.name());
+    }
+    // The embedded guest looks at the clock itself.
+    let limit = args.guest.duration.filter(|_| !args.program.is_empty());
+    let outcome = match child::run(&mut command, limit) {
+        Ok(outcome) => outcome,
+        Err(error) => return Ok(cannot_start(args, &error)),
+    };
+    if folder.segments() == 0 {
+        never_called(args, &outcome);
+        return Ok(exit::NO_PROFILE);
+    }
+    let snapshot = final_snapshot(&folder.segment())?;
+    remark(&folder, &snapshot, &outcome);
+    output.write(&Summary::new(&snapshot, description(args, &outcome)))?;
+    Ok(match outcome.time_up {
+        // It did as it was told.
+        Some(TimeUp::Terminated) if outcome.status.signal() == Some(libc::SIGTERM) => 0,
+        _ => exit::like(outcome.status),
+    })
+}
+
+/// The command that starts the guest.
+fn guest(args: &RunArgs, folder: &Path) -> anyhow::Result<Command> {
+    let Some((program, arguments)) = args.program.split_first() else {
+        let own = std::env::current_exe().context("cannot find the program that this is, to start the guest with")?;
+        let mut command = Command::new(own);
+        command.arg("guest").args(args.guest.arguments());
+        return Ok(command);
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).env("LD_PRELOAD", preload::ld_preload(folder)?);
+    if let Some(ncpu) = args.guest.ncpu {
+        command.env("RUMP_NCPU", ncpu.to_string());
+    }
+    Ok(command)
+}
+
+/// All that was measured up to the guest's end.
+fn final_snapshot(path: &Path) -> anyhow::Result<Snapshot> {
+    let segment = Segment::open(path)?;
+    let ended = segment.now()?;
+    let snapshot = segment.snapshot()?;
+    // A guest that said when it ended knows better; one that went on in the background has not ended.
+    if snapshot.coverage.guest_ended || segment.is_alive()? {
+        return Ok(snapshot);
+    }
+    Ok(segment.snapshot_ended(ended)?)
+}
+
+/// What runs and how it ended, for the summary.
+fn description(args: &RunArgs, outcome: &Outcome) -> Run {
+    let ran = if args.program.is_empty() {
+        let options = args.guest.options();
+        Ran::Embedded { workload: options.workload.name().to_owned(), seed: options.seed }
+    } else {
+        Ran::Program { command: args.program.iter().map(|word| word.to_string_lossy().into_owned()).collect() }
+    };
+    let ended = match (outcome.time_up, outcome.status.signal()) {
+        (Some(TimeUp::Terminated), _) => Ended::Stopped { killed: false },
+        (Some(TimeUp::Killed), _) => Ended::Stopped { killed: true },
+        (None, Some(number)) => Ended::Killed { signal: number, name: signal::name(number) },
+        (None, None) => Ended::Exited { status: exit::like(outcome.status) },
+    };
+    Run { ran, ended, host: Host::this() }
+}
+
+/// Says what the summary cannot.
+fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
+    if let Some(number) = outcome.status.signal().filter(|_| outcome.time_up.is_none()) {
+        let core = if outcome.status.core_dumped() { ", core dumped" } else { "" };
+        eprintln!("rumpscope: the guest was killed by {}{core}; this is its profile up to then", signal::name(number));
+    }
+    if snapshot.process.pid != outcome.pid && is_there(snapshot.process.pid) {
+        eprintln!(
+            "rumpscope: process {} goes on in the background; this is its profile up to now",
+            snapshot.process.pid
+        );
+    }
+    let others = folder.segments() - 1;
+    if others != 0 {
+        eprintln!("rumpscope: {others} more processes with a rump kernel ran; this is the profile of the first");
+    }
+}
+
+fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn cannot_start(args: &RunArgs, error: &io::Error) -> i32 {
+    let Some(program) = args.program.first() else {
+        eprintln!("rumpscope: cannot start the embedded guest: {error}");
+        return exit::NO_PROFILE;
+    };
+    let name = program.display();
+    if error.kind() != ErrorKind::NotFound {
+        eprintln!("rumpscope: cannot start {name}: {error}");
+        return exit::CANNOT_START;
+    }
+    if Path::new(program).is_file() {
+        eprintln!("rumpscope: cannot start {name}: it is there, but the interpreter or loader that it names is not");
+    } else {
+        eprintln!("rumpscope: cannot start {name}: there is no such program");
+    }
+    exit::NOT_FOUND
+}
+
+fn never_called(args: &RunArgs, outcome: &Outcome) {
+    let end = match outcome.status.signal() {
+        Some(number) => format!("was killed by {}", signal::name(number)),
+        None => format!("ended with status {}", exit::like(outcome.status)),
+    };
+    let Some(program) = args.program.first() else {
+        eprintln!("rumpscope: no profile: the embedded guest {end} before it started");
+        return;
+    };
+    eprintln!(
+        "rumpscope: no profile: {} never called the hypervisor. It {end}. Reasons that it may have:",
+        program.display()
+    );
+    for reason in absence::reasons(program) {
+        eprintln!("  - {reason}");
+    }
+}

@@ -1,0 +1,155 @@
+//! `rumpscope run -- PROGRAM`, with the real command and programs made for it: exit statuses, signals, and what is said
+//! where there is no profile.
+
+mod programs;
+
+use programs::{run, stand_in};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+#[test]
+fn bad_usage_is_2() {
+    for arguments in
+        [&["run", "--timing", "guess"][..], &["run", "--duration", "10"], &["run", "--ncpu", "0"], &["fly"]]
+    {
+        let ended = run(arguments);
+        assert_eq!(ended.status, Some(2), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn help_has_examples() {
+    let ended = run(&["run", "--help"]);
+    assert_eq!(ended.status, Some(0));
+    assert!(ended.stdout.contains("Examples:\n  rumpscope run "), "{}", ended.stdout);
+}
+
+#[test]
+fn the_status_is_the_guests() {
+    for status in [0, 7] {
+        let ended = run(&["run", "--", stand_in(), &status.to_string()]);
+        assert_eq!(ended.status, Some(status), "{}", ended.stderr);
+        assert!(ended.stdout.contains("\ninit "), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_embedded_guest_has_a_profile() {
+    let ended = run(&["run", "--workload", "locks", "--duration", "100ms", "--ncpu", "2", "--json", "-"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let profile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(profile["run"]["ran"], serde_json::json!({ "kind": "embedded", "workload": "locks", "seed": 1 }));
+    assert_eq!(profile["vcpus"].as_array().unwrap().len(), 2);
+    let calls = profile["hypercalls"].as_array().unwrap();
+    let enter = calls.iter().find(|call| call["name"] == "mutex_enter").unwrap();
+    assert!(enter["count"].as_u64().unwrap() > 1000, "{enter}");
+    assert!(profile["coverage"]["vcpus_known"].as_bool().unwrap());
+}
+
+#[test]
+fn a_crash_leaves_its_profile() {
+    let ended = run(&["run", "--", stand_in(), "crash"]);
+    assert_eq!(ended.status, Some(128 + libc::SIGSEGV));
+    assert!(ended.stderr.contains("killed by SIGSEGV"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("killed by SIGSEGV (11)") && ended.stdout.contains("\ninit "), "{}", ended.stdout);
+}
+
+#[test]
+fn a_signal_to_rumpscope_reaches_the_guest_and_the_profile_is_printed() {
+    let mut command = programs::rumpscope(&["run", "--", stand_in(), "wait"]);
+    let mut rumpscope = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(rumpscope.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    // SAFETY: no preconditions; the process was not waited for.
+    unsafe { libc::kill(rumpscope.id() as libc::pid_t, libc::SIGINT) };
+    let mut summary = String::new();
+    stdout.read_to_string(&mut summary).unwrap();
+    assert_eq!(rumpscope.wait().unwrap().code(), Some(128 + libc::SIGINT));
+    assert!(summary.contains("killed by SIGINT (2)"), "{summary}");
+}
+
+#[test]
+fn a_program_whose_time_is_up_is_stopped_and_that_is_no_failure() {
+    let ended = run(&["run", "--duration", "50ms", "--", stand_in(), "wait"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("stopped when its time was up"), "{}", ended.stdout);
+}
+
+#[test]
+fn json_tells_the_same() {
+    let file = programs::scratch("profile.json");
+    let ended = run(&["run", "--timing", "counts", "--json", file.to_str().unwrap(), "--", stand_in(), "3"]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let alone = run(&["run", "--json", "-", "--", stand_in(), "3"]);
+    assert_eq!((ended.status, alone.status), (Some(3), Some(3)), "{}", ended.stderr);
+    for (text, timing) in [(text, "counts"), (alone.stdout, "full")] {
+        let profile: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(profile["schema"], "rumpscope.summary");
+        assert_eq!(profile["timing"], timing);
+        assert_eq!(profile["run"]["ended"], serde_json::json!({ "how": "exited", "status": 3 }));
+        assert_eq!(profile["run"]["ran"]["command"][1], "3");
+        let init = profile["hypercalls"].as_array().unwrap().iter().find(|call| call["name"] == "init").unwrap();
+        assert_eq!(init["count"], 1);
+    }
+}
+
+/// Runs a program that makes no profile, and checks that the reasons say `reason`.
+fn no_profile(command: &[&str], reason: &str) {
+    let ended = run(&[&["run", "--"], command].concat());
+    assert_eq!(ended.status, Some(3), "{command:?}: {}", ended.stderr);
+    assert!(ended.stderr.contains("never called the hypervisor"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn a_program_without_a_rump_kernel_is_3() {
+    no_profile(&["/bin/true"], "/bin/true holds no rump kernel");
+    no_profile(&["false"], "It ended with status 1");
+}
+
+#[test]
+fn a_rump_kernel_that_never_starts_is_3() {
+    no_profile(&[stand_in(), "early"], "needs librumpuser.so.0, so there is a rump kernel in it; but it ended before");
+}
+
+#[test]
+fn a_script_is_3_and_named() {
+    let script = programs::scratch("script");
+    std::fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    no_profile(&[script.to_str().unwrap()], "is a script, run by /bin/sh");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_static_program_is_3() {
+    no_profile(&[programs::static_program()], "is linked statically");
+}
+
+#[test]
+fn measuring_that_is_switched_off_is_3() {
+    let ended = programs::finish(programs::rumpscope(&["run", "--", stand_in(), "0"]).env("RUMPSCOPE", "0"));
+    assert_eq!(ended.status, Some(3));
+    assert!(ended.stderr.contains("RUMPSCOPE=0"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_script_that_starts_a_rump_kernel_is_measured() {
+    let ended = run(&["run", "--", "/bin/sh", "-c", &format!("{0} 0; {0} 4", stand_in())]);
+    assert_eq!(ended.status, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 more processes with a rump kernel ran"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_cannot_be_started_is_126_or_127() {
+    let missing = run(&["run", "--", "/no/such/program"]);
+    assert_eq!(missing.status, Some(127));
+    assert!(missing.stderr.contains("there is no such program"), "{}", missing.stderr);
+    let file = programs::scratch("no-program");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(run(&["run", "--", file.to_str().unwrap()]).status, Some(126));
+}
