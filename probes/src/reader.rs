@@ -119,7 +119,7 @@ impl Segment {
         if used < header::SIZE as u64 || used > head[header::CAPACITY] {
             return Err(self.damaged("it uses more words than it has"));
         }
-        let words = Words { words: self.read(used as usize)? };
+        let words = Words { words: self.read(used as usize)?, capacity: head[header::CAPACITY] };
         let read_at = clock::now();
         let names = words.calls().ok_or_else(|| self.damaged("its catalogue lies outside"))?;
         let mut cells = BTreeMap::new();
@@ -263,6 +263,8 @@ fn text(words: &[u64]) -> String {
 /// A copy of the words in use. Every method returns `None` where the copy points outside of itself.
 struct Words {
     words: Vec<u64>,
+    /// Positions from the copy's end up to here are blocks that were added while it was made.
+    capacity: u64,
 }
 
 type Cells = BTreeMap<(Place, Metric), Distribution>;
@@ -273,13 +275,18 @@ impl Words {
         self.words.get(position..position.checked_add(size)?)
     }
 
+    /// Whether what is at `position` is newer than the copy.
+    fn is_newer(&self, position: u64) -> bool {
+        (self.words.len() as u64..self.capacity).contains(&position)
+    }
+
     /// The blocks of a chain. A chain that runs outside or in a circle ends with `None`.
     fn chain(&self, head: usize, size: usize) -> impl Iterator<Item = Option<&[u64]>> + '_ {
         let mut next = self.words[head];
         let mut left = self.words.len() / size + 1;
         let mut broken = false;
         core::iter::from_fn(move || {
-            if next == 0 || broken {
+            if next == 0 || broken || self.is_newer(next) {
                 return None;
             }
             left = left.saturating_sub(1);
@@ -316,8 +323,7 @@ impl Words {
             distribution.max = distribution.max.max(block[cell::MAX]);
             for index in 0..CHUNKS {
                 let position = block[cell::CHUNKS + index];
-                // A chunk that was added after USED was read has nothing in it that belongs to this moment.
-                if position == 0 || position >= self.words.len() as u64 {
+                if position == 0 || self.is_newer(position) {
                     continue;
                 }
                 let counts = self.block(position, chunk::SIZE)?;

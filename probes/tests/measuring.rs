@@ -1,0 +1,213 @@
+//! A whole process: measuring begins, threads come and go, a reader looks on. One test, because a process measures once.
+
+use rumpscope_probes::reader::{ReadError, Segment};
+use rumpscope_probes::transition::{self, Direction};
+use rumpscope_probes::{Hypercall, Metric, Mode, Place, Quantity, Snapshot, measure};
+use std::path::Path;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const THREADS: u64 = 8;
+const ROUNDS: u64 = 40;
+const CALLS: u64 = 500;
+
+fn count(snapshot: &Snapshot, quantity: Quantity, call: Hypercall) -> u64 {
+    snapshot.total(Metric { quantity, call }).count()
+}
+
+/// Threads end and are followed by others, which take their lanes over, while a reader takes snapshots: no count is
+/// lost, and none ever becomes smaller.
+fn threads_come_and_go(segment: &Segment) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut before, mut reads) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                let now = count(&segment.snapshot().unwrap(), Quantity::Call, Hypercall::MutexEnter);
+                assert!(now >= before, "{now} after {before}");
+                (before, reads) = (now, reads + 1);
+            }
+            reads
+        });
+        for _ in 0..ROUNDS {
+            let workers: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..CALLS {
+                            measure(Hypercall::MutexEnter, || ());
+                            measure(Hypercall::Curlwp, || ());
+                        }
+                    })
+                })
+                .collect();
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
+    let snapshot = segment.snapshot().unwrap();
+    let expected = THREADS * ROUNDS * CALLS;
+    assert_eq!(count(&snapshot, Quantity::Call, Hypercall::MutexEnter), expected);
+    assert_eq!(count(&snapshot, Quantity::Call, Hypercall::Curlwp), expected);
+    let curlwp = snapshot.total(Metric::call(Hypercall::Curlwp));
+    assert!((1..expected / 50).contains(&curlwp.timed()), "about one in 1024, not {}", curlwp.timed());
+    assert_eq!(snapshot.total(Metric::call(Hypercall::MutexEnter)).timed(), expected);
+    assert!(snapshot.threads.len() <= THREADS as usize + 2, "lanes are taken over: {}", snapshot.threads.len());
+}
+
+/// One blocking call with known parts: they add up to the call, and are charged to it.
+fn a_blocking_call_adds_up(segment: &Segment) {
+    let spin = |nanoseconds: u64| {
+        let begin = std::time::Instant::now();
+        while (begin.elapsed().as_nanos() as u64) < nanoseconds {}
+    };
+    std::thread::spawn(move || {
+        transition::entry_begin();
+        transition::schedule_begin();
+        transition::schedule_end(Place::Vcpu(3));
+        transition::entry_end();
+        measure(Hypercall::CvWait, || {
+            spin(100_000);
+            transition::in_upcall(
+                Hypercall::CvWait,
+                Direction::Unschedule,
+                || Place::Unknown,
+                || {
+                    transition::unschedule_begin();
+                    spin(200_000);
+                    transition::unschedule_end();
+                },
+            );
+            spin(400_000);
+            transition::in_upcall(
+                Hypercall::CvWait,
+                Direction::Schedule,
+                || Place::Unknown,
+                || {
+                    transition::schedule_begin();
+                    spin(800_000);
+                    transition::schedule_end(Place::Vcpu(4));
+                    // The guest makes hypercalls of its own inside of the upcall.
+                    measure(Hypercall::MutexTryenter, || ());
+                },
+            );
+        });
+        transition::unschedule_begin();
+        transition::unschedule_end();
+    })
+    .join()
+    .unwrap();
+    let snapshot = segment.snapshot().unwrap();
+    let sum = |quantity| snapshot.total(Metric { quantity, call: Hypercall::CvWait }).sum;
+    let parts = [Quantity::Unschedule, Quantity::Off, Quantity::Reschedule, Quantity::Own].map(sum);
+    let at_least = [200_000.0, 400_000.0, 800_000.0, 100_000.0];
+    for (part, at_least) in parts.iter().zip(at_least) {
+        assert!(snapshot.clock.nanoseconds(*part) > at_least * 0.99, "{parts:?}");
+    }
+    assert_eq!(parts.iter().sum::<u64>(), sum(Quantity::Call));
+    let at = |place, quantity, call| snapshot.cells.contains_key(&(place, Metric { quantity, call }));
+    assert!(at(Place::Vcpu(3), Quantity::Call, Hypercall::CvWait), "the call belongs to where it was made");
+    assert!(at(Place::Vcpu(3), Quantity::Run, Hypercall::CvWait));
+    assert!(at(Place::Vcpu(4), Quantity::Reschedule, Hypercall::CvWait));
+    assert!(at(Place::Vcpu(4), Quantity::Migration, Hypercall::CvWait));
+    assert!(at(Place::Vcpu(4), Quantity::Call, Hypercall::MutexTryenter));
+    assert!(at(Place::Vcpu(4), Quantity::Run, Hypercall::GuestOwn));
+    assert!(snapshot.vcpus.iter().all(|vcpu| vcpu.holder.is_none() && vcpu.free_since.is_some()));
+}
+
+/// Virtual CPUs go from thread to thread; runs and gaps leave no time out.
+fn runs_and_gaps_make_wall_time(segment: &Segment) {
+    let before = segment.snapshot().unwrap();
+    let turn = std::sync::Mutex::new(());
+    let start = Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..1000 {
+                    let _turn = turn.lock().unwrap();
+                    transition::schedule_begin();
+                    transition::schedule_end(Place::Vcpu(9));
+                    measure(Hypercall::ClockGettime, || ());
+                    transition::unschedule_begin();
+                    transition::unschedule_end();
+                }
+            });
+        }
+    });
+    let snapshot = segment.snapshot().unwrap();
+    let total = |quantity| {
+        let of = |snapshot: &Snapshot| snapshot.total(Metric { quantity, call: Hypercall::GuestOwn });
+        of(&snapshot).since(&of(&before))
+    };
+    let (run, gap) = (total(Quantity::Run), total(Quantity::Gap));
+    // The first time a virtual CPU is taken, it was not given up by anyone before.
+    assert_eq!((run.count(), gap.count()), (4000, 3999));
+    let vcpu = snapshot.vcpus.iter().find(|vcpu| vcpu.index == 9).unwrap();
+    let wall = snapshot.clock.nanoseconds(vcpu.free_since.unwrap() - before.taken);
+    let known = snapshot.clock.nanoseconds(run.sum + gap.sum);
+    assert!(known <= wall, "{known} ns known of {wall} ns");
+    assert!(known > 0.2 * wall, "{known} ns known of {wall} ns: the rest is before the first run");
+}
+
+/// Whatever is in the file, a reader says what is wrong with it or reads it; it does not fall over.
+fn forged_segments_are_refused(path: &Path) {
+    let whole = std::fs::read(path).unwrap();
+    let used = u64::from_ne_bytes(whole[24..32].try_into().unwrap()) as usize * 8;
+    let whole = &whole[..used];
+    let forged = path.with_extension("forged");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&forged, bytes).unwrap();
+        Segment::open(&forged).and_then(|segment| segment.snapshot())
+    };
+    let with_word = |word: usize, value: u64| {
+        let mut bytes = whole.to_vec();
+        bytes[word * 8..word * 8 + 8].copy_from_slice(&value.to_ne_bytes());
+        bytes
+    };
+    assert!(read(whole).is_ok());
+    assert!(matches!(read(&[]), Err(ReadError::NoSegment { .. })));
+    assert!(matches!(read(&whole[..100]), Err(ReadError::NoSegment { .. })));
+    assert!(matches!(read(&whole[..used / 2]), Err(ReadError::Damaged { .. })));
+    assert!(matches!(read(&with_word(0, 1)), Err(ReadError::NoSegment { .. })));
+    assert!(matches!(read(&with_word(1, 2)), Err(ReadError::Version { found: 2, .. })));
+    // More words in use than there are; than can be.
+    for used in [0, u64::MAX, u64::MAX / 8] {
+        assert!(matches!(read(&with_word(3, used)), Err(ReadError::Damaged { .. })));
+    }
+    // Chains that lead outside, or into themselves.
+    for head in [18, 19, 20] {
+        assert!(matches!(read(&with_word(head, u64::MAX)), Err(ReadError::Damaged { .. })));
+    }
+    let first_cell = u64::from_ne_bytes(whole[18 * 8..19 * 8].try_into().unwrap());
+    assert!(matches!(read(&with_word(first_cell as usize, first_cell)), Err(ReadError::Damaged { .. })));
+    // Any single word, changed to anything unpleasant: an answer or an error.
+    for word in (0..used / 8).step_by(61).chain(0..64) {
+        for value in [0, 1, u64::MAX, used as u64 / 8, 1 << 63] {
+            let _ = read(&with_word(word, value));
+        }
+    }
+    std::fs::remove_file(&forged).unwrap();
+}
+
+#[test]
+fn measuring() {
+    let folder = std::env::temp_dir().join(format!("rumpscope-measuring-{}", std::process::id()));
+    rumpscope_probes::own_folder(&folder).unwrap();
+    let path = folder.join("segment");
+    // SAFETY: the process has no other threads that look at the environment yet.
+    unsafe { std::env::set_var(rumpscope_probes::ENV_SEGMENT, &path) };
+    measure(Hypercall::MutexEnter, || ());
+    rumpscope_probes::begin("test", None).unwrap();
+    let segment = Segment::open(&path).unwrap();
+    let empty = segment.snapshot().unwrap();
+    assert!(empty.cells.is_empty() && empty.mode == Mode::Full && empty.backend == "test");
+    assert_eq!(empty.process.pid, std::process::id());
+    threads_come_and_go(&segment);
+    rumpscope_probes::guest_tells_transitions();
+    a_blocking_call_adds_up(&segment);
+    runs_and_gaps_make_wall_time(&segment);
+    forged_segments_are_refused(&path);
+    assert!(segment.is_alive().unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
