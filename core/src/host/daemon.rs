@@ -112,3 +112,61 @@ fn release_terminal() -> Result<(), Errno> {
 fn errno_of(error: std::io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, ExitStatus, Stdio};
+
+    /// Set, to the status that it tells, for the program that goes into the background.
+    const CHILD: &str = "RUMPSCOPE_TEST_DAEMON";
+
+    fn run(status: &str) -> (ExitStatus, String) {
+        let name = concat!(module_path!(), "::the_parent_exits_with_the_answer");
+        let name = name.split_once("::").expect("a crate").1;
+        let output = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+            .env(CHILD, status)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("runs");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn child(status: &str) -> ! {
+        // SAFETY: no preconditions.
+        let (parent, session) = unsafe { (libc::getpid(), libc::getsid(0)) };
+        fork_into_background().expect("in the background");
+        // SAFETY: likewise.
+        let own = unsafe { (libc::getpid(), libc::getsid(0)) };
+        assert!(own.0 != parent && own.1 != session && own.0 == own.1, "no session of its own");
+        assert_eq!(fork_into_background(), Err(Errno(libc::EINPROGRESS)));
+        match status {
+            "none" => {}
+            // A second time, from a process that is in the background already.
+            "twice" => {
+                tell_parent(0).expect("told");
+                fork_into_background().expect("again");
+                tell_parent(0).expect("told again");
+            }
+            status => {
+                tell_parent(status.parse().expect("a number")).expect("told");
+                assert_eq!(tell_parent(0), Err(Errno(libc::ENOENT)), "told twice");
+            }
+        }
+        // SAFETY: ends this process without the handlers of the test.
+        unsafe { libc::_exit(99) }
+    }
+
+    #[test]
+    fn the_parent_exits_with_the_answer() {
+        if let Ok(status) = std::env::var(CHILD) {
+            child(&status);
+        }
+        assert_eq!(tell_parent(0), Err(Errno(libc::ENOENT)), "nobody waits");
+        for (status, expected) in [("0", 0), ("7", 7), ("256", NO_ANSWER), ("none", NO_ANSWER), ("twice", 0)] {
+            let (got, said) = run(status);
+            assert_eq!(got.code(), Some(expected), "{status}: {said}");
+        }
+    }
+}

@@ -2,8 +2,8 @@
 
 use super::{Completion, Engine, Request};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
 /// Threads at most, and so requests under way. They wait for devices, so it has little to do with the number of CPUs;
 /// it is the queue depth that a cheap disk can still use.
@@ -14,27 +14,28 @@ const THREADS: usize = 8;
 const STACK: usize = 256 << 10;
 
 /// The engine. Threads are made when requests wait and all threads are busy, and stay.
+///
+/// The thread that is woken is the one that went to sleep last: its stack and its CPU are the warmest. No request is
+/// left to a thread that is awake and will come back soon, although that would save the waking: it comes back when the
+/// completion returns, which may itself wait for a lock of the guest, whose holder may wait for that request.
 #[derive(Debug)]
 pub struct Pool<C> {
     state: Mutex<State<C>>,
-    work: Condvar,
 }
 
 #[derive(Debug)]
 struct State<C> {
     queue: VecDeque<Request<C>>,
     threads: usize,
-    /// Threads that wait for work.
-    waiting: usize,
-    /// How many of them were told of work and have not come yet.
-    told: usize,
+    /// Threads that sleep; the last to do so at the end. One that is taken out is woken, and looks into the queue.
+    asleep: Vec<Thread>,
 }
 
 impl<C: Completion> Pool<C> {
     /// A pool without threads.
     pub const fn new() -> Self {
-        let state = State { queue: VecDeque::new(), threads: 0, waiting: 0, told: 0 };
-        Pool { state: Mutex::new(state), work: Condvar::new() }
+        let state = State { queue: VecDeque::new(), threads: 0, asleep: Vec::new() };
+        Pool { state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
@@ -43,6 +44,7 @@ impl<C: Completion> Pool<C> {
 
     fn run(&self) {
         C::thread_starts();
+        let own = thread::current();
         let mut state = self.state();
         loop {
             if let Some(request) = state.queue.pop_front() {
@@ -51,11 +53,12 @@ impl<C: Completion> Pool<C> {
                 completion.complete(progress);
                 state = self.state();
             } else {
-                state.waiting += 1;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.waiting -= 1;
-                // A thread may wake up untold, and come in the place of another.
-                state.told = state.told.saturating_sub(1);
+                state.asleep.push(own.clone());
+                drop(state);
+                thread::park();
+                state = self.state();
+                // A thread can wake up untold, and is on the list still.
+                state.asleep.retain(|thread| thread.id() != own.id());
             }
         }
     }
@@ -74,10 +77,9 @@ impl<C: Completion> Engine<C> for Pool<C> {
             return Err(request);
         }
         state.queue.push_back(request);
-        if state.waiting > state.told {
-            state.told += 1;
+        if let Some(thread) = state.asleep.pop() {
             drop(state);
-            self.work.notify_one();
+            thread.unpark();
             return Ok(());
         }
         if state.threads == THREADS {
