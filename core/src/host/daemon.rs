@@ -18,7 +18,10 @@ fn parent() -> MutexGuard<'static, Option<UnixStream>> {
 }
 
 /// What the parent exits with when the child is gone without an answer.
-const NO_ANSWER: libc::c_int = 1;
+const NO_ANSWER: libc::c_int = libc::ESRCH;
+
+/// What it exits with when the answer is a failure that does not fit into an exit status.
+const SOME_FAILURE: libc::c_int = 1;
 
 /// Forks; returns in the child only, which leads a new session. The parent waits for [`tell_parent`] and ends. The
 /// working directory stays: that is the caller's to change.
@@ -91,7 +94,7 @@ fn wait_for_child(mut child: UnixStream) -> libc::c_int {
 
 /// Only eight bits of a status reach whoever waits; a failure must not look like success in them.
 fn exit_status(status: libc::c_int) -> libc::c_int {
-    if status != 0 && status & 0xff == 0 { NO_ANSWER } else { status }
+    if status != 0 && status & 0xff == 0 { SOME_FAILURE } else { status }
 }
 
 fn release_terminal() -> Result<(), Errno> {
@@ -164,7 +167,7 @@ mod tests {
             child(&status);
         }
         assert_eq!(tell_parent(0), Err(Errno(libc::ENOENT)), "nobody waits");
-        for (status, expected) in [("0", 0), ("7", 7), ("256", NO_ANSWER), ("none", NO_ANSWER), ("twice", 0)] {
+        for (status, expected) in [("0", 0), ("7", 7), ("256", SOME_FAILURE), ("none", NO_ANSWER), ("twice", 0)] {
             let (got, said) = run(status);
             assert_eq!(got.code(), Some(expected), "{status}: {said}");
         }

@@ -22,7 +22,8 @@ pub trait Completion: Send + 'static {
     /// The calling thread is a new thread of an engine, about to complete requests.
     fn thread_starts();
 
-    /// The request is done: `progress.bytes` were moved, all of them unless `progress.stopped` says why not.
+    /// The request is done: `progress.bytes` were moved. Fewer than asked for means that `progress.stopped` says why, or
+    /// that a read met the end of the file.
     fn complete(self, progress: Progress);
 }
 
@@ -78,15 +79,15 @@ impl<C: Completion> Request<C> {
 
     /// Carries the request out in the calling thread, and returns how it went and whom to tell.
     ///
-    /// A device has the size that the guest was told, so a read that ends before its buffer is full is an error, EIO:
-    /// the guest would take what was in the buffer before for what is on the disk.
+    /// A read that ends early met the end of the file: that is no error, as on a device's last blocks, and the number
+    /// of bytes tells. A write that ends early without the host saying why is EIO.
     pub fn carry_out(self) -> (C, Progress) {
         let mut progress = match self.operation {
             Operation::Read => self.transfer(Direction::Read),
             Operation::Write => self.transfer(Direction::Write),
             Operation::WriteStable => self.write_stable(),
         };
-        if progress.bytes < self.length && progress.stopped.is_ok() {
+        if progress.bytes < self.length && progress.stopped.is_ok() && self.operation != Operation::Read {
             progress.stopped = Err(Errno(libc::EIO));
         }
         (self.completion, progress)
@@ -145,8 +146,9 @@ mod tests {
         let fd = file.as_raw_fd();
         assert_eq!(run(fd, Operation::Read, &mut block, 0), Progress { bytes: 8192, stopped: DONE });
         assert_eq!((block[4095], block[4096]), (0, 7));
-        let cut = Progress { bytes: 4096, stopped: Err(Errno(libc::EIO)) };
+        let cut = Progress { bytes: 4096, stopped: DONE };
         assert_eq!(run(fd, Operation::Read, &mut block, 8192), cut, "the file ends there");
+        assert_eq!(run(fd, Operation::Read, &mut block, 1 << 40), Progress { bytes: 0, stopped: DONE });
         assert_eq!(run(fd, Operation::Write, &mut block, 0), Progress { bytes: 0, stopped: bad });
         let invalid = Err(Errno(libc::EINVAL));
         assert_eq!(run(fd, Operation::Read, &mut block, -1), Progress { bytes: 0, stopped: invalid });
