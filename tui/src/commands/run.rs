@@ -39,7 +39,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     }
     let snapshot = final_snapshot(&folder.segment())?;
     remark(&folder, &snapshot, &outcome);
-    output.write(&Summary::new(&snapshot, description(args, &outcome)))?;
+    output.write(&Summary::new(&snapshot, description(args, &snapshot, &outcome)))?;
     Ok(match outcome.time_up {
         // It did as it was told.
         Some(TimeUp::Terminated) if outcome.status.signal() == Some(libc::SIGTERM) => 0,
@@ -76,7 +76,7 @@ fn final_snapshot(path: &Path) -> anyhow::Result<Snapshot> {
 }
 
 /// What runs and how it ended, for the summary.
-fn description(args: &RunArgs, outcome: &Outcome) -> Run {
+fn description(args: &RunArgs, snapshot: &Snapshot, outcome: &Outcome) -> Run {
     let ran = if args.program.is_empty() {
         let options = args.guest.options();
         Ran::Embedded { workload: options.workload.name().to_owned(), seed: options.seed }
@@ -84,6 +84,7 @@ fn description(args: &RunArgs, outcome: &Outcome) -> Run {
         Ran::Program { command: args.program.iter().map(|word| word.to_string_lossy().into_owned()).collect() }
     };
     let ended = match (outcome.time_up, outcome.status.signal()) {
+        _ if goes_on(snapshot, outcome) => Ended::Running,
         (Some(TimeUp::Terminated), _) => Ended::Stopped { killed: false },
         (Some(TimeUp::Killed), _) => Ended::Stopped { killed: true },
         (None, Some(number)) => Ended::Killed { signal: number, name: signal::name(number) },
@@ -98,7 +99,7 @@ fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
         let core = if outcome.status.core_dumped() { ", core dumped" } else { "" };
         eprintln!("rumpscope: the guest was killed by {}{core}; this is its profile up to then", signal::name(number));
     }
-    if snapshot.process.pid != outcome.pid && is_there(snapshot.process.pid) {
+    if goes_on(snapshot, outcome) {
         eprintln!(
             "rumpscope: process {} goes on in the background; this is its profile up to now",
             snapshot.process.pid
@@ -110,8 +111,10 @@ fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
     }
 }
 
-fn is_there(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+/// The measured process is not the one that was started, and outlives it: it went into the background.
+fn goes_on(snapshot: &Snapshot, outcome: &Outcome) -> bool {
+    let measured = snapshot.process.pid;
+    measured != outcome.pid && Path::new(&format!("/proc/{measured}")).exists()
 }
 
 fn cannot_start(args: &RunArgs, error: &io::Error) -> i32 {

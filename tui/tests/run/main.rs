@@ -72,6 +72,19 @@ fn a_signal_to_rumpscope_reaches_the_guest_and_the_profile_is_printed() {
 }
 
 #[test]
+fn a_guest_that_goes_into_the_background_is_profiled_up_to_then() {
+    let mut command = programs::rumpscope(&["run", "--", stand_in(), "daemon"]);
+    let mut rumpscope = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Held until the end: the guest goes on as long as it can be written to.
+    let stdin = rumpscope.stdin.take();
+    let ended = programs::outcome(rumpscope.wait_with_output().unwrap());
+    drop(stdin);
+    assert_eq!(ended.status, Some(0));
+    assert!(ended.stderr.contains("goes on in the background"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("still running") && ended.stdout.contains("\ninit "), "{}", ended.stdout);
+}
+
+#[test]
 fn a_program_whose_time_is_up_is_stopped_and_that_is_no_failure() {
     let ended = run(&["run", "--duration", "50ms", "--", stand_in(), "wait"]);
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);

@@ -1,7 +1,7 @@
 //! The command, and programs for it to run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// How a command ended, and what it said.
@@ -38,6 +38,11 @@ pub fn finish(command: &mut Command) -> Ended {
     if let Ok(segments) = std::fs::read_dir(runtime.join("rumpscope")) {
         assert_eq!(segments.count(), 0, "segments are left in {}", runtime.display());
     }
+    outcome(output)
+}
+
+/// What came out of a command.
+pub fn outcome(output: Output) -> Ended {
     Ended {
         status: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
