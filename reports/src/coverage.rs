@@ -1,6 +1,7 @@
 //! What a profile does not show.
 
 use crate::summary::HypercallTimes;
+use crate::transitions::Transition;
 use rumpscope_probes::{CATALOGUE, Snapshot};
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ pub struct Coverage {
     pub lost_places: u64,
     /// The hypercalls that the guest never made.
     pub never_called: Vec<&'static str>,
+    /// Those that were made and never returned. Calls are counted when they return, so that one that was under way at
+    /// the end is in no row; but it may have left its virtual CPU, and then it is among the transitions.
+    pub never_returned: Vec<&'static str>,
     /// Those that were made, and of which only a part was timed.
     pub sampled: Vec<&'static str>,
     /// Those that were made, and never timed.
@@ -26,8 +30,9 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    pub(crate) fn new(snapshot: &Snapshot, hypercalls: &[HypercallTimes]) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, hypercalls: &[HypercallTimes], transitions: &[Transition]) -> Self {
         let times = |name| hypercalls.iter().find(|row| row.name == name).map(|row| &row.times.all);
+        let has_left = |name| transitions.iter().any(|transition| transition.cause == name);
         let mut coverage = Coverage {
             vcpus_known: snapshot.coverage.vcpus_known,
             guest_transitions_seen: snapshot.coverage.guest_transitions_seen,
@@ -35,11 +40,13 @@ impl Coverage {
             lost_timings: snapshot.coverage.lost_timings,
             lost_places: snapshot.coverage.lost_places,
             never_called: Vec::new(),
+            never_returned: Vec::new(),
             sampled: Vec::new(),
             untimed: Vec::new(),
         };
         for entry in CATALOGUE.iter().filter(|entry| entry.call.is_exported()) {
             match times(entry.name) {
+                None if has_left(entry.name) => coverage.never_returned.push(entry.name),
                 None => coverage.never_called.push(entry.name),
                 Some(times) if times.timed == 0 => coverage.untimed.push(entry.name),
                 Some(times) if times.estimated => coverage.sampled.push(entry.name),

@@ -87,7 +87,7 @@ impl Summary {
                 two_reads_ns: snapshot.clock.two_reads_ns,
             },
             vcpus: snapshot.vcpus.iter().map(|now| Vcpu::new(snapshot, now)).collect(),
-            coverage: Coverage::new(snapshot, &hypercalls),
+            coverage: Coverage::new(snapshot, &hypercalls, &transitions),
             hypercalls,
             transitions,
         }

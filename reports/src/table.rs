@@ -205,6 +205,10 @@ fn coverage(summary: &Summary, style: &Style) -> String {
         let (never, of) = (coverage.never_called.len(), Coverage::hypercalls());
         say("never called", &format!("{never} of {of} hypercalls: {}", by_family(&coverage.never_called)));
     }
+    if !coverage.never_returned.is_empty() {
+        let names = coverage.never_returned.join(", ");
+        say("never returned", &format!("{names}: only the transitions of these calls were seen"));
+    }
     if !coverage.sampled.is_empty() {
         let names = coverage.sampled.join(", ");
         say(

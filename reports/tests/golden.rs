@@ -51,6 +51,7 @@ fn snapshot() -> Snapshot {
     cell(vcpu0, Quantity::Gap, Hypercall::CvWait, spread(400, 100, 9_000 * MICROSECOND));
     cell(vcpu1, Quantity::Gap, Hypercall::CvWait, spread(100, 100, 50_000 * MICROSECOND));
     cell(vcpu1, Quantity::Migration, Hypercall::CvWait, sampled(100, Distribution::default()));
+    cell(vcpu1, Quantity::Unschedule, Hypercall::ClockSleep, spread(1, 300, 301));
     cell(vcpu1, Quantity::Unschedule, Hypercall::GuestEntry, spread(100, 120, 300));
     let began = 7 * second;
     let taken = began + 2 * second;

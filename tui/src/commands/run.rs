@@ -101,7 +101,8 @@ fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
     }
     if goes_on(snapshot, outcome) {
         eprintln!(
-            "rumpscope: process {} goes on in the background; this is its profile up to now",
+            "rumpscope: process {} goes on in the background; this is its profile up to now. Kept in the \
+             foreground (rump_server: -s) it is measured to its end",
             snapshot.process.pid
         );
     }
