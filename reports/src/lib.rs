@@ -25,4 +25,4 @@ pub use style::Style;
 pub use summary::{Clock, HypercallTimes, Summary};
 pub use times::{Percentiles, PlaceTimes, Times, Totals};
 pub use transitions::Transition;
-pub use vcpu::Vcpu;
+pub use vcpu::{Vcpu, VcpuTime};

@@ -53,7 +53,7 @@ pub struct Summary {
     pub backend: String,
     /// The clock.
     pub clock: Clock,
-    /// The virtual CPUs, by index.
+    /// The virtual CPUs that were used, by index.
     pub vcpus: Vec<Vcpu>,
     /// The hypercalls that were made, by their total time, longest first.
     pub hypercalls: Vec<HypercallTimes>,
@@ -86,7 +86,7 @@ impl Summary {
                 ticks_per_second: snapshot.clock.ticks_per_second,
                 two_reads_ns: snapshot.clock.two_reads_ns,
             },
-            vcpus: snapshot.vcpus.iter().map(|now| Vcpu::new(snapshot, now)).collect(),
+            vcpus: Vcpu::all(snapshot),
             coverage: Coverage::new(snapshot, &hypercalls, &transitions),
             hypercalls,
             transitions,

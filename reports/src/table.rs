@@ -9,6 +9,7 @@ use crate::summary::Summary;
 use crate::times::{Percentiles, Times};
 use crate::transitions::Transition;
 use crate::units;
+use crate::vcpu::{Vcpu, VcpuTime};
 use rumpscope_probes::{CATALOGUE, Entry};
 
 /// What stands where there is no number.
@@ -82,12 +83,13 @@ fn vcpus(summary: &Summary, style: &Style) -> String {
         ("migrations in", 0),
     ];
     let share = |nanoseconds: u64| units::percent(nanoseconds as f64 / summary.duration_ns.max(1) as f64);
+    let part = |vcpu: &Vcpu, of: fn(&VcpuTime) -> u64| vcpu.time.as_ref().map(of).map_or(NOTHING.to_owned(), share);
     let rows = summary.vcpus.iter().map(|vcpu| {
         vec![
             vcpu.index.to_string(),
-            share(vcpu.running_ns),
-            share(vcpu.idle_ns),
-            share(vcpu.unused_ns),
+            part(vcpu, |time| time.running_ns),
+            part(vcpu, |time| time.idle_ns),
+            part(vcpu, |time| time.unused_ns),
             share(vcpu.waited_for_ns),
             units::count(vcpu.switches),
             units::count(vcpu.migrations),
@@ -229,8 +231,8 @@ fn coverage(summary: &Summary, style: &Style) -> String {
     if !coverage.guest_transitions_seen {
         say(
             "guest's own",
-            "transitions outside of hypercalls (entry by system calls) were not seen; running time before them is \
-             missing. They are seen in a shared rump kernel that `rumpscope run` starts, not in a static one",
+            "transitions outside of hypercalls (entry by system calls) were not seen, so nobody knows how long virtual \
+             CPUs ran. They are seen in a shared rump kernel that `rumpscope run` starts, not in a static one",
         );
     }
     if coverage.lost_timings + coverage.lost_places == 0 {

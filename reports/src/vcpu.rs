@@ -1,19 +1,17 @@
 //! Where the time of a virtual CPU went.
 
-use rumpscope_probes::{Place, Quantity, Snapshot, VcpuNow};
+use rumpscope_probes::{Place, Quantity, Snapshot};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
-/// A virtual CPU over the whole measurement. Running, idle and unused time add up to its duration.
+/// A virtual CPU over the whole measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Vcpu {
     /// Its index in the guest.
     pub index: u16,
-    /// How long a thread held it, in nanoseconds; the run under way at the end included.
-    pub running_ns: u64,
-    /// How long it was free between two runs and after the last, in nanoseconds.
-    pub idle_ns: u64,
-    /// The rest: before its first run, in nanoseconds.
-    pub unused_ns: u64,
+    /// Where its time went; `null` where the guest's own transitions were not seen: a thread may then have come to it
+    /// and gone without anybody knowing.
+    pub time: Option<VcpuTime>,
     /// How long threads that then got it had waited for it, in nanoseconds, added up over threads.
     pub waited_for_ns: u64,
     /// How often a thread gave it up.
@@ -22,31 +20,67 @@ pub struct Vcpu {
     pub migrations: u64,
 }
 
+/// The time of a virtual CPU, in nanoseconds; the parts add up to the duration of the measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct VcpuTime {
+    /// A thread held it; the run under way at the end included.
+    pub running_ns: u64,
+    /// It was free, between two runs or after the last.
+    pub idle_ns: u64,
+    /// Before its first run.
+    pub unused_ns: u64,
+}
+
 impl Vcpu {
-    /// What `snapshot` says about virtual CPU `now`.
-    pub(crate) fn new(snapshot: &Snapshot, now: &VcpuNow) -> Self {
+    /// The virtual CPUs that `snapshot` knows, by index.
+    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let at = snapshot.cells.keys().filter_map(|(place, _)| match place {
+            Place::Vcpu(index) => Some(*index),
+            Place::OffCpu | Place::Unknown => None,
+        });
+        let indices: BTreeSet<u16> = snapshot.vcpus.iter().map(|now| now.index).chain(at).collect();
+        indices.into_iter().map(|index| Self::new(snapshot, index)).collect()
+    }
+
+    fn new(snapshot: &Snapshot, index: u16) -> Self {
         let mut ticks = [0; Quantity::ALL.len()];
         let mut counts = [0; Quantity::ALL.len()];
         for ((place, metric), distribution) in &snapshot.cells {
-            if *place == Place::Vcpu(now.index) {
+            if *place == Place::Vcpu(index) {
                 ticks[metric.quantity as usize] += distribution.sum;
                 counts[metric.quantity as usize] += distribution.count();
             }
         }
-        let since = |begin| snapshot.taken.saturating_sub(begin);
-        let run_under_way = now.holder.map_or(0, |(_lane, begin)| since(begin));
-        let gap_under_way = now.free_since.map_or(0, since);
-        let running = ticks[Quantity::Run as usize] + run_under_way;
-        let idle = ticks[Quantity::Gap as usize] + gap_under_way;
-        let nanoseconds = |ticks| snapshot.clock.nanoseconds(ticks).round() as u64;
+        let (ticks, counts) = (|of: Quantity| ticks[of as usize], |of: Quantity| counts[of as usize]);
+        let time = snapshot
+            .coverage
+            .guest_transitions_seen
+            .then(|| VcpuTime::new(snapshot, index, ticks(Quantity::Run), ticks(Quantity::Gap)));
         Vcpu {
-            index: now.index,
-            running_ns: nanoseconds(running),
-            idle_ns: nanoseconds(idle),
-            unused_ns: nanoseconds(since(snapshot.began).saturating_sub(running + idle)),
-            waited_for_ns: nanoseconds(ticks[Quantity::Reschedule as usize]),
-            switches: counts[Quantity::Run as usize],
-            migrations: counts[Quantity::Migration as usize],
+            index,
+            time,
+            waited_for_ns: nanoseconds(snapshot, ticks(Quantity::Reschedule)),
+            switches: counts(Quantity::Unschedule),
+            migrations: counts(Quantity::Migration),
         }
     }
+}
+
+impl VcpuTime {
+    /// `runs` and `gaps`: the ticks of those that are over.
+    fn new(snapshot: &Snapshot, index: u16, runs: u64, gaps: u64) -> Self {
+        let now = snapshot.vcpus.iter().find(|now| now.index == index);
+        let since = |begin| snapshot.taken.saturating_sub(begin);
+        let running = runs + now.and_then(|now| now.holder).map_or(0, |(_lane, begin)| since(begin));
+        let idle = gaps + now.and_then(|now| now.free_since).map_or(0, since);
+        VcpuTime {
+            running_ns: nanoseconds(snapshot, running),
+            idle_ns: nanoseconds(snapshot, idle),
+            unused_ns: nanoseconds(snapshot, since(snapshot.began).saturating_sub(running + idle)),
+        }
+    }
+}
+
+fn nanoseconds(snapshot: &Snapshot, ticks: u64) -> u64 {
+    snapshot.clock.nanoseconds(ticks).round() as u64
 }

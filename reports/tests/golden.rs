@@ -67,7 +67,7 @@ fn snapshot() -> Snapshot {
         backend: "native".to_owned(),
         began,
         taken,
-        coverage: Coverage { vcpus_known: true, ..Coverage::default() },
+        coverage: Coverage { vcpus_known: true, guest_transitions_seen: true, ..Coverage::default() },
         vcpus: vec![
             VcpuNow { index: 0, holder: Some((3, taken - second)), free_since: None },
             VcpuNow { index: 1, holder: None, free_since: Some(taken - second / 2) },
@@ -186,9 +186,20 @@ fn shorten(value: &mut serde_json::Value) {
 fn the_time_of_a_virtual_cpu_adds_up() {
     let summary = Summary::new(&snapshot(), run());
     for vcpu in &summary.vcpus {
-        assert_eq!(vcpu.running_ns + vcpu.idle_ns + vcpu.unused_ns, summary.duration_ns, "{vcpu:?}");
-        assert!(vcpu.running_ns + vcpu.idle_ns > summary.duration_ns / 2);
+        let time = vcpu.time.unwrap();
+        assert_eq!(time.running_ns + time.idle_ns + time.unused_ns, summary.duration_ns, "{vcpu:?}");
+        assert!(time.running_ns + time.idle_ns > summary.duration_ns / 2);
     }
     // The run under way counts: a second of it.
-    assert!(summary.vcpus[0].running_ns > 1_000_000_000);
+    assert!(summary.vcpus[0].time.unwrap().running_ns > 1_000_000_000);
+}
+
+#[test]
+fn text_where_the_guest_tells_nothing() {
+    let mut snapshot = snapshot();
+    snapshot.coverage = Coverage { lost_timings: 12_345, ..Coverage::default() };
+    snapshot.vcpus.clear();
+    snapshot.cells.retain(|(_, metric), _| !matches!(metric.quantity, Quantity::Run | Quantity::Gap));
+    let text = table::render(&Summary::new(&snapshot, run()), &plain(80));
+    check("summary-blind.txt", &text);
 }
