@@ -48,6 +48,8 @@ pub struct Calibration {
     pub ticks_per_second: f64,
     /// Median cost of two reads in nanoseconds.
     pub two_reads_ns: f64,
+    /// The smallest step that it makes, in nanoseconds: a processor may count in larger ones than its rate says.
+    pub step_ns: f64,
 }
 
 /// Decides which clock [`now`] reads and measures it; takes about 100 microseconds.
@@ -58,7 +60,8 @@ pub fn calibrate() -> Calibration {
         ClockSource::Tsc => measure_rate(),
         ClockSource::Monotonic => 1e9,
     };
-    Calibration { source, ticks_per_second, two_reads_ns: measure_cost() * 1e9 / ticks_per_second }
+    let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
+    Calibration { source, ticks_per_second, two_reads_ns: ns(measure_cost()), step_ns: ns(measure_step()) }
 }
 
 /// Makes [`now`] of a reading process the clock of the measured one.
@@ -128,6 +131,24 @@ fn measure_cost() -> f64 {
     }
     costs.sort_unstable();
     costs[costs.len() / 2] as f64 / ROUNDS as f64
+}
+
+/// The greatest step, in ticks, of which all differences between reads are multiples.
+fn measure_step() -> f64 {
+    let mut last = now();
+    let mut steps = (0..1000).filter_map(|_| {
+        let next = now();
+        let step = next.saturating_sub(core::mem::replace(&mut last, next));
+        (step != 0).then_some(step)
+    });
+    let first = steps.next().unwrap_or(1);
+    // Reads are a few steps apart, by different numbers of them: the greatest common divisor is the step, where it is
+    // more than one tick.
+    steps.fold(first, greatest_common_divisor) as f64
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

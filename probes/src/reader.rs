@@ -245,9 +245,11 @@ fn clock_info(head: &[u64]) -> ClockInfo {
             ticks_per_second = measured;
         }
     }
-    let two_reads_ns = f64::from_bits(head[header::TWO_READS_NS]);
-    let two_reads_ns = if two_reads_ns.is_finite() { two_reads_ns } else { 0.0 };
-    ClockInfo { source, ticks_per_second, two_reads_ns }
+    let [two_reads_ns, step_ns] = [header::TWO_READS_NS, header::STEP_NS].map(|word| {
+        let value = f64::from_bits(head[word]);
+        if value.is_finite() { value } else { 0.0 }
+    });
+    ClockInfo { source, ticks_per_second, two_reads_ns, step_ns }
 }
 
 fn is_alive(head: &[u64]) -> bool {

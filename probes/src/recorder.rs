@@ -277,6 +277,7 @@ fn write_header(arena: &Arena, beginning: &Beginning<'_>) {
     set(header::CLOCK_SOURCE, u64::from(beginning.calibration.source == ClockSource::Tsc));
     set(header::TICKS_PER_SECOND, beginning.calibration.ticks_per_second.to_bits());
     set(header::TWO_READS_NS, beginning.calibration.two_reads_ns.to_bits());
+    set(header::STEP_NS, beginning.calibration.step_ns.to_bits());
     set(header::BEGAN_TICKS, ticks);
     set(header::BEGAN_MONOTONIC, monotonic);
     set(header::BEGAN_UNIX, clock::unix_ns());

@@ -55,6 +55,8 @@ pub struct ClockInfo {
     pub ticks_per_second: f64,
     /// What two reads of the clock cost in the measured process, in nanoseconds (median).
     pub two_reads_ns: f64,
+    /// The smallest step that the clock makes, in nanoseconds; shorter times are told apart only in the mean.
+    pub step_ns: f64,
 }
 
 impl ClockInfo {

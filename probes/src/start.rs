@@ -32,14 +32,16 @@ pub const EXTENSION: &str = "segment";
 /// How many segments of processes that have ended are kept: a profile outlives its process, but not for ever.
 const KEPT: usize = 16;
 
-/// The folder of this user's segments: `rumpscope` in `$XDG_RUNTIME_DIR`, or `/tmp/rumpscope-UID` where there is no
-/// such folder.
+/// The folder of this user's segments: `rumpscope` in `$XDG_RUNTIME_DIR`; where there is no such folder,
+/// `rumpscope-UID` in `/dev/shm`, else in `/tmp`. On a disk, writing to the segment would now and then wait for it.
 pub fn segment_folder() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(runtime) if runtime.is_dir() => runtime.join("rumpscope"),
-        // SAFETY: no preconditions.
-        _ => PathBuf::from(format!("/tmp/rumpscope-{}", unsafe { libc::getuid() })),
+    if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|runtime| runtime.is_dir()) {
+        return runtime.join("rumpscope");
     }
+    let shared = ["/dev/shm", "/tmp"].map(Path::new).into_iter().find(|folder| folder.is_dir());
+    // SAFETY: no preconditions.
+    let user = unsafe { libc::geteuid() };
+    shared.unwrap_or(Path::new("/tmp")).join(format!("rumpscope-{user}"))
 }
 
 /// Begins measuring, as the environment says; called once, by `rumpuser_init`. `which_vcpu` tells the virtual CPU of

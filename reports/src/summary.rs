@@ -17,6 +17,8 @@ pub struct Clock {
     pub ticks_per_second: f64,
     /// What two reads of it cost in the measured process, in nanoseconds (median): the floor below any timed call.
     pub two_reads_ns: f64,
+    /// The smallest step that it makes, in nanoseconds; shorter times are told apart only in the mean.
+    pub step_ns: f64,
 }
 
 /// A hypercall.
@@ -85,6 +87,7 @@ impl Summary {
                 },
                 ticks_per_second: snapshot.clock.ticks_per_second,
                 two_reads_ns: snapshot.clock.two_reads_ns,
+                step_ns: snapshot.clock.step_ns,
             },
             vcpus: Vcpu::all(snapshot),
             coverage: Coverage::new(snapshot, &hypercalls, &transitions),

@@ -52,9 +52,10 @@ fn header(summary: &Summary, style: &Style) -> String {
         (
             "clock",
             format!(
-                "{} at {:.3} GHz, two reads cost {:.1}ns",
+                "{} at {:.3} GHz in steps of {:.1}ns, two reads cost {:.1}ns",
                 summary.clock.source,
                 summary.clock.ticks_per_second / 1e9,
+                summary.clock.step_ns,
                 summary.clock.two_reads_ns
             ),
         ),

@@ -144,7 +144,7 @@ mod tests {
     use rumpscope_probes::ClockSource;
 
     fn clock(ticks_per_second: f64) -> ClockInfo {
-        ClockInfo { source: ClockSource::Tsc, ticks_per_second, two_reads_ns: 20.0 }
+        ClockInfo { source: ClockSource::Tsc, ticks_per_second, two_reads_ns: 20.0, step_ns: 1.0 }
     }
 
     #[test]

@@ -62,7 +62,12 @@ fn snapshot() -> Snapshot {
             program: "server".to_owned(),
             began_unix_ns: 1_700_000_000_000_000_000,
         },
-        clock: ClockInfo { source: ClockSource::Tsc, ticks_per_second: second as f64, two_reads_ns: 17.25 },
+        clock: ClockInfo {
+            source: ClockSource::Tsc,
+            ticks_per_second: second as f64,
+            two_reads_ns: 17.25,
+            step_ns: 10.0,
+        },
         mode: Mode::Full,
         backend: "native".to_owned(),
         began,

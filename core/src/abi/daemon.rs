@@ -14,7 +14,13 @@ pub unsafe extern "C" fn rumpuser_daemonize_begin() -> c_int {
     measure(Hypercall::DaemonizeBegin, || {
         // Or both processes would write it.
         console::flush();
-        result(daemon::fork_into_background())
+        // A child made by fork measures nothing, or there would be two writers; but this one is the guest from now on.
+        let mode = rumpscope_probes::mode();
+        let outcome = daemon::fork_into_background();
+        if outcome.is_ok() {
+            rumpscope_probes::continue_in_forked_child(mode);
+        }
+        result(outcome)
     })
 }
 

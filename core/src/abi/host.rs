@@ -74,10 +74,10 @@ fn number_of_cpus() -> usize {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_seterrno(error: c_int) {
-    measure(Hypercall::Seterrno, || {
-        // SAFETY: the calling thread's own.
-        unsafe { *libc::__errno_location() = error };
-    });
+    measure(Hypercall::Seterrno, || ());
+    // Last: setting up a counter may call the host.
+    // SAFETY: the calling thread's own.
+    unsafe { *libc::__errno_location() = error };
 }
 
 /// Sends NetBSD's signal `number` to guest process `process`; -1 is the caller's own. 0 only asks whether there is one.
@@ -113,7 +113,8 @@ pub unsafe extern "C" fn rumpuser_kill(process: i64, number: c_int) -> c_int {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_exit(status: c_int) -> ! {
-    measure(Hypercall::Exit, || {});
+    measure(Hypercall::Exit, || ());
+    rumpscope_probes::guest_ended();
     console::flush();
     if status == EXIT_PANIC {
         diagnostic::fatal(Hypercall::Exit.name(), format_args!("the guest panicked"));
