@@ -31,6 +31,8 @@ fn the_status_is_the_guests() {
         let ended = run(&["run", "--", stand_in(), &status.to_string()]);
         assert_eq!(ended.status, Some(status), "{}", ended.stderr);
         assert!(ended.stdout.contains("\ninit "), "{}", ended.stdout);
+        // Both objects were found.
+        assert_eq!(ended.stderr, "");
     }
 }
 
