@@ -13,13 +13,24 @@ static TSC: AtomicBool = AtomicBool::new(false);
 /// The current time in ticks. Not ordered with the instructions around it.
 #[inline(always)]
 pub fn now() -> u64 {
+    if is_tsc() { tsc() } else { monotonic_ns() }
+}
+
+/// The time stamp counter; 0 on machines that have none, where [`is_tsc`] is never true.
+#[inline(always)]
+pub(crate) fn tsc() -> u64 {
     #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+    // SAFETY: every x86-64 processor has the instruction; that user code may execute it was seen by `choose`.
+    return unsafe { core::arch::x86_64::_rdtsc() };
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+    0
+}
+
+/// Whether ticks are the time stamp counter's.
+#[inline]
+pub(crate) fn is_tsc() -> bool {
     // Relaxed: set before any thread measures, never changed.
-    if TSC.load(Ordering::Relaxed) {
-        // SAFETY: every x86-64 processor has the instruction; that user code may execute it was seen by `choose`.
-        return unsafe { core::arch::x86_64::_rdtsc() };
-    }
-    monotonic_ns()
+    TSC.load(Ordering::Relaxed)
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds.

@@ -3,17 +3,44 @@
 use crate::catalogue::Hypercall;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
+use crate::recorder::Recorder;
 use core::ptr;
 
 /// How deep hypercalls nest: a hypercall's upcall runs guest code, which may make hypercalls again (a soft interrupt
 /// run by an unscheduling thread). Deeper ones are counted, but their own work is not told apart.
 pub(crate) const LEVELS: usize = 4;
 
+/// What a thread does with a hypercall: the timing mode and the clock in one, so that the path looks at one byte.
+///
+/// A copy of what is the same for the whole process, because another crate's static variable costs two loads where the
+/// thread's own storage, which the path needs anyway, costs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Plan {
+    /// Nobody has asked yet: a new thread, or measuring has not begun.
+    Unknown = 0,
+    /// Nothing is measured.
+    Off = 1,
+    /// Calls are counted.
+    Count = 2,
+    /// Calls are counted, and some of them timed.
+    Sample = 3,
+    /// Calls are timed by the time stamp counter.
+    TimeByTsc = 4,
+    /// Calls are timed by the monotonic clock.
+    TimeByMonotonic = 5,
+}
+
 /// What the hypercall path needs to know of its thread. All zero is the state of a thread that has made no hypercall.
+/// The first 32 bytes are all that an ordinary timed call looks at.
 #[repr(C)]
 pub(crate) struct Local {
-    /// Where to count now; null: not known, ask (see `recorder::row`).
+    /// What to do with a hypercall.
+    pub(crate) plan: Plan,
+    /// Where to count now; null: not known, ask (see `find_row`).
     pub(crate) row: *const Row,
+    /// The process's recorder; not null where the plan is to count or time.
+    pub(crate) recorder: *const Recorder,
     /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet.
     pub(crate) blocked: u32,
     /// How many upcalls for transitions this thread is in; the level of its next hypercall.

@@ -1,11 +1,11 @@
 //! The way of one measured hypercall.
 
 use crate::catalogue::{Hypercall, Metric, Quantity, Timing};
+use crate::cell::Cell;
 use crate::clock;
-use crate::local::{self, LEVELS};
+use crate::local::{self, LEVELS, Local, Plan};
 use crate::mode::Mode;
-use crate::recorder::{MODE, Recorder};
-use core::sync::atomic::Ordering;
+use crate::recorder::{Recorder, decided_mode};
 
 /// Of calls that cost less than a clock read, one in so many is timed on average.
 const SAMPLE_CHEAP: u64 = 1024;
@@ -29,42 +29,86 @@ pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
 /// When the call began, in ticks; 0 when it is not timed. (No clock in use is ever at 0.)
 #[inline(always)]
 fn begin(call: Hypercall) -> u64 {
-    // Relaxed: set when measuring begins, before the guest's other threads exist.
-    let mode = MODE.load(Ordering::Relaxed);
-    if mode == Mode::Full as u8 && matches!(call.entry().timing, Timing::Always) {
-        return clock::now();
+    let plan = local::with(|local| local.plan);
+    if plan == Plan::TimeByTsc && matches!(call.entry().timing, Timing::Always) {
+        return clock::tsc();
     }
-    if mode == Mode::Off as u8 {
+    if plan == Plan::Off {
         return 0;
     }
-    count_or_sample(call, mode)
+    begin_rare(call)
 }
 
+/// The same for threads that have no plan yet, and for all that is not simply timed by the time stamp counter.
 #[inline(never)]
-fn count_or_sample(call: Hypercall, mode: u8) -> u64 {
-    let Some(recorder) = Recorder::get() else { return 0 };
+fn begin_rare(call: Hypercall) -> u64 {
     local::with(|local| {
-        let Some(cell) = local.cell(recorder, local.row, Metric::call(call).number()) else { return 0 };
-        if mode == Mode::Counts as u8 || matches!(call.entry().timing, Timing::Never) {
-            cell.count();
-            return 0;
+        if local.plan == Plan::Unknown {
+            local.make_plan();
         }
-        let mean = if mode == Mode::Sampled as u8 { SAMPLE_ALL } else { SAMPLE_CHEAP };
-        if !cell.count_or_sample(|| local.draw(mean)) {
+        match (local.plan, call.entry().timing) {
+            (Plan::Unknown | Plan::Off, _) => 0,
+            (Plan::Count, _) | (_, Timing::Never) => local.count(call),
+            (Plan::Sample, _) => local.count_or_sample(call, SAMPLE_ALL),
+            (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Sampled) => local.count_or_sample(call, SAMPLE_CHEAP),
+            (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Always) => clock::now(),
+        }
+    })
+}
+
+impl Local {
+    /// Decides what to do with hypercalls, if it is decided for the process.
+    #[cold]
+    fn make_plan(&mut self) {
+        let Some(mode) = decided_mode() else { return };
+        self.recorder = Recorder::get().map_or(core::ptr::null(), core::ptr::from_ref);
+        self.plan = match mode {
+            Mode::Off => Plan::Off,
+            Mode::Counts => Plan::Count,
+            Mode::Sampled => Plan::Sample,
+            Mode::Full if clock::is_tsc() => Plan::TimeByTsc,
+            Mode::Full => Plan::TimeByMonotonic,
+        };
+    }
+
+    /// The cell of `call` where the thread is now.
+    #[inline(always)]
+    fn call_cell(&mut self, call: Hypercall) -> Option<Cell> {
+        // SAFETY: set with the plan; the process's recorder is never freed.
+        let recorder = unsafe { self.recorder.as_ref() }?;
+        self.cell(recorder, self.row, Metric::call(call).number())
+    }
+
+    /// Counts a call that is not timed.
+    #[inline(always)]
+    fn count(&mut self, call: Hypercall) -> u64 {
+        if let Some(cell) = self.call_cell(call) {
+            cell.count();
+        }
+        0
+    }
+
+    /// Counts a call that is not timed, or begins to time it: one in `mean`.
+    #[inline(always)]
+    fn count_or_sample(&mut self, call: Hypercall, mean: u64) -> u64 {
+        let Some(cell) = self.call_cell(call) else { return 0 };
+        if !cell.count_or_sample(|| self.draw(mean)) {
             return 0;
         }
         // An untimed call at this level may have left its transitions behind.
-        local.blocked &= !(1 << local.level.min(31));
+        self.blocked &= !(1 << self.level.min(31));
         clock::now()
-    })
+    }
 }
 
 #[inline(always)]
 fn end(call: Hypercall, start: u64) {
-    // The counters of two processors may differ by some ticks: never let a time become negative.
-    let ticks = clock::now().saturating_sub(start);
-    let Some(recorder) = Recorder::get() else { return };
     local::with(|local| {
+        let now = if local.plan == Plan::TimeByTsc { clock::tsc() } else { clock::now() };
+        // The counters of two processors may differ by some ticks: never let a time become negative.
+        let ticks = now.saturating_sub(start);
+        // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
+        let Some(recorder) = (unsafe { local.recorder.as_ref() }) else { return };
         if local.blocked != 0 {
             return end_blocked(call, ticks, recorder, local);
         }
@@ -77,7 +121,7 @@ fn end(call: Hypercall, start: u64) {
 /// The end of a call while a call of this thread has given up its virtual CPU: this one, or one around it.
 #[cold]
 #[inline(never)]
-fn end_blocked(call: Hypercall, ticks: u64, recorder: &Recorder, local: &mut local::Local) {
+fn end_blocked(call: Hypercall, ticks: u64, recorder: &Recorder, local: &mut Local) {
     let level = local.level as usize;
     let mut row = local.row;
     if level < LEVELS && local.blocked & (1 << level) != 0 {

@@ -6,7 +6,7 @@ use crate::cell::Cell;
 use crate::clock::{self, Calibration};
 use crate::lane::{Lane, Row};
 use crate::layout::{self, flag, header};
-use crate::local::{self, Local};
+use crate::local::{self, Local, Plan};
 use crate::mode::Mode;
 use crate::snapshot::{ClockSource, Place};
 use crate::vcpu::Vcpus;
@@ -14,8 +14,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use std::sync::Mutex;
 
-/// The timing mode; `Off` until measuring has begun.
-pub(crate) static MODE: AtomicU8 = AtomicU8::new(Mode::Off as u8);
+/// The timing mode's number; [`UNDECIDED`] until it is known whether anything is measured.
+static MODE: AtomicU8 = AtomicU8::new(UNDECIDED);
+const UNDECIDED: u8 = u8::MAX;
 /// Whether the guest tells its own transitions.
 pub(crate) static GUEST_TELLS: AtomicBool = AtomicBool::new(false);
 static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
@@ -243,7 +244,9 @@ pub fn guest_ended() {
 /// The calling process is a copy of the measured one, made by fork. It shares the segment, which has room for one
 /// writer: so it measures nothing.
 pub(crate) fn stop_in_forked_child() {
-    MODE.store(Mode::Off as u8, Ordering::Relaxed);
+    decline();
+    // The child has one thread, this one.
+    local::with(|local| local.plan = Plan::Off);
 }
 
 /// The calling process, a copy made by fork, goes on as the guest; the original one makes no hypercalls any more.
@@ -259,11 +262,23 @@ pub fn continue_in_forked_child(mode: Mode) {
         lane.assign(&recorder.arena, tid, &name);
     }
     MODE.store(mode as u8, Ordering::Relaxed);
+    local::with(|local| local.plan = Plan::Unknown);
 }
 
-/// The timing mode in force.
+/// Nothing is measured in this process.
+pub(crate) fn decline() {
+    MODE.store(Mode::Off as u8, Ordering::Relaxed);
+}
+
+/// The timing mode in force; `Off` as long as nothing is decided.
 pub fn mode() -> Mode {
-    Mode::from_number(u64::from(MODE.load(Ordering::Relaxed))).unwrap_or(Mode::Off)
+    decided_mode().unwrap_or(Mode::Off)
+}
+
+/// The timing mode, once it is decided.
+pub(crate) fn decided_mode() -> Option<Mode> {
+    // Acquire: a mode other than `Off` comes with a recorder.
+    Mode::from_number(u64::from(MODE.load(Ordering::Acquire)))
 }
 
 fn write_header(arena: &Arena, beginning: &Beginning<'_>) {

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::mode::Mode;
 use crate::primitive::AtomicU64;
 use crate::process;
-use crate::recorder::{Beginning, Recorder, WhichVcpu, stop_in_forked_child};
+use crate::recorder::{Beginning, Recorder, WhichVcpu, decline, stop_in_forked_child};
 use core::ptr::NonNull;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -51,9 +51,21 @@ pub fn segment_folder() -> PathBuf {
 /// # Errors
 /// When the environment holds an unknown timing mode or the segment cannot be made.
 pub fn begin(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
-    if Recorder::get().is_some() || std::env::var_os(ENV_SWITCH).is_some_and(|value| value == "0") {
+    if Recorder::get().is_some() {
         return Ok(());
     }
+    if std::env::var_os(ENV_SWITCH).is_some_and(|value| value == "0") {
+        decline();
+        return Ok(());
+    }
+    start(backend, which_vcpu).inspect_err(|_| {
+        if Recorder::get().is_none() {
+            decline();
+        }
+    })
+}
+
+fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
     let (mode, complaint) = wanted_mode();
     let path = match std::env::var_os(ENV_SEGMENT) {
         Some(path) => unused_path(PathBuf::from(path)),

@@ -15,15 +15,14 @@ use crate::clock;
 use crate::lane::Row;
 use crate::local::{self, LEVELS, Local};
 use crate::mode::Mode;
-use crate::recorder::{GUEST_TELLS, MODE, Recorder};
+use crate::recorder::{GUEST_TELLS, Recorder, mode};
 use crate::snapshot::Place;
 use core::sync::atomic::Ordering;
 
 /// The recorder, where transitions are measured at all. The mode is asked first: after a fork the recorder is still
 /// there, but no longer ours.
 fn recorder() -> Option<&'static Recorder> {
-    // Relaxed: as in `measure`.
-    if MODE.load(Ordering::Relaxed) == Mode::Off as u8 { None } else { Recorder::get() }
+    if mode() == Mode::Off { None } else { Recorder::get() }
 }
 
 fn guest_tells() -> bool {
