@@ -66,6 +66,14 @@ pub fn system_call<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Does `work` outside of the kernel, for an lwp that is in it: the counterpart of [`system_call`].
+pub fn outside<R>(work: impl FnOnce() -> R) -> R {
+    leave();
+    let result = work();
+    enter();
+    result
+}
+
 /// Lets others have the virtual CPU.
 pub fn yield_cpu() {
     let lwp = lwp::me();

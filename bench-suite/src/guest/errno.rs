@@ -4,6 +4,8 @@ use core::ffi::c_int;
 
 /// No such process.
 pub const ESRCH: c_int = 3;
+/// Input/output error.
+pub const EIO: c_int = 5;
 /// Cannot allocate memory.
 pub const ENOMEM: c_int = 12;
 /// Busy.

@@ -1,7 +1,7 @@
 //! The guest's only way out: the hypercalls, each counted in the guest's own books.
 
 use super::accounts::count;
-use crate::hypervisor::{Hypervisor, ThreadMain};
+use crate::hypervisor::{BioDone, Hypervisor, ThreadMain};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
@@ -67,6 +67,11 @@ counted! {
     free Free(memory: *mut c_void, size: usize);
     anonmmap Anonmmap(prefer: *mut c_void, size: usize, alignbit: c_int, exec: c_int, memory: *mut *mut c_void) -> c_int;
     unmap Unmap(memory: *mut c_void, size: usize);
+    open Open(path: *const c_char, mode: c_int, fd: *mut c_int) -> c_int;
+    close Close(fd: c_int) -> c_int;
+    getfileinfo Getfileinfo(path: *const c_char, size: *mut u64, kind: *mut c_int) -> c_int;
+    syncfd Syncfd(fd: c_int, flags: c_int, start: u64, length: u64) -> c_int;
+    bio Bio(fd: c_int, op: c_int, data: *mut c_void, size: usize, offset: i64, done: BioDone, argument: *mut c_void);
     clock_gettime ClockGettime(which: c_int, seconds: *mut i64, nanoseconds: *mut c_long) -> c_int;
     clock_sleep ClockSleep(which: c_int, seconds: i64, nanoseconds: c_long) -> c_int;
     curlwp Curlwp() -> *mut Lwp;

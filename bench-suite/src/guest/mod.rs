@@ -17,14 +17,18 @@
 
 mod accounts;
 pub(crate) mod big_lock;
+mod buffer;
+pub(crate) mod cache;
 pub(crate) mod callout;
 pub(crate) mod clock;
 pub(crate) mod console;
 pub(crate) mod cpu;
+mod disk;
 pub(crate) mod entry;
 pub(crate) mod errno;
 mod host_lock;
 mod hypercall;
+pub(crate) mod image;
 pub(crate) mod kcondvar;
 pub(crate) mod kernel;
 pub(crate) mod kmem;
@@ -48,6 +52,7 @@ pub use report::{GuestError, GuestReport, PartReport};
 
 use crate::hypervisor::Hypervisor;
 use crate::workload;
+use image::Image;
 
 /// Boots the guest on `hypervisor`, runs the workload, and shuts the guest down. Once per process.
 ///
@@ -57,9 +62,13 @@ pub fn run(options: &GuestOptions, hypervisor: Hypervisor) -> Result<GuestReport
     if !hypercall::install(hypervisor) {
         return Err(GuestError::AlreadyRan);
     }
+    let image = match options.workload.disk() {
+        0 => None,
+        _ => Some(Image::new(options.image.as_deref())?),
+    };
     let booted = kernel::boot(options.ncpu)?;
     let hostname = booted.hostname().to_owned();
-    let outcome = workload::run(options);
+    let outcome = workload::run(options, image);
     // Also after a failed check: what it was is worth more than what shutting down says then.
     let shutdown = booted.shutdown();
     let outcome = outcome?;

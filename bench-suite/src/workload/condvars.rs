@@ -12,6 +12,7 @@ pub(super) const KIND: Kind = Kind {
     description: "pairs of clients play ping-pong: condition variables, with and without timeout",
     threads: 4,
     multiple: 2,
+    disk: 0,
     setup,
 };
 

@@ -10,6 +10,7 @@ pub(super) const KIND: Kind = Kind {
     description: "mutexes: one hot, some cool, one spin mutex; sometimes kept while the virtual CPU is given up",
     threads: 4,
     multiple: 1,
+    disk: 0,
     setup,
 };
 

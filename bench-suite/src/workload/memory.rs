@@ -14,6 +14,7 @@ pub(super) const KIND: Kind = Kind {
     description: "pages, allocations of all sizes and alignments, and mappings; every byte read back",
     threads: 2,
     multiple: 1,
+    disk: 0,
     setup,
 };
 

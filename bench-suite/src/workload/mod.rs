@@ -2,8 +2,11 @@
 
 mod client;
 mod condvars;
+mod database;
+mod disk;
 mod locks;
 mod memory;
+mod partition;
 mod rng;
 mod runner;
 mod rwlocks;
@@ -17,6 +20,7 @@ pub(crate) use runner::run;
 use crate::guest::GuestError;
 use core::fmt;
 use core::str::FromStr;
+use partition::Partition;
 use std::sync::Arc;
 
 /// A workload.
@@ -34,6 +38,10 @@ pub enum Workload {
     Threads,
     /// Memory.
     Memory,
+    /// Random and sequential transfers of a disk.
+    Disk,
+    /// An embedded database.
+    Database,
     /// System calls.
     Syscalls,
     /// All of the others at once.
@@ -48,6 +56,8 @@ struct Kind {
     threads: usize,
     /// The number of client threads is a multiple of this.
     multiple: usize,
+    /// Bytes of disk that it uses.
+    disk: u64,
     /// Prepares it; called by a thread in the kernel.
     setup: fn(&Setup) -> Result<Arc<dyn Load>, GuestError>,
 }
@@ -55,6 +65,8 @@ struct Kind {
 /// What a workload is prepared for.
 struct Setup {
     threads: usize,
+    /// As much of the disk as its kind asks for.
+    partition: Option<Partition>,
 }
 
 /// A workload that is ready to run.
@@ -69,13 +81,15 @@ trait Load: Send + Sync {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 8] = [
+    pub const ALL: [Workload; 10] = [
         Workload::Locks,
         Workload::RwLocks,
         Workload::Condvars,
         Workload::Timers,
         Workload::Threads,
         Workload::Memory,
+        Workload::Disk,
+        Workload::Database,
         Workload::Syscalls,
         Workload::Mixed,
     ];
@@ -88,9 +102,25 @@ impl Workload {
             Workload::Timers => Some(&timers::KIND),
             Workload::Threads => Some(&threads::KIND),
             Workload::Memory => Some(&memory::KIND),
+            Workload::Disk => Some(&disk::KIND),
+            Workload::Database => Some(&database::KIND),
             Workload::Syscalls => Some(&syscalls::KIND),
             Workload::Mixed => None,
         }
+    }
+
+    /// The workloads that run: itself, or all others.
+    fn parts(self) -> impl Iterator<Item = (Workload, &'static Kind)> {
+        let mixed = self == Workload::Mixed;
+        Workload::ALL
+            .into_iter()
+            .filter(move |workload| mixed || *workload == self)
+            .filter_map(|workload| Some((workload, workload.kind()?)))
+    }
+
+    /// Bytes of disk that it uses.
+    pub(crate) fn disk(self) -> u64 {
+        self.parts().map(|(_, kind)| kind.disk).sum()
     }
 
     /// Its name on the command line.

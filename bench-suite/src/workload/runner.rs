@@ -1,8 +1,11 @@
 //! Starts the clients of the workloads, ends them, and collects what they found.
 
 use super::client::{Client, Control, Tally};
+use super::partition::Partition;
 use super::rng::Rng;
 use super::{Kind, Load, Setup, Workload};
+use crate::guest::cache::Cache;
+use crate::guest::image::Image;
 use crate::guest::kcondvar::KCondvar;
 use crate::guest::kmutex::KMutex;
 use crate::guest::thread::Thread;
@@ -41,13 +44,29 @@ struct Shared {
     one_ended: KCondvar,
 }
 
-/// Runs the workload of `options`; called in the kernel.
+/// Runs the workload of `options`, with `image` as its disk if it has one; called in the kernel.
 ///
 /// # Errors
 /// When it could not be prepared, or a check failed.
-pub fn run(options: &GuestOptions) -> Result<Outcome, GuestError> {
+pub fn run(options: &GuestOptions, image: Option<Image>) -> Result<Outcome, GuestError> {
+    let disk = image.as_ref().map(|image| Cache::open(image.path()).map(Arc::new)).transpose()?;
+    // A temporary image goes now, so that it is gone however the guest ends.
+    drop(image);
+    let need = options.workload.disk();
+    if let Some(have) = disk.as_ref().map(|disk| disk.size()).filter(|have| *have < need) {
+        return Err(GuestError::DiskTooSmall { have, need, workload: options.workload.name() });
+    }
+    let outcome = run_on(options, disk.as_ref());
+    // All that used the disk ended with `run_on`.
+    if let Some(disk) = disk.and_then(Arc::into_inner) {
+        disk.close()?;
+    }
+    outcome
+}
+
+fn run_on(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Outcome, GuestError> {
     let shared = Arc::new(Shared {
-        parts: parts(options)?,
+        parts: parts(options, disk)?,
         control: Control::default(),
         ended: KMutex::new(0),
         one_ended: KCondvar::new(),
@@ -58,24 +77,25 @@ pub fn run(options: &GuestOptions) -> Result<Outcome, GuestError> {
         wait(&shared, options, start, clients.len());
     }
     shared.control.stop();
-    let clients = clients?;
-    for client in clients {
+    for client in clients? {
         client.join();
     }
     let time = clock::now().saturating_sub(start);
     report(&shared, time)
 }
 
-fn parts(options: &GuestOptions) -> Result<Vec<Part>, GuestError> {
-    let mixed = options.workload == Workload::Mixed;
-    let chosen = Workload::ALL.into_iter().filter(|&workload| mixed || workload == options.workload);
-    chosen
-        .filter_map(|workload| workload.kind().map(|kind| (workload, kind)))
+fn parts(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Vec<Part>, GuestError> {
+    let mut free = 0;
+    options
+        .workload
+        .parts()
         .map(|(workload, kind)| {
             // A part of many needs fewer clients to keep the guest busy.
-            let default = if mixed { kind.threads.div_ceil(2) } else { kind.threads };
+            let default = if options.workload == Workload::Mixed { kind.threads.div_ceil(2) } else { kind.threads };
             let threads = options.threads.unwrap_or(default).max(1).next_multiple_of(kind.multiple);
-            let load = (kind.setup)(&Setup { threads })?;
+            let partition = disk.filter(|_| kind.disk > 0).map(|disk| Partition::new(disk, free, kind.disk));
+            free += kind.disk;
+            let load = (kind.setup)(&Setup { threads, partition })?;
             Ok(Part { workload, kind, threads, load, tally: KMutex::new(Tally::default()) })
         })
         .collect()

@@ -11,6 +11,7 @@ pub(super) const KIND: Kind = Kind {
     description: "reader/writer locks: nine readers to one writer, upgrades and downgrades",
     threads: 4,
     multiple: 1,
+    disk: 0,
     setup,
 };
 

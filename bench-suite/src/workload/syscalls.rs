@@ -10,6 +10,7 @@ pub(super) const KIND: Kind = Kind {
     description: "system calls that do nothing or next to nothing",
     threads: 2,
     multiple: 1,
+    disk: 0,
     setup,
 };
 

@@ -14,6 +14,7 @@ pub(super) const KIND: Kind = Kind {
     description: "kernel threads are made and joined, processes forked, lwps switched",
     threads: 2,
     multiple: 1,
+    disk: 0,
     setup,
 };
 

@@ -15,6 +15,7 @@ pub(super) const KIND: Kind = Kind {
     description: "sleeps on both clocks, timeouts, callouts and cancelled callouts",
     threads: 4,
     multiple: 1,
+    disk: 0,
     setup,
 };
 
