@@ -35,6 +35,7 @@ pub(crate) mod kmem;
 pub(crate) mod kmutex;
 pub(crate) mod krwlock;
 pub(crate) mod lwp;
+pub(crate) mod network;
 mod options;
 pub(crate) mod pages;
 mod probe;
@@ -45,6 +46,7 @@ pub(crate) mod softint;
 pub(crate) mod syscall;
 pub(crate) mod thread;
 mod upcall;
+mod wire;
 
 pub use cpu::CpuUse;
 pub use options::GuestOptions;

@@ -1,9 +1,10 @@
 //! A client thread of a workload: it runs outside of the kernel, enters it by system calls, and counts what it does.
 
 use super::rng::Rng;
-use crate::guest::entry;
+use crate::guest::{clock, entry};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::time::Duration;
 
 /// What all client threads share: when to stop, and what went wrong.
 #[derive(Debug, Default)]
@@ -57,13 +58,26 @@ impl Drop for Control {
     }
 }
 
+/// What a client is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    pub workload: &'static str,
+    /// Its number among the clients of its workload.
+    pub index: usize,
+    /// At most this many.
+    pub operations: u64,
+    /// After how many operations it sleeps for a moment.
+    pub burst: Option<u64>,
+    pub seed: u64,
+}
+
 /// A client thread.
 #[derive(Debug)]
 pub struct Client<'a> {
     control: &'a Control,
-    workload: &'static str,
-    index: usize,
+    task: Task,
     left: u64,
+    until_sleep: u64,
     tally: Tally,
     /// Its random numbers.
     pub rng: Rng,
@@ -77,14 +91,20 @@ pub(super) struct Tally {
 }
 
 impl<'a> Client<'a> {
-    /// Client number `index` of `workload`, with at most `operations` to do.
-    pub(super) fn new(control: &'a Control, workload: &'static str, index: usize, operations: u64, seed: u64) -> Self {
-        Client { control, workload, index, left: operations, tally: Tally::default(), rng: Rng::new(seed) }
+    pub(super) fn new(control: &'a Control, task: Task) -> Self {
+        Client {
+            control,
+            task,
+            left: task.operations,
+            until_sleep: task.burst.unwrap_or(u64::MAX),
+            tally: Tally::default(),
+            rng: Rng::new(task.seed),
+        }
     }
 
     /// Its number among the clients of its workload, from 0.
     pub fn index(&self) -> usize {
-        self.index
+        self.task.index
     }
 
     /// Whether there is another operation to do.
@@ -96,8 +116,20 @@ impl<'a> Client<'a> {
     /// An operation is done.
     #[inline]
     pub fn done(&mut self) {
-        self.left -= 1;
+        // The server of a connection answers whatever comes.
+        self.left = self.left.saturating_sub(1);
         self.tally.operations += 1;
+        self.until_sleep -= 1;
+        if self.until_sleep == 0 {
+            self.sleep();
+        }
+    }
+
+    #[cold]
+    fn sleep(&mut self) {
+        self.until_sleep = self.task.burst.unwrap_or(u64::MAX);
+        let moment = Duration::from_micros(500 + self.rng.below(1000));
+        self.system_call(|| clock::sleep(moment));
     }
 
     /// Does `work` in the kernel.
@@ -112,7 +144,7 @@ impl<'a> Client<'a> {
         if right {
             self.tally.checks += 1;
         } else {
-            self.control.fail(Failure { workload: self.workload, what: what() });
+            self.control.fail(Failure { workload: self.task.workload, what: what() });
         }
     }
 

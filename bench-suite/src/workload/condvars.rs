@@ -13,6 +13,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 4,
     multiple: 2,
     disk: 0,
+    burst: Some(500),
     setup,
 };
 

@@ -22,6 +22,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 2,
     multiple: 1,
     disk: 24 << 20,
+    burst: None,
     setup,
 };
 

@@ -13,6 +13,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 4,
     multiple: 1,
     disk: 32 << 20,
+    burst: None,
     setup,
 };
 

@@ -11,6 +11,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 4,
     multiple: 1,
     disk: 0,
+    burst: Some(5_000),
     setup,
 };
 

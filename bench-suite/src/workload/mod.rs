@@ -6,6 +6,7 @@ mod database;
 mod disk;
 mod locks;
 mod memory;
+mod network;
 mod partition;
 mod rng;
 mod runner;
@@ -42,6 +43,8 @@ pub enum Workload {
     Disk,
     /// An embedded database.
     Database,
+    /// TCP connections.
+    Network,
     /// System calls.
     Syscalls,
     /// All of the others at once.
@@ -58,6 +61,9 @@ struct Kind {
     multiple: usize,
     /// Bytes of disk that it uses.
     disk: u64,
+    /// In a mixed run, after how many operations a client sleeps for a moment, as programs do: a client that never
+    /// waits would leave no virtual CPU to the others. `None`: it waits often enough by itself.
+    burst: Option<u64>,
     /// Prepares it; called by a thread in the kernel.
     setup: fn(&Setup) -> Result<Arc<dyn Load>, GuestError>,
 }
@@ -65,6 +71,7 @@ struct Kind {
 /// What a workload is prepared for.
 struct Setup {
     threads: usize,
+    seed: u64,
     /// As much of the disk as its kind asks for.
     partition: Option<Partition>,
 }
@@ -81,7 +88,7 @@ trait Load: Send + Sync {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Workload; 10] = [
+    pub const ALL: [Workload; 11] = [
         Workload::Locks,
         Workload::RwLocks,
         Workload::Condvars,
@@ -90,6 +97,7 @@ impl Workload {
         Workload::Memory,
         Workload::Disk,
         Workload::Database,
+        Workload::Network,
         Workload::Syscalls,
         Workload::Mixed,
     ];
@@ -104,6 +112,7 @@ impl Workload {
             Workload::Memory => Some(&memory::KIND),
             Workload::Disk => Some(&disk::KIND),
             Workload::Database => Some(&database::KIND),
+            Workload::Network => Some(&network::KIND),
             Workload::Syscalls => Some(&syscalls::KIND),
             Workload::Mixed => None,
         }

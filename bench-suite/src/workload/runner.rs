@@ -1,6 +1,6 @@
 //! Starts the clients of the workloads, ends them, and collects what they found.
 
-use super::client::{Client, Control, Tally};
+use super::client::{Client, Control, Tally, Task};
 use super::partition::Partition;
 use super::rng::Rng;
 use super::{Kind, Load, Setup, Workload};
@@ -95,7 +95,7 @@ fn parts(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Vec<Part>,
             let threads = options.threads.unwrap_or(default).max(1).next_multiple_of(kind.multiple);
             let partition = disk.filter(|_| kind.disk > 0).map(|disk| Partition::new(disk, free, kind.disk));
             free += kind.disk;
-            let load = (kind.setup)(&Setup { threads, partition })?;
+            let load = (kind.setup)(&Setup { threads, seed: options.seed, partition })?;
             Ok(Part { workload, kind, threads, load, tally: KMutex::new(Tally::default()) })
         })
         .collect()
@@ -108,32 +108,46 @@ fn share(total: u64, count: usize, index: usize) -> u64 {
 }
 
 fn start_clients(shared: &Arc<Shared>, options: &GuestOptions) -> Result<Vec<Thread>, GuestError> {
-    let mut seeds = Rng::new(options.seed);
     let mut clients = Vec::new();
-    for (part_index, part) in shared.parts.iter().enumerate() {
-        let operations = options.operations.map_or(u64::MAX, |total| share(total, shared.parts.len(), part_index));
-        for index in 0..part.threads {
-            let operations = if operations == u64::MAX { operations } else { share(operations, part.threads, index) };
-            let seed = seeds.next();
-            let shared_by_client = Arc::clone(shared);
-            let main = move || client_main(&shared_by_client, part_index, index, operations, seed);
-            let name = format!("{}{index}", part.kind.name);
-            match Thread::client(&name, Box::new(main)) {
-                Ok(thread) => clients.push(thread),
-                Err(errno) => {
-                    shared.control.stop();
-                    clients.into_iter().for_each(Thread::join);
-                    return Err(GuestError::Hypercall { call: "thread_create", errno });
-                }
+    for (part, task) in tasks(&shared.parts, options) {
+        let for_client = Arc::clone(shared);
+        let name = format!("{}{}", task.workload, task.index);
+        match Thread::client(&name, Box::new(move || client_main(&for_client, part, task))) {
+            Ok(thread) => clients.push(thread),
+            Err(errno) => {
+                shared.control.stop();
+                clients.into_iter().for_each(Thread::join);
+                return Err(GuestError::Hypercall { call: "thread_create", errno });
             }
         }
     }
     Ok(clients)
 }
 
-fn client_main(shared: &Shared, part: usize, index: usize, operations: u64, seed: u64) {
+/// What each client is to do, with the index of its part.
+fn tasks(parts: &[Part], options: &GuestOptions) -> Vec<(usize, Task)> {
+    let mut seeds = Rng::new(options.seed);
+    let mixed = parts.len() > 1;
+    let mut tasks = Vec::new();
+    for (part_index, part) in parts.iter().enumerate() {
+        let operations = options.operations.map(|total| share(total, parts.len(), part_index));
+        for index in 0..part.threads {
+            let task = Task {
+                workload: part.kind.name,
+                index,
+                operations: operations.map_or(u64::MAX, |operations| share(operations, part.threads, index)),
+                burst: part.kind.burst.filter(|_| mixed),
+                seed: seeds.next(),
+            };
+            tasks.push((part_index, task));
+        }
+    }
+    tasks
+}
+
+fn client_main(shared: &Shared, part: usize, task: Task) {
     let part = &shared.parts[part];
-    let mut client = Client::new(&shared.control, part.kind.name, index, operations, seed);
+    let mut client = Client::new(&shared.control, task);
     part.load.run(&mut client);
     entry::system_call(|| {
         {

@@ -11,6 +11,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 2,
     multiple: 1,
     disk: 0,
+    burst: Some(10_000),
     setup,
 };
 

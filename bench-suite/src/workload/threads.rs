@@ -15,6 +15,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 2,
     multiple: 1,
     disk: 0,
+    burst: None,
     setup,
 };
 

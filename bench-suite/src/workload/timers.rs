@@ -16,6 +16,7 @@ pub(super) const KIND: Kind = Kind {
     threads: 4,
     multiple: 1,
     disk: 0,
+    burst: None,
     setup,
 };
 
