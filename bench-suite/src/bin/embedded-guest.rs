@@ -6,6 +6,7 @@ use rumpscope_bench_suite::hypervisor::{Hypervisor, own_library};
 use rumpscope_bench_suite::workload::Workload;
 use rumpscope_probes::CATALOGUE;
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,8 +34,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--help" => {
-                print_usage();
-                return Ok(());
+                return print_usage();
             }
             "--hypercalls" => hypercalls = true,
             "--seconds" => options.duration = Some(Duration::try_from_secs_f64(value()?.parse()?)?),
@@ -48,32 +48,36 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let library = own_library().ok_or("no librumpuser.so: build rumpscope-core, or set RUMPSCOPE_LIBRARY")?;
     let report = guest::run(&options, Hypervisor::load(&library)?)?;
-    print(&report, hypercalls);
+    print(&report, hypercalls)
+}
+
+fn print_usage() -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{USAGE}")?;
+    for workload in Workload::ALL {
+        writeln!(out, "  {:<10} {}", workload.name(), workload.description())?;
+    }
     Ok(())
 }
 
-fn print_usage() {
-    println!("{USAGE}");
-    for workload in Workload::ALL {
-        println!("  {:<10} {}", workload.name(), workload.description());
-    }
-}
-
-fn print(report: &GuestReport, hypercalls: bool) {
-    println!("{report}");
+fn print(report: &GuestReport, hypercalls: bool) -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{report}")?;
     for part in &report.parts {
         let (operations, checks) = (part.operations, part.checks);
-        println!(
+        writeln!(
+            out,
             "part {:<10} {operations:>12} operations {checks:>12} checks {:>4} threads",
             part.workload, part.threads
-        );
+        )?;
     }
     for (index, cpu) in report.cpus.iter().enumerate() {
-        println!("cpu {index}: {} fast, {} slow, {} migrations", cpu.fast, cpu.slow, cpu.migrations);
+        writeln!(out, "cpu {index}: {} fast, {} slow, {} migrations", cpu.fast, cpu.slow, cpu.migrations)?;
     }
     if hypercalls {
         for (entry, calls) in CATALOGUE.iter().zip(&report.hypercalls) {
-            println!("hypercall {} {calls}", entry.name);
+            writeln!(out, "hypercall {} {calls}", entry.name)?;
         }
     }
+    Ok(())
 }

@@ -12,6 +12,8 @@ pub const ENOMEM: c_int = 12;
 pub const EBUSY: c_int = 16;
 /// Invalid argument.
 pub const EINVAL: c_int = 22;
+/// Resource temporarily unavailable.
+pub const EAGAIN: c_int = 35;
 /// Function not implemented.
 pub const ENOSYS: c_int = 78;
 

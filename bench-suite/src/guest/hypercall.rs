@@ -100,6 +100,12 @@ counted! {
     cv_broadcast CvBroadcast(cv: *mut c_void);
     cv_has_waiters CvHasWaiters(cv: *mut c_void, waiters: *mut c_int);
     thread_join ThreadJoin(cookie: *mut c_void) -> c_int;
+    component_kthread ComponentKthread();
+    component_kthread_release ComponentKthreadRelease();
+    component_schedule ComponentSchedule(cookie: *mut c_void);
+    component_unschedule ComponentUnschedule() -> *mut c_void;
+    component_curlwp ComponentCurlwp() -> *mut Lwp;
+    component_switchlwp ComponentSwitchlwp(lwp: *mut Lwp);
 }
 
 /// `rumpuser_thread_create`, counted.

@@ -24,6 +24,7 @@ pub(crate) mod clock;
 pub(crate) mod console;
 pub(crate) mod cpu;
 mod disk;
+pub(crate) mod driver;
 pub(crate) mod entry;
 pub(crate) mod errno;
 mod host_lock;
@@ -45,7 +46,7 @@ mod scheduler;
 pub(crate) mod softint;
 pub(crate) mod syscall;
 pub(crate) mod thread;
-mod upcall;
+pub(crate) mod upcall;
 mod wire;
 
 pub use cpu::CpuUse;

@@ -2,7 +2,7 @@
 
 use super::cpu::Cpu;
 use super::kernel::kernel;
-use super::lwp::{self, BOUND, EXITING, Lwp};
+use super::lwp::{self, BOUND, Lwp};
 use super::process::{INIT, KERNEL};
 use super::{accounts, console, entry, errno, hypercall};
 use core::ffi::{c_int, c_void};
@@ -19,10 +19,12 @@ enum Context {
     Kernel,
     /// It runs outside, and enters the kernel by system calls.
     Client,
+    /// It runs outside, and has no lwp but what it asks the hypervisor for.
+    Driver,
 }
 
 struct Start {
-    lwp: NonNull<Lwp>,
+    lwp: Option<NonNull<Lwp>>,
     context: Context,
     main: Main,
 }
@@ -49,7 +51,7 @@ impl Thread {
             lwp.set_target(cpu);
             lwp.set(BOUND);
         }
-        Self::start(name, cpu, Start { lwp, context: Context::Kernel, main })
+        Self::start(name, cpu, Start { lwp: Some(lwp), context: Context::Kernel, main })
     }
 
     /// A client of the kernel: the only thread of a new process.
@@ -58,7 +60,16 @@ impl Thread {
     /// As for [`kernel`](Self::kernel).
     pub fn client(name: &str, main: Main) -> Result<Self, c_int> {
         let lwp = kernel().processes.fork(INIT, name);
-        Self::start(name, None, Start { lwp, context: Context::Client, main })
+        Self::start(name, None, Start { lwp: Some(lwp), context: Context::Client, main })
+    }
+
+    /// A thread of a driver's host part, as a network driver has one that waits for packets: see
+    /// [`driver`](super::driver).
+    ///
+    /// # Errors
+    /// As for [`kernel`](Self::kernel).
+    pub fn driver(name: &str, main: Main) -> Result<Self, c_int> {
+        Self::start(name, None, Start { lwp: None, context: Context::Driver, main })
     }
 
     fn start(name: &str, cpu: Option<&'static Cpu>, start: Start) -> Result<Self, c_int> {
@@ -73,7 +84,9 @@ impl Thread {
             // SAFETY: no thread was made, so the box and the lwp are still ours alone.
             unsafe {
                 drop(Box::from_raw(start));
-                lwp::free(lwp);
+                if let Some(lwp) = lwp {
+                    lwp::free(lwp);
+                }
             }
             return Err(errno);
         }
@@ -93,8 +106,10 @@ impl Thread {
 unsafe extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start` comes from `Thread::start`, once.
     let Start { lwp, context, main } = *unsafe { Box::from_raw(start.cast::<Start>()) };
-    // SAFETY: made for this thread; freed when it leaves the kernel for the last time.
-    unsafe { lwp::set_current(lwp) };
+    if let Some(lwp) = lwp {
+        // SAFETY: made for this thread; freed when it leaves the kernel for the last time.
+        unsafe { lwp::set_current(lwp) };
+    }
     if context == Context::Kernel {
         entry::enter();
     }
@@ -105,8 +120,10 @@ unsafe extern "C" fn run(start: *mut c_void) -> *mut c_void {
     if context == Context::Client {
         entry::enter();
     }
-    lwp::me().set(EXITING);
-    entry::leave();
+    if lwp.is_some() {
+        lwp::me().exit();
+        entry::leave();
+    }
     accounts::release();
     ptr::null_mut()
 }

@@ -14,6 +14,7 @@ mod rwlocks;
 mod syscalls;
 mod threads;
 mod timers;
+mod visits;
 
 use client::Client;
 pub(crate) use runner::run;
