@@ -55,15 +55,16 @@ fn read_ns(clock: libc::clockid_t) -> u64 {
 pub struct Calibration {
     /// What [`now`] reads.
     pub source: ClockSource,
-    /// Ticks in a second: an estimate, good to some 0.1 %. A reader has the whole run to do better.
+    /// Ticks in a second: an estimate, good to some 0.2 %. A reader has the whole run to do better.
     pub ticks_per_second: f64,
     /// Median cost of two reads in nanoseconds.
     pub two_reads_ns: f64,
-    /// The smallest step that it makes, in nanoseconds: a processor may count in larger ones than its rate says.
+    /// The shortest time that two reads in a row tell apart, in nanoseconds: a processor may count in larger steps than
+    /// its rate says, and a read takes its time.
     pub step_ns: f64,
 }
 
-/// Decides which clock [`now`] reads and measures it; takes about 100 microseconds.
+/// Decides which clock [`now`] reads and measures it; takes about 50 microseconds.
 pub fn calibrate() -> Calibration {
     let source = choose();
     TSC.store(source == ClockSource::Tsc, Ordering::Relaxed);
@@ -101,12 +102,12 @@ fn choose() -> ClockSource {
     ClockSource::Monotonic
 }
 
-/// Ticks per second, from both clocks read twice, some 50 microseconds apart.
+/// Ticks per second, from both clocks read twice, some 20 microseconds apart.
 fn measure_rate() -> f64 {
     let (ticks, ns) = read_both();
     loop {
         let (later_ticks, later_ns) = read_both();
-        if later_ns - ns >= 50_000 {
+        if later_ns - ns >= 20_000 {
             return (later_ticks - ticks) as f64 * 1e9 / (later_ns - ns) as f64;
         }
     }
@@ -144,22 +145,14 @@ fn measure_cost() -> f64 {
     costs[costs.len() / 2] as f64 / ROUNDS as f64
 }
 
-/// The greatest step, in ticks, of which all differences between reads are multiples.
+/// The smallest difference other than none between two reads in a row, in ticks.
 fn measure_step() -> f64 {
     let mut last = now();
-    let mut steps = (0..1000).filter_map(|_| {
+    let steps = (0..200).map(|_| {
         let next = now();
-        let step = next.saturating_sub(core::mem::replace(&mut last, next));
-        (step != 0).then_some(step)
+        next.saturating_sub(core::mem::replace(&mut last, next))
     });
-    let first = steps.next().unwrap_or(1);
-    // Reads are a few steps apart, by different numbers of them: the greatest common divisor is the step, where it is
-    // more than one tick.
-    steps.fold(first, greatest_common_divisor) as f64
-}
-
-fn greatest_common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    steps.filter(|step| *step != 0).min().unwrap_or(1) as f64
 }
 
 #[cfg(test)]

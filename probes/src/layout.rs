@@ -70,7 +70,7 @@ pub mod header {
     pub const CATALOGUE: usize = 23;
     /// Position of the overflow table.
     pub const OVERFLOW: usize = 24;
-    /// The smallest step that the clock was seen to make, in nanoseconds, as an IEEE double.
+    /// The shortest time that two reads of the clock in a row tell apart, in nanoseconds, as an IEEE double.
     pub const STEP_NS: usize = 25;
     /// The host back end: 32 bytes of text, padded with zeros.
     pub const BACKEND: usize = 28;

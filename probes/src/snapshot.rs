@@ -55,7 +55,7 @@ pub struct ClockInfo {
     pub ticks_per_second: f64,
     /// What two reads of the clock cost in the measured process, in nanoseconds (median).
     pub two_reads_ns: f64,
-    /// The smallest step that the clock makes, in nanoseconds; shorter times are told apart only in the mean.
+    /// The shortest time that two reads in a row tell apart, in nanoseconds; times are multiples of about that.
     pub step_ns: f64,
 }
 

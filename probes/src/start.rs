@@ -32,6 +32,9 @@ pub const EXTENSION: &str = "segment";
 /// How many segments of processes that have ended are kept: a profile outlives its process, but not for ever.
 const KEPT: usize = 16;
 
+/// How many segments in the folder are reason to remove old ones.
+const MANY: usize = 3 * KEPT;
+
 /// The folder of this user's segments: `rumpscope` in `$XDG_RUNTIME_DIR`; where there is no such folder,
 /// `rumpscope-UID` in `/dev/shm`, else in `/tmp`. On a disk, writing to the segment would now and then wait for it.
 pub fn segment_folder() -> PathBuf {
@@ -114,19 +117,24 @@ fn default_path() -> Result<PathBuf, String> {
     Ok(folder.join(format!("{}.{EXTENSION}", std::process::id())))
 }
 
-/// Removes the segments of processes that have ended, but for the newest [`KEPT`]. What cannot be looked at or removed
-/// stays.
+/// Removes the segments of processes that have ended, but for the newest [`KEPT`], when there have come to be
+/// [`MANY`]; seldom, because the guest waits for it. What cannot be looked at or removed stays.
 fn forget_old(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut dead: Vec<(SystemTime, PathBuf)> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let path = entry.path();
+    let segments: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
+        .collect();
+    if segments.len() < MANY {
+        return;
+    }
+    let mut dead: Vec<(SystemTime, PathBuf)> = segments
+        .into_iter()
+        .filter_map(|path| {
             let pid: libc::pid_t = path.file_stem()?.to_str()?.parse().ok()?;
             // SAFETY: signal 0 only asks whether the process exists.
             let exists = unsafe { libc::kill(pid, 0) } == 0;
-            let ours = path.extension()? == EXTENSION;
-            (ours && !exists).then_some((entry.metadata().ok()?.modified().ok()?, path))
+            (!exists).then_some((std::fs::metadata(&path).ok()?.modified().ok()?, path))
         })
         .collect();
     dead.sort_unstable();
@@ -157,18 +165,16 @@ pub fn own_folder(folder: &Path) -> io::Result<()> {
 /// A new file at `path`, mapped.
 fn create(path: &Path) -> io::Result<Arena> {
     let capacity = CAPACITY.min(file_size_limit());
-    // What is there is left from an earlier process with our number.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // It is left from an earlier process with our number.
+            std::fs::remove_file(path)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
     let mapped = map(&file, capacity);
     if mapped.is_err() {
         let _ = std::fs::remove_file(path);
@@ -277,7 +283,7 @@ mod tests {
         let folder = Folder::new("old");
         // Process numbers end at 2^22.
         let dead = |number: u32| folder.0.join(format!("{}.{EXTENSION}", (1 << 22) + number));
-        for number in 0..KEPT as u32 + 3 {
+        for number in 0..MANY as u32 {
             let file = File::create(dead(number)).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(number))).unwrap();
         }
@@ -287,8 +293,8 @@ mod tests {
         File::create(&foreign).unwrap();
         forget_old(&folder.0);
         assert!(own.exists() && foreign.exists());
-        let left: Vec<bool> = (0..KEPT as u32 + 3).map(|number| dead(number).exists()).collect();
-        assert_eq!(left, [vec![false; 3], vec![true; KEPT]].concat());
+        let left: Vec<bool> = (0..MANY as u32).map(|number| dead(number).exists()).collect();
+        assert_eq!(left, [vec![false; MANY - KEPT], vec![true; KEPT]].concat());
     }
 
     #[test]

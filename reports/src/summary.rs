@@ -17,7 +17,7 @@ pub struct Clock {
     pub ticks_per_second: f64,
     /// What two reads of it cost in the measured process, in nanoseconds (median): the floor below any timed call.
     pub two_reads_ns: f64,
-    /// The smallest step that it makes, in nanoseconds; shorter times are told apart only in the mean.
+    /// The shortest time that two reads in a row tell apart, in nanoseconds; times are multiples of about that.
     pub step_ns: f64,
 }
 
