@@ -197,27 +197,28 @@ fn fairness(family: &mut Family<'_>) {
             |guest| {
                 guest.trace.silence();
                 let lock = Rwlock::new();
-                let (inside, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+                let (entries, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
                 let readers: Vec<_> = (0..3)
                     .map(|_| {
-                        let (inside, over) = (Arc::clone(&inside), Arc::clone(&over));
+                        let (entries, over) = (Arc::clone(&entries), Arc::clone(&over));
                         guest.spawn(move || {
                             while !over.load(Ordering::Relaxed) {
                                 lock.enter(READER);
-                                inside.fetch_add(1, Ordering::Relaxed);
-                                // Stay until another reader is inside too, but not for ever: a fair lock keeps it out.
+                                let entry = entries.fetch_add(1, Ordering::Relaxed) + 1;
+                                // Stay until the next reader is inside, so that the lock is never free; but not for ever:
+                                // a fair lock keeps readers out while a writer waits.
                                 let entered = Instant::now();
-                                while inside.load(Ordering::Relaxed) < 2 && entered.elapsed() < Duration::from_millis(1)
+                                while entries.load(Ordering::Relaxed) == entry
+                                    && entered.elapsed() < Duration::from_millis(50)
                                 {
                                     std::thread::yield_now();
                                 }
-                                inside.fetch_sub(1, Ordering::Relaxed);
                                 lock.exit();
                             }
                         })
                     })
                     .collect();
-                for _ in 0..20 {
+                for _ in 0..10 {
                     // A starved writer waits here until the runner loses its patience.
                     lock.enter(WRITER);
                     lock.exit();
