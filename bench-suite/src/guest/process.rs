@@ -5,7 +5,7 @@ use super::kmutex::KMutex;
 use super::lwp::Lwp;
 use core::ffi::c_int;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -71,15 +71,17 @@ impl Process {
 
 /// All processes, by number. Its mutexes are made for threads on their way into or out of the kernel, without an lwp.
 #[derive(Debug)]
-pub struct ProcessTable(KMutex<BTreeMap<c_int, Arc<Process>>>);
+pub struct ProcessTable {
+    processes: KMutex<BTreeMap<c_int, Arc<Process>>>,
+    last_pid: AtomicI32,
+}
 
 impl ProcessTable {
     /// The kernel and init.
     pub fn new() -> Self {
         let processes = [(KERNEL, KERNEL, "system"), (INIT, KERNEL, "init")];
-        ProcessTable(KMutex::new_ownerless(
-            processes.into_iter().map(|(pid, parent, name)| (pid, Self::make(pid, parent, name))).collect(),
-        ))
+        let processes = processes.into_iter().map(|(pid, parent, name)| (pid, Self::make(pid, parent, name)));
+        ProcessTable { processes: KMutex::new_ownerless(processes.collect()), last_pid: AtomicI32::new(INIT) }
     }
 
     fn make(pid: c_int, parent: c_int, name: &str) -> Arc<Process> {
@@ -94,19 +96,16 @@ impl ProcessTable {
 
     /// A new process with its first lwp; it ends with its last one.
     pub fn fork(&self, parent: c_int, name: &str) -> NonNull<Lwp> {
-        let process = {
-            let mut processes = self.0.enter();
-            let pid = processes.last_key_value().map_or(INIT, |(last, _)| *last) + 1;
-            let process = Self::make(pid, parent, name);
-            processes.insert(pid, Arc::clone(&process));
-            process
-        };
+        // Numbers are not used again: who remembers one finds that process or none. Relaxed: they only have to differ.
+        let pid = self.last_pid.fetch_add(1, Ordering::Relaxed) + 1;
+        let process = Self::make(pid, parent, name);
+        self.processes.enter().insert(pid, Arc::clone(&process));
         Lwp::create(process)
     }
 
-    /// The process with this number, unless it is exiting.
+    /// The process with this number.
     pub fn find(&self, pid: c_int) -> Option<Arc<Process>> {
-        self.0.enter().get(&pid).cloned()
+        self.processes.enter().get(&pid).cloned()
     }
 
     /// Whether it takes new lwps.
@@ -116,11 +115,11 @@ impl ProcessTable {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.enter().len()
+        self.processes.enter().len()
     }
 
     fn remove(&self, pid: c_int) {
-        let process = self.0.enter().remove(&pid);
+        let process = self.processes.enter().remove(&pid);
         // Outside of the table's mutex: with the last reference a mutex is destroyed.
         drop(process);
     }

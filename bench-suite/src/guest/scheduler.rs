@@ -57,6 +57,13 @@ pub fn schedule(lwp: &Lwp, interlock: *mut c_void) {
 
 #[cold]
 fn schedule_slowly(lwp: &Lwp, target: &'static Cpu, interlock: *mut c_void) -> &'static Cpu {
+    // Not looked for on the fast path: who has a virtual CPU finds it BUSY or WANTED and comes here.
+    if target.curlwp.load(Ordering::Relaxed) == lwp.raw() {
+        console::panic(format_args!(
+            "lwp {} asks for a virtual CPU and has one: a system call in the kernel?",
+            lwp.id()
+        ));
+    }
     let mut cpu = target;
     let mut may_migrate = cpu::all().len() > 1 && !lwp.has(BOUND);
     if interlock != cpu.mutex.raw() {

@@ -198,6 +198,14 @@ impl Load for Database {
     }
 }
 
+impl Drop for Database {
+    /// After a failed check the database is still open; closing it writes to its storage, and so is not for the kernel.
+    fn drop(&mut self) {
+        let redb = self.redb.enter().take();
+        entry::outside(|| drop(redb));
+    }
+}
+
 impl Database {
     fn compare(&self, values: &Values) -> Result<Result<u64, String>, redb::Error> {
         let redb = open(&self.storage)?;
