@@ -6,22 +6,26 @@
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, AtomicU64, Ordering};
 use libc::c_int;
-use loom::sync::{Arc, Mutex, Notify};
+use loom::sync::Mutex;
+use loom::thread::{self, Thread};
 
 pub(super) trait Word {
-    /// The low 32 bits, and surely not old ones: loom lets a plain load return any value that C11 allows.
+    /// The low 32 bits as the last write left them: loom lets a plain load return any value that C11 allows, but not an
+    /// exchange, even one that fails.
     fn latest(&self) -> u32;
 }
 
 impl Word for AtomicU32 {
     fn latest(&self) -> u32 {
-        self.fetch_or(0, Ordering::Relaxed)
+        let (Ok(word) | Err(word)) = self.compare_exchange(!0, !0, Ordering::Relaxed, Ordering::Relaxed);
+        word
     }
 }
 
 impl Word for AtomicU64 {
     fn latest(&self) -> u32 {
-        self.fetch_or(0, Ordering::Relaxed) as u32
+        let (Ok(word) | Err(word)) = self.compare_exchange(!0, !0, Ordering::Relaxed, Ordering::Relaxed);
+        word as u32
     }
 }
 
@@ -33,7 +37,7 @@ pub(super) enum Wake {
 
 struct Sleeper {
     address: usize,
-    awake: Arc<Notify>,
+    thread: Thread,
 }
 
 loom::lazy_static! {
@@ -48,10 +52,9 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
     if deadline.is_some() {
         return Wake::TimedOut;
     }
-    let awake = Arc::new(Notify::new());
-    sleepers.push(Sleeper { address: core::ptr::from_ref(word).addr(), awake: awake.clone() });
+    sleepers.push(Sleeper { address: core::ptr::from_ref(word).addr(), thread: thread::current() });
     drop(sleepers);
-    awake.wait();
+    thread::park();
     Wake::Maybe
 }
 
@@ -59,7 +62,7 @@ pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
     let mut sleepers = SLEEPERS.lock().unwrap();
     for _ in 0..count {
         if let Some(first) = sleepers.iter().position(|sleeper| sleeper.address == word.addr()) {
-            sleepers.remove(first).awake.notify();
+            sleepers.remove(first).thread.unpark();
         }
     }
 }

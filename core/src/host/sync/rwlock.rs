@@ -141,18 +141,21 @@ impl Rwlock {
     pub fn read_sleeping(&self) {
         let waiter = Waiter::new(());
         let entered = self.with_queues(|queues| {
+            // Relaxed: only a first guess.
+            let mut word = self.word.load(Ordering::Relaxed);
             loop {
-                if self.try_read() {
-                    return true;
-                }
-                // Relaxed, here and where other threads' words are kept: `lock` orders what the flags stand for.
-                let word = self.word.load(Ordering::Relaxed);
-                if word & (WRITER | CLOSED) != 0 && self.announce(word, word | QUEUED) {
-                    // SAFETY: `waiter` is notified before this function returns.
-                    unsafe { queues.readers.push_back(&waiter) };
-                    return false;
+                let open = word & (WRITER | CLOSED) == 0;
+                let next = if open { word + READER } else { word | QUEUED };
+                // Acquire: as in `try_read`. What the flags stand for is ordered by `lock`.
+                match self.word.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) if open => return true,
+                    Ok(_) => break,
+                    Err(now) => word = now,
                 }
             }
+            // SAFETY: `waiter` is notified before this function returns.
+            unsafe { queues.readers.push_back(&waiter) };
+            false
         });
         if !entered {
             // Readers are told to go when they have been counted.
@@ -166,36 +169,39 @@ impl Rwlock {
         let mut attempts = 0;
         loop {
             let waiter = Waiter::new(QueuedWriter { owner, attempts });
-            let entered = self.with_queues(|queues| {
-                loop {
-                    if self.try_write(owner) {
-                        return true;
-                    }
-                    let word = self.word.load(Ordering::Relaxed);
-                    if word & !FLAGS != 0 && self.announce(word, word | QUEUED | CLOSED) {
-                        // Who was woken in vain goes before those who came later.
-                        // SAFETY: `waiter` is notified before it goes out of scope.
-                        unsafe {
-                            if attempts == 0 {
-                                queues.writers.push_back(&waiter);
-                            } else {
-                                queues.writers.push_front(&waiter);
-                            }
-                        }
-                        return false;
-                    }
-                }
-            });
-            if entered || waiter.wait(None) == Some(Message::Go) {
+            if self.write_or_queue(owner, &waiter) || waiter.wait(None) == Some(Message::Go) {
                 return;
             }
             attempts += 1;
         }
     }
 
-    /// Sets flags in a word of others. Fails if the word is no longer the same, since it may be free then.
-    fn announce(&self, word: u64, announced: u64) -> bool {
-        self.word.compare_exchange_weak(word, announced, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Enters as the writer, or queues. Says whether it has entered; if not, `waiter` must stay until it is notified.
+    fn write_or_queue(&self, owner: Owner, waiter: &Waiter<QueuedWriter>) -> bool {
+        self.with_queues(|queues| {
+            // Relaxed: only a first guess.
+            let mut word = self.word.load(Ordering::Relaxed);
+            loop {
+                let free = word & !FLAGS == 0;
+                let next = if free { owner.to_word() | WRITER | word } else { word | QUEUED | CLOSED };
+                // Acquire: as in `try_write`. What the flags stand for is ordered by `lock`.
+                match self.word.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) if free => return true,
+                    Ok(_) => break,
+                    Err(now) => word = now,
+                }
+            }
+            // Who was woken in vain goes before those who came later.
+            // SAFETY: the caller keeps it in place.
+            unsafe {
+                if waiter.about.attempts == 0 {
+                    queues.writers.push_back(waiter);
+                } else {
+                    queues.writers.push_front(waiter);
+                }
+            }
+            false
+        })
     }
 
     /// Leaves. `owner` is who the caller is if it holds the lock as the writer.

@@ -1,0 +1,360 @@
+//! The locks in all interleavings of a few threads, up to a number of preemptions.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p rumpscope-core --release --test loom
+//! ```
+//!
+//! A lost wake-up is a deadlock, which loom finds; what a lock protects is in loom's cells, which find every access
+//! that another one did not happen before.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use rumpuser::host::sync::{Condvar, Deadline, Mutex, OtherReaders, Outcome, Owner, Rwlock};
+
+/// Explores `body` with up to `preemptions` switches that no thread asks for.
+fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    // Steps of one interleaving, to tell a long one from one without end.
+    model.max_branches = 10_000;
+    model.check(body);
+}
+
+fn name(thread: usize) -> Owner {
+    Owner::from_address(core::ptr::without_provenance::<u64>((thread + 1) * 64))
+}
+
+/// What the lock under test protects.
+struct Guarded<T>(UnsafeCell<T>);
+
+// SAFETY: the models use it under the lock that they test; loom finds where they do not.
+unsafe impl<T> Send for Guarded<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Guarded<T> {}
+
+impl<T: Copy> Guarded<T> {
+    fn new(value: T) -> Self {
+        Guarded(UnsafeCell::new(value))
+    }
+
+    fn get(&self) -> T {
+        // SAFETY: the lock under test is held for reading or writing.
+        self.0.with(|value| unsafe { *value })
+    }
+
+    fn set(&self, new: T) {
+        // SAFETY: the lock under test is held for writing.
+        self.0.with_mut(|value| unsafe { *value = new })
+    }
+}
+
+/// Runs `body(state, thread)` on `count` threads, of which the last is the calling one, until all have ended.
+fn run<S: Send + Sync + 'static>(count: usize, state: S, body: impl Fn(&S, usize) + Copy + Send + 'static) -> Arc<S> {
+    let state = Arc::new(state);
+    let threads: Vec<_> = (1..count)
+        .map(|thread| {
+            let state = state.clone();
+            thread::spawn(move || body(&state, thread))
+        })
+        .collect();
+    body(&state, 0);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    state
+}
+
+fn mutex_excludes(threads: usize, rounds: u32, preemptions: usize) {
+    explore(preemptions, move || {
+        let state = run(threads, (Mutex::new(), Guarded::new(0)), move |(mutex, count), thread| {
+            for _ in 0..rounds {
+                mutex.lock(name(thread));
+                assert_eq!(mutex.owner(), Some(name(thread)));
+                count.set(count.get() + 1);
+                mutex.unlock(name(thread)).unwrap();
+            }
+        });
+        assert_eq!(state.1.get(), threads as u32 * rounds);
+    });
+}
+
+#[test]
+fn mutex_two_threads() {
+    mutex_excludes(2, 2, 5);
+}
+
+#[test]
+fn mutex_three_threads() {
+    mutex_excludes(3, 1, 3);
+}
+
+/// A thread that only tries takes the mutex from under those that are being woken.
+#[test]
+fn mutex_with_a_barger() {
+    explore(3, || {
+        run(3, (Mutex::new(), Guarded::new(0)), |(mutex, count), thread| {
+            let me = name(thread);
+            if thread == 2 {
+                if !mutex.try_lock(me) && !mutex.try_lock_spinning(me) {
+                    return;
+                }
+            } else {
+                mutex.lock(me);
+            }
+            count.set(count.get() + 1);
+            mutex.unlock(me).unwrap();
+        });
+    });
+}
+
+struct Gate {
+    mutex: Mutex,
+    condition: Condvar,
+    open: Guarded<bool>,
+    waiting: Guarded<u32>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Gate { mutex: Mutex::new(), condition: Condvar::new(), open: Guarded::new(false), waiting: Guarded::new(0) }
+    }
+
+    /// Waits once, unless the gate is open. `None` if it was.
+    fn wait(&self, me: Owner, deadline: Option<&Deadline>) -> Option<Outcome> {
+        self.mutex.lock(me);
+        if self.open.get() {
+            self.mutex.unlock(me).unwrap();
+            return None;
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        let outcome = self.condition.wait(deadline, || self.mutex.unlock(me).unwrap());
+        self.mutex.lock(me);
+        assert!(self.open.get() || outcome == Outcome::TimedOut);
+        self.mutex.unlock(me).unwrap();
+        Some(outcome)
+    }
+
+    /// Opens the gate and says how many wait at it.
+    fn open(&self, me: Owner) -> u32 {
+        self.mutex.lock(me);
+        self.open.set(true);
+        let waiting = self.waiting.get();
+        self.mutex.unlock(me).unwrap();
+        waiting
+    }
+}
+
+#[test]
+fn condvar_signal_under_the_mutex() {
+    explore(5, || {
+        run(2, Gate::new(), |gate, thread| {
+            if thread == 1 {
+                gate.wait(name(1), None);
+                return;
+            }
+            gate.mutex.lock(name(0));
+            gate.open.set(true);
+            assert_eq!(gate.condition.waiters(), gate.waiting.get());
+            gate.condition.signal();
+            assert_eq!(gate.condition.waiters(), 0);
+            gate.mutex.unlock(name(0)).unwrap();
+        });
+    });
+}
+
+#[test]
+fn condvar_signal_without_the_mutex() {
+    explore(3, || {
+        run(3, Gate::new(), |gate, thread| {
+            if thread > 0 {
+                gate.wait(name(thread), None);
+                return;
+            }
+            for _ in 0..gate.open(name(0)) {
+                gate.condition.signal();
+            }
+        });
+    });
+}
+
+#[test]
+fn condvar_broadcast_ends_all_waits() {
+    explore(3, || {
+        run(3, Gate::new(), |gate, thread| {
+            if thread > 0 {
+                gate.wait(name(thread), None);
+                return;
+            }
+            gate.open(name(0));
+            gate.condition.broadcast();
+        });
+    });
+}
+
+/// A signal that meets a waiter whose time is up goes to the next one: it does not end nothing.
+#[test]
+fn condvar_signal_and_deadline() {
+    explore(3, || {
+        let gate = Arc::new(Gate::new());
+        let (patient, hasty) = (gate.clone(), gate.clone());
+        let patient = thread::spawn(move || patient.wait(name(1), None));
+        let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
+        if gate.open(name(0)) > 0 {
+            gate.condition.signal();
+        }
+        if hasty.join().unwrap() == Some(Outcome::Signalled) {
+            // The signal was not the patient one's.
+            gate.condition.signal();
+        }
+        patient.join().unwrap();
+        assert_eq!(gate.condition.waiters(), 0);
+    });
+}
+
+/// The condition variable is destroyed as soon as nobody waits; a waiter whose time was up must not touch it then.
+#[test]
+fn condvar_is_destroyed_after_a_signal() {
+    explore(5, || {
+        let condition: *mut Condvar = Box::into_raw(Box::new(Condvar::new()));
+        let address = condition.expose_provenance();
+        let gate = Arc::new((Mutex::new(), Guarded::new(false)));
+        let waiter = {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                gate.0.lock(name(1));
+                if gate.1.get() {
+                    gate.0.unlock(name(1)).unwrap();
+                    return;
+                }
+                // SAFETY: the other thread ends it when nobody waits any more, and says so under the mutex.
+                let condition = unsafe { &*core::ptr::with_exposed_provenance::<Condvar>(address) };
+                condition.wait(Some(&Deadline::after(0, 0)), || gate.0.unlock(name(1)).unwrap());
+            })
+        };
+        gate.0.lock(name(0));
+        gate.1.set(true);
+        // SAFETY: ended below.
+        let destroyed = unsafe { &*condition };
+        destroyed.signal();
+        destroyed.retire().unwrap();
+        gate.0.unlock(name(0)).unwrap();
+        // SAFETY: nobody uses it any more. Who does all the same finds nonsense, and fails.
+        unsafe {
+            condition.drop_in_place();
+            condition.cast::<u8>().write_bytes(0xa5, size_of::<Condvar>());
+        }
+        waiter.join().unwrap();
+        // SAFETY: its contents have been dropped.
+        drop(unsafe { Box::from_raw(condition.cast::<core::mem::MaybeUninit<Condvar>>()) });
+    });
+}
+
+fn read(lock: &Rwlock) {
+    if !lock.try_read() {
+        lock.read_sleeping();
+    }
+}
+
+fn write(lock: &Rwlock, me: Owner) {
+    if !lock.try_write(me) {
+        lock.write_sleeping(me);
+    }
+}
+
+/// Threads below `writers` write, the others read.
+fn rwlock_excludes(threads: usize, writers: usize, rounds: u32, preemptions: usize) {
+    explore(preemptions, move || {
+        let state = run(threads, (Rwlock::new(), Guarded::new(0)), move |(lock, count), thread| {
+            let me = name(thread);
+            for _ in 0..rounds {
+                if thread < writers {
+                    write(lock, me);
+                    assert!(lock.is_written_by(me));
+                    count.set(count.get() + 1);
+                } else {
+                    read(lock);
+                    assert!(lock.readers() > 0);
+                    count.get();
+                }
+                lock.exit(me).unwrap();
+            }
+        });
+        assert!(state.0.is_unused());
+        assert_eq!(state.1.get(), writers as u32 * rounds);
+    });
+}
+
+#[test]
+fn rwlock_writer_and_reader() {
+    rwlock_excludes(2, 1, 2, 3);
+}
+
+#[test]
+fn rwlock_writer_and_readers() {
+    rwlock_excludes(3, 1, 1, 3);
+}
+
+#[test]
+fn rwlock_writers_and_reader() {
+    rwlock_excludes(3, 2, 1, 3);
+}
+
+/// Writers that come back: the one that is woken in vain is handed the lock.
+#[test]
+fn rwlock_writers() {
+    rwlock_excludes(2, 2, 3, 3);
+}
+
+/// Of two readers that both want to be the writer, at most one gets it before the other has left.
+#[test]
+fn rwlock_upgrade() {
+    explore(3, || {
+        let state = run(2, (Rwlock::new(), Guarded::new(0)), |(lock, count), thread| {
+            let me = name(thread);
+            read(lock);
+            let before = count.get();
+            if lock.try_upgrade(me).unwrap() == Err(OtherReaders) {
+                lock.exit(me).unwrap();
+                write(lock, me);
+            } else {
+                assert_eq!(count.get(), before);
+            }
+            count.set(count.get() + 1);
+            lock.exit(me).unwrap();
+        });
+        assert!(state.0.is_unused());
+        assert_eq!(state.1.get(), 2);
+    });
+}
+
+#[test]
+fn rwlock_downgrade() {
+    explore(3, || {
+        let state = run(3, (Rwlock::new(), Guarded::new(0)), |(lock, count), thread| {
+            let me = name(thread);
+            match thread {
+                0 => {
+                    write(lock, me);
+                    count.set(count.get() + 1);
+                    let written = count.get();
+                    lock.downgrade(me).unwrap();
+                    // No writer in between.
+                    assert_eq!(count.get(), written);
+                }
+                1 => {
+                    write(lock, me);
+                    count.set(count.get() + 1);
+                }
+                _ => {
+                    read(lock);
+                    count.get();
+                }
+            }
+            lock.exit(me).unwrap();
+        });
+        assert!(state.0.is_unused());
+        assert_eq!(state.1.get(), 2);
+    });
+}
