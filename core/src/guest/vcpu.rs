@@ -18,8 +18,9 @@ pub type CpuLookup = unsafe extern "C" fn(c_uint) -> *mut c_void;
 
 /// Rump kernels are built for at most 256 virtual CPUs.
 const MOST_VCPUS: usize = 256;
-/// How many words of either structure are searched. In the kernels known the fields lie in the first 40.
-const SEARCHED_WORDS: usize = 128;
+/// How many words of either structure are searched: two pages. In the kernels known (2016, 2021) the virtual CPU stands
+/// among the first words of an lwp, and the lwp up to 2.4 KiB into a virtual CPU.
+const SEARCHED_WORDS: usize = 1024;
 
 static LOOKUP: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// The guest's count of its virtual CPUs, where it exports one.
