@@ -272,7 +272,12 @@ impl Metric {
 
     /// Its number: dense, the calls themselves first.
     pub const fn number(self) -> usize {
-        self.quantity as usize * Hypercall::COUNT + self.call as usize
+        Self::number_of(self.quantity, self.call as u8)
+    }
+
+    /// The number of `quantity` of the hypercall with this number.
+    pub(crate) const fn number_of(quantity: Quantity, call: u8) -> usize {
+        quantity as usize * Hypercall::COUNT + call as usize
     }
 
     /// The metric with this number, if there is one.

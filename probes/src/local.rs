@@ -47,8 +47,10 @@ pub(crate) struct Local {
     pub(crate) level: u32,
     /// The thread's lane; null before its first hypercall.
     pub(crate) lane: *mut Lane,
-    /// The row used last while `row` is null.
+    /// The row used last of those on a virtual CPU or at a place unknown.
     pub(crate) last_row: *const Row,
+    /// The row off all virtual CPUs.
+    pub(crate) off_row: *const Row,
     /// State of the generator that draws samples; never 0 once there is a lane.
     pub(crate) random: u64,
     /// By level: ticks that the blocked call spent in its transitions.
@@ -59,7 +61,8 @@ pub(crate) struct Local {
     pub(crate) cause: u8,
     /// A client thread enters or leaves the guest.
     pub(crate) in_entry: bool,
-    /// 1 + the hypercall (or guest event) that the thread is off its virtual CPU for.
+    /// 1 + the hypercall (or guest event) that the thread is off its virtual CPU for; 0: it is not off, or it never was
+    /// on one.
     pub(crate) off_cause: u8,
     /// 1 + the virtual CPU that the thread holds; 0: none.
     pub(crate) vcpu: u32,
@@ -69,7 +72,7 @@ pub(crate) struct Local {
     pub(crate) run_began: u64,
     /// When the transition under way began (ticks).
     pub(crate) transition_began: u64,
-    /// Since when it is off the virtual CPU (ticks); 0: it is not, or it never was on one.
+    /// Since when it is off the virtual CPU (ticks).
     pub(crate) off_since: u64,
     /// The row of the virtual CPU that it left last.
     pub(crate) left: *const Row,
@@ -102,12 +105,13 @@ impl Local {
         1 + (x >> 16) % (2 * mean - 1)
     }
 
-    /// What a transition that happens now is charged to.
-    pub(crate) fn charged_to(&self) -> Hypercall {
+    /// The number of the hypercall (or guest event) that a transition is charged to if it happens now.
+    #[inline]
+    pub(crate) fn charged_to(&self) -> u8 {
         match self.cause {
-            0 if self.in_entry => Hypercall::GuestEntry,
-            0 => Hypercall::GuestOwn,
-            cause => Hypercall::from_number(usize::from(cause - 1)).unwrap_or(Hypercall::GuestOwn),
+            0 if self.in_entry => Hypercall::GuestEntry as u8,
+            0 => Hypercall::GuestOwn as u8,
+            cause => cause - 1,
         }
     }
 

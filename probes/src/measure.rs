@@ -57,6 +57,19 @@ fn begin_rare(call: Hypercall) -> u64 {
 }
 
 impl Local {
+    /// The recorder, where anything is measured.
+    #[inline]
+    pub(crate) fn recorder(&mut self) -> Option<&'static Recorder> {
+        if self.plan == Plan::Unknown {
+            self.make_plan();
+        }
+        if matches!(self.plan, Plan::Unknown | Plan::Off) {
+            return None;
+        }
+        // SAFETY: set with the plan; the process's recorder is never freed.
+        unsafe { self.recorder.as_ref() }
+    }
+
     /// Decides what to do with hypercalls, if it is decided for the process.
     #[cold]
     fn make_plan(&mut self) {

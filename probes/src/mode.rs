@@ -6,7 +6,7 @@
 pub enum Mode {
     /// Nothing is counted or timed.
     Off = 0,
-    /// Everything is counted; only transitions are timed.
+    /// Everything is counted, nothing timed.
     Counts = 1,
     /// Everything is counted; one call in 64 (at random) and every transition is timed.
     Sampled = 2,

@@ -148,19 +148,27 @@ impl Drop for Guard {
 
 impl Local {
     /// The row for `place` in the thread's lane; null when it can have no lane.
+    #[inline]
     pub(crate) fn row_at(&mut self, recorder: &Recorder, place: Place) -> *const Row {
-        // SAFETY: a row in `last_row` lives as long as its lane, which is the thread's.
-        if let Some(row) = unsafe { self.last_row.as_ref() }.filter(|row| row.place == place) {
-            return row;
+        let used = if place == Place::OffCpu { self.off_row } else { self.last_row };
+        // SAFETY: null, or a row of the thread's lane, which lives as long.
+        if unsafe { used.as_ref() }.is_some_and(|row| row.place == place) {
+            return used;
         }
+        self.look_up_row(recorder, place)
+    }
+
+    #[cold]
+    fn look_up_row(&mut self, recorder: &Recorder, place: Place) -> *const Row {
         if self.lane.is_null() {
             self.lane = recorder.attach();
             self.random = clock::now() | 1;
         }
         // SAFETY: null, or the thread's own lane, to which nobody else has a reference.
         let Some(lane) = (unsafe { self.lane.as_mut() }) else { return ptr::null() };
-        self.last_row = lane.row(place);
-        self.last_row
+        let row = lane.row(place);
+        *if place == Place::OffCpu { &mut self.off_row } else { &mut self.last_row } = row;
+        row
     }
 
     /// Where the thread's next event is counted, when `row` does not say.

@@ -13,49 +13,47 @@
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::clock;
 use crate::lane::Row;
-use crate::local::{self, LEVELS, Local};
-use crate::mode::Mode;
-use crate::recorder::{GUEST_TELLS, Recorder, mode};
+use crate::local::{self, LEVELS, Local, Plan};
+use crate::recorder::{GUEST_TELLS, Recorder};
 use crate::snapshot::Place;
 use core::sync::atomic::Ordering;
-
-/// The recorder, where transitions are measured at all. The mode is asked first: after a fork the recorder is still
-/// there, but no longer ours.
-fn recorder() -> Option<&'static Recorder> {
-    if mode() == Mode::Off { None } else { Recorder::get() }
-}
 
 fn guest_tells() -> bool {
     // Relaxed: set while the guest boots, on its only thread.
     GUEST_TELLS.load(Ordering::Relaxed)
 }
 
+/// Runs `work` with the time, where transitions are measured; where they are only counted, with 0.
+fn now(work: impl FnOnce(&mut Local, &Recorder, u64)) {
+    local::with(|local| {
+        let Some(recorder) = local.recorder() else { return };
+        let now = match local.plan {
+            Plan::Count => 0,
+            Plan::TimeByTsc => clock::tsc(),
+            _ => clock::now(),
+        };
+        work(local, recorder, now);
+    });
+}
+
 /// The calling thread is about to give up its virtual CPU.
 pub fn unschedule_begin() {
-    let Some(recorder) = recorder() else { return };
-    let now = clock::now();
-    local::with(|local| local.leave(recorder, now));
+    now(|local, recorder, now| local.leave(recorder, now));
 }
 
 /// It has given it up.
 pub fn unschedule_end() {
-    let Some(recorder) = recorder() else { return };
-    let now = clock::now();
-    local::with(|local| local.left(recorder, now));
+    now(|local, recorder, now| local.left(recorder, now));
 }
 
 /// The calling thread is about to ask for a virtual CPU.
 pub fn schedule_begin() {
-    let Some(recorder) = recorder() else { return };
-    let now = clock::now();
-    local::with(|local| local.ask(recorder, now));
+    now(|local, recorder, now| local.ask(recorder, now));
 }
 
 /// It has one: `place`, as far as is known.
 pub fn schedule_end(place: Place) {
-    let Some(recorder) = recorder() else { return };
-    let now = clock::now();
-    local::with(|local| local.come(recorder, now, place));
+    now(|local, recorder, now| local.come(recorder, now, place));
 }
 
 /// A client thread enters or leaves the guest: transitions up to [`entry_end`] are its own.
@@ -80,7 +78,7 @@ pub enum Direction {
 /// Runs `upcall`, a function of the guest that gives up or takes a virtual CPU, on behalf of hypercall `cause`.
 /// `which_vcpu` is asked where the thread is, if the guest does not tell.
 pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -> Place, upcall: impl FnOnce()) {
-    if recorder().is_none() {
+    if local::with(|local| local.recorder().is_none()) {
         return upcall();
     }
     let (outer, nested) = local::with(|local| {
@@ -111,9 +109,14 @@ pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -
 }
 
 impl Local {
-    fn record(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: Hypercall, ticks: u64) {
-        if let Some(cell) = self.cell(recorder, row, Metric { quantity, call }.number()) {
-            cell.record(&recorder.arena, ticks);
+    fn record(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: u8, ticks: u64) {
+        let metric = Metric::number_of(quantity, call);
+        if let Some(cell) = self.cell(recorder, row, metric) {
+            if self.plan == Plan::Count {
+                cell.count();
+            } else {
+                cell.record(&recorder.arena, ticks);
+            }
         }
     }
 
@@ -152,19 +155,18 @@ impl Local {
 
     fn left(&mut self, recorder: &Recorder, now: u64) {
         let took = now.saturating_sub(self.transition_began);
-        self.record(recorder, self.left, Quantity::Unschedule, self.charged_to(), took);
+        let cause = self.charged_to();
+        self.record(recorder, self.left, Quantity::Unschedule, cause, took);
         self.charge(took);
         self.off_since = now;
-        self.off_cause = self.charged_to() as u8 + 1;
+        self.off_cause = cause + 1;
     }
 
     fn ask(&mut self, recorder: &Recorder, now: u64) {
-        if self.off_since != 0 {
+        if let Some(cause) = core::mem::take(&mut self.off_cause).checked_sub(1) {
             let off = now.saturating_sub(self.off_since);
-            let cause = usize::from(self.off_cause).checked_sub(1).and_then(Hypercall::from_number);
-            self.record(recorder, self.left, Quantity::Off, cause.unwrap_or(Hypercall::GuestOwn), off);
+            self.record(recorder, self.left, Quantity::Off, cause, off);
             self.charge(off);
-            self.off_since = 0;
         }
         self.transition_began = now;
     }
@@ -182,7 +184,7 @@ impl Local {
         if let Place::Vcpu(index) = place {
             let migrated = self.last_vcpu != 0 && self.last_vcpu != u32::from(index) + 1;
             self.last_vcpu = u32::from(index) + 1;
-            let migration = Metric { quantity: Quantity::Migration, call: cause }.number();
+            let migration = Metric::number_of(Quantity::Migration, cause);
             if let Some(cell) = migrated.then(|| self.cell(recorder, row, migration)).flatten() {
                 cell.count();
             }
@@ -196,7 +198,7 @@ impl Local {
     }
 
     /// The thread runs on virtual CPU `index` from now on.
-    fn hold(&mut self, recorder: &Recorder, now: u64, index: u16, row: *const Row, cause: Hypercall) {
+    fn hold(&mut self, recorder: &Recorder, now: u64, index: u16, row: *const Row, cause: u8) {
         // SAFETY: null, or the thread's own lane; only its number is read.
         let lane = unsafe { self.lane.as_ref() }.map_or(u32::MAX - 1, |lane| lane.number);
         let vcpu = recorder.vcpus.get(&recorder.arena, index);
