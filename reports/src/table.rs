@@ -10,7 +10,7 @@ use crate::times::{Percentiles, Times};
 use crate::transitions::Transition;
 use crate::units;
 use crate::vcpu::{Vcpu, VcpuTime};
-use rumpscope_probes::{CATALOGUE, Entry};
+use rumpscope_probes::{CATALOGUE, Entry, Mode};
 
 /// What stands where there is no number.
 const NOTHING: &str = "-";
@@ -204,6 +204,13 @@ fn coverage(summary: &Summary, style: &Style) -> String {
     let coverage = &summary.coverage;
     let mut text = format!("{}\n", style.title("What this does not show"));
     let mut say = |label: &str, sentence: &str| text.push_str(&labelled(label, sentence, style));
+    if summary.timing == Mode::Off.name() {
+        say("everything", "the timing mode is off: nothing was counted or timed");
+        return text;
+    }
+    if summary.timing == Mode::Counts.name() {
+        say("times", "the timing mode is counts: nothing was timed");
+    }
     if !coverage.never_called.is_empty() {
         let (never, of) = (coverage.never_called.len(), Coverage::hypercalls());
         say("never called", &format!("{never} of {of} hypercalls: {}", by_family(&coverage.never_called)));
@@ -219,7 +226,7 @@ fn coverage(summary: &Summary, style: &Style) -> String {
             &format!("{names}: all are counted, a part is timed; totals with ~ are estimates from that part"),
         );
     }
-    if !coverage.untimed.is_empty() {
+    if !coverage.untimed.is_empty() && summary.timing != Mode::Counts.name() {
         say("not timed", &format!("{}: counted only", coverage.untimed.join(", ")));
     }
     if !coverage.vcpus_known {

@@ -1,6 +1,6 @@
 //! Where the time of a virtual CPU went.
 
-use rumpscope_probes::{Place, Quantity, Snapshot};
+use rumpscope_probes::{Mode, Place, Quantity, Snapshot};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -52,9 +52,8 @@ impl Vcpu {
             }
         }
         let (ticks, counts) = (|of: Quantity| ticks[of as usize], |of: Quantity| counts[of as usize]);
-        let time = snapshot
-            .coverage
-            .guest_transitions_seen
+        let timed = matches!(snapshot.mode, Mode::Full | Mode::Sampled);
+        let time = (timed && snapshot.coverage.guest_transitions_seen)
             .then(|| VcpuTime::new(snapshot, index, ticks(Quantity::Run), ticks(Quantity::Gap)));
         Vcpu {
             index,
