@@ -147,10 +147,12 @@ fn a_snapshot_of_nothing_is_a_summary() {
     let mut snapshot = snapshot();
     snapshot.cells.clear();
     snapshot.vcpus.clear();
-    snapshot.mode = Mode::Off;
     snapshot.taken = snapshot.began;
     let text = table::render(&Summary::new(&snapshot, run()), &plain(80));
     assert!(text.contains("68 of 68 hypercalls"), "{text}");
+    snapshot.mode = Mode::Off;
+    let text = table::render(&Summary::new(&snapshot, run()), &plain(80));
+    assert!(text.contains("timing mode is off") && !text.contains("never called"), "{text}");
 }
 
 #[test]
