@@ -111,7 +111,7 @@ pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
         // SAFETY: the guest's own function; a thread without an lwp may call it at any time after boot.
         unsafe { (upcalls.schedule)() };
     });
-    let outcome = work();
+    let outcome = transition::apart(work);
     in_upcall(cause, Direction::Unschedule, || {
         // SAFETY: undoes the call above.
         unsafe { (upcalls.unschedule)() };

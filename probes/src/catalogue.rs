@@ -170,8 +170,8 @@ catalogue! {
     63 ComponentSchedule "component_schedule" Component blocks Always;
     64 ComponentKthread "component_kthread" Component blocks Always;
     65 ComponentKthreadRelease "component_kthread_release" Component blocks Always;
-    66 ComponentCurlwp "component_curlwp" Component stays Sampled;
-    67 ComponentSwitchlwp "component_switchlwp" Component stays Always;
+    66 ComponentCurlwp "component_curlwp" Component blocks Always;
+    67 ComponentSwitchlwp "component_switchlwp" Component blocks Always;
     68 ComponentErrtrans "component_errtrans" Component stays Sampled;
     69 GuestEntry "guest_entry" Guest blocks Always;
     70 GuestOwn "guest_own" Guest blocks Always;

@@ -108,7 +108,37 @@ pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -
     });
 }
 
+/// Runs `work`, code of the guest that is called in the middle of a hypercall and may make hypercalls and transitions of
+/// its own: none of them are taken for the outer call's, nor the other way round.
+pub fn apart<R>(work: impl FnOnce() -> R) -> R {
+    let outer = local::with(Local::put_aside);
+    let outcome = work();
+    local::with(|local| local.take_up(outer));
+    outcome
+}
+
+/// What a call has spent in its transitions so far: ticks, and the row that it was made on; `None`: it has not blocked.
+type Spent = Option<(u64, *const Row)>;
+
 impl Local {
+    fn put_aside(&mut self) -> Spent {
+        let level = Some(self.level as usize).filter(|level| *level < LEVELS && self.blocked & (1 << level) != 0)?;
+        self.blocked &= !(1 << level);
+        Some((self.transition_ticks[level], self.home[level]))
+    }
+
+    fn take_up(&mut self, spent: Spent) {
+        let level = self.level as usize;
+        if level < LEVELS {
+            self.blocked &= !(1 << level);
+            if let Some((ticks, home)) = spent {
+                self.blocked |= 1 << level;
+                self.transition_ticks[level] = ticks;
+                self.home[level] = home;
+            }
+        }
+    }
+
     fn record(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: u8, ticks: u64) {
         let metric = Metric::number_of(quantity, call);
         if let Some(cell) = self.cell(recorder, row, metric) {
@@ -166,7 +196,10 @@ impl Local {
         if let Some(cause) = core::mem::take(&mut self.off_cause).checked_sub(1) {
             let off = now.saturating_sub(self.off_since);
             self.record(recorder, self.left, Quantity::Off, cause, off);
-            self.charge(off);
+            // A call that did not give the virtual CPU up was not waiting: a driver did, between two of its calls.
+            if self.charged_level().is_some_and(|level| self.blocked & (1 << level) != 0) {
+                self.charge(off);
+            }
         }
         self.transition_began = now;
     }

@@ -8,6 +8,7 @@ use crate::host::diagnostic;
 use crate::host::file::transfer::Progress;
 use crate::upcall::{off_cpu, on_cpu};
 use libc::{c_int, c_void};
+use rumpscope_probes::transition::apart;
 use rumpscope_probes::{Hypercall, measure};
 use std::sync::OnceLock;
 
@@ -28,18 +29,19 @@ impl Told {
     fn call(self, progress: Progress) {
         let error = progress.stopped.err().map_or(0, |errno| errno.to_netbsd());
         // SAFETY: the guest's own function and argument, once for the request.
-        measure(Hypercall::BioDone, || unsafe { (self.done)(self.argument, progress.bytes, error) });
+        let tell = || unsafe { (self.done)(self.argument, progress.bytes, error) };
+        apart(|| measure(Hypercall::BioDone, tell));
     }
 }
 
 impl Completion for Told {
     fn thread_starts() {
         // An lwp of its own: the guest would make a temporary one for each completion otherwise.
-        component::take_lwp();
+        apart(|| component::take_lwp(Hypercall::BioDone));
     }
 
     fn complete(self, progress: Progress) {
-        on_cpu(Hypercall::BioDone, || self.call(progress));
+        apart(|| on_cpu(Hypercall::BioDone, || self.call(progress)));
     }
 }
 

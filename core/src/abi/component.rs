@@ -34,12 +34,13 @@ pub unsafe extern "C" fn rumpuser_component_schedule(cookie: *mut c_void) {
 /// The guest has booted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_kthread() {
-    measure(Hypercall::ComponentKthread, take_lwp);
+    let call = Hypercall::ComponentKthread;
+    measure(call, || take_lwp(call));
 }
 
-/// See [`rumpuser_component_kthread`].
-pub(crate) fn take_lwp() {
-    upcall::on_cpu(Hypercall::ComponentKthread, || {
+/// See [`rumpuser_component_kthread`]; on account of `cause`.
+pub(crate) fn take_lwp(cause: Hypercall) {
+    upcall::on_cpu(cause, || {
         if let Some(upcalls) = upcall::table() {
             // SAFETY: the guest's own function, on a virtual CPU.
             let error = unsafe { (upcalls.lwproc_newlwp)(0) };
