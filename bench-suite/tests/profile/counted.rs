@@ -1,0 +1,86 @@
+//! Every exported hypercall is counted: exactly as often as it was made, in every timing mode.
+
+use crate::calls::{IN_BACKGROUND, SLEEP};
+use crate::parts;
+use crate::process::{self, Ended};
+use crate::tally;
+use libtest_mimic::Trial;
+use rumpscope_probes::{CATALOGUE, Distribution, Hypercall, Metric, Mode, Quantity, Snapshot, Timing};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = [Mode::Full, Mode::Sampled, Mode::Counts]
+        .into_iter()
+        .map(|mode| {
+            Trial::test(format!("counted::every_hypercall_in_mode_{}", mode.name()), move || {
+                every_hypercall(mode);
+                Ok(())
+            })
+        })
+        .collect();
+    trials.push(Trial::test("counted::nothing_in_mode_off", || {
+        let ended = run("off", Some("off"), None);
+        assert!(ended.snapshot().cells.is_empty(), "{:?}", ended.snapshot().cells.keys());
+        Ok(())
+    }));
+    trials.push(Trial::test("counted::no_segment_where_it_is_switched_off", || {
+        let ended = run("switch", None, Some("0"));
+        assert!(!ended.has_segment());
+        Ok(())
+    }));
+    trials
+}
+
+fn run(name: &str, timing: Option<&str>, switch: Option<&str>) -> Ended {
+    let ended = process::run(&format!("counted-{name}"), "calls -", timing, switch);
+    // By then the calls have only begun; their results are in the counts, which come at the end.
+    assert_eq!(ended.status.code(), Some(IN_BACKGROUND));
+    assert_ne!(tally::told(&ended, Hypercall::Exit), 0);
+    ended
+}
+
+fn every_hypercall(mode: Mode) {
+    let ended = run(mode.name(), Some(mode.name()), None);
+    let snapshot = ended.snapshot();
+    assert_eq!(snapshot.mode, mode);
+    assert!(snapshot.coverage.guest_ended);
+    assert_eq!((snapshot.coverage.lost_timings, snapshot.coverage.lost_places), (0, 0));
+    for entry in CATALOGUE.iter().filter(|entry| entry.call.is_exported() || entry.call == Hypercall::BioDone) {
+        let made = tally::told(&ended, entry.call);
+        assert_ne!(made, 0, "{} was not made: add it to calls.rs", entry.name);
+        let counted = snapshot.total(Metric::call(entry.call));
+        assert_eq!(counted.count(), made, "{} in mode {}", entry.name, mode.name());
+        timed_as_said(entry.name, entry.timing, mode, &counted);
+    }
+    if mode == Mode::Full {
+        parts::add_up(&snapshot);
+    }
+    sleeps(&snapshot);
+}
+
+fn timed_as_said(name: &str, timing: Timing, mode: Mode, counted: &Distribution) {
+    let (timed, count) = (counted.timed(), counted.count());
+    match (mode, timing) {
+        (Mode::Full, Timing::Always) => assert_eq!(timed, count, "{name}"),
+        // Between two samples at most 2046 are left out (uniform, mean 1024), and the first is one.
+        (Mode::Full, Timing::Sampled) => assert!(timed >= count / 2047 && timed < count, "{name}: {timed} of {count}"),
+        // Likewise 126; of a call that was made once by each thread, all are.
+        (Mode::Sampled, Timing::Always | Timing::Sampled) => {
+            assert!(timed >= count / 127 && timed >= 1 && timed <= count, "{name}: {timed} of {count}");
+        }
+        (Mode::Counts | Mode::Off, _) | (_, Timing::Never) => assert_eq!(timed, 0, "{name}"),
+    }
+    assert!(timed != 0 || counted.sum == 0, "{name}: {} ticks in no call", counted.sum);
+}
+
+/// Transitions are counted in every mode and timed in all but `counts`: so it is known how long the sleepers slept.
+fn sleeps(snapshot: &Snapshot) {
+    let of = |quantity| snapshot.total(Metric { quantity, call: Hypercall::ClockSleep });
+    let count = of(Quantity::Call).count();
+    let timed = if snapshot.mode == Mode::Counts { 0 } else { count };
+    for quantity in [Quantity::Unschedule, Quantity::Off, Quantity::Reschedule] {
+        assert_eq!((of(quantity).count(), of(quantity).timed()), (count, timed), "{quantity:?}");
+    }
+    let slept = snapshot.clock.nanoseconds(of(Quantity::Off).sum);
+    // The rate of the clock is measured; it is not wrong by a thousandth.
+    assert!(slept >= 0.999 * timed as f64 * SLEEP as f64, "{count} sleeps took {slept} ns");
+}
