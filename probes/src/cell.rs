@@ -1,11 +1,14 @@
 //! One counter with its histogram: where a measurement ends up.
 
 use crate::arena::{Arena, Chain};
-use crate::buckets::chunk_and_bucket;
+use crate::buckets::{CHUNK_BUCKETS, chunk_and_bucket};
 use crate::layout::{cell, chunk, header};
 use crate::primitive::{AtomicU64, Ordering, add};
 use crate::snapshot::Place;
 use core::ptr::NonNull;
+
+/// Values below this have a bucket each, in the first two chunks.
+const LINEAR: usize = 2 * CHUNK_BUCKETS;
 
 /// A cell in the segment, from its writer's side. Exactly one thread at a time may call the methods that write; that is
 /// what makes them plain additions. A signal handler that makes hypercalls would be a second writer; rump kernels have
@@ -34,7 +37,9 @@ impl Cell {
     /// Counts one event that took `ticks`.
     #[inline(always)]
     pub(crate) fn record(&self, arena: &Arena, ticks: u64) {
-        let (index, bucket) = chunk_and_bucket(ticks);
+        // The first two chunks are one linear scale and stand side by side: most calls are short, and their bucket is
+        // found without any arithmetic that the next clock read would have to wait for.
+        let (index, bucket) = if ticks < LINEAR as u64 { (0, ticks as usize) } else { chunk_and_bucket(ticks) };
         // Relaxed: written by this thread.
         let mut position = self.word(cell::CHUNKS + index).load(Ordering::Relaxed) as usize;
         if position == 0 {
@@ -51,18 +56,22 @@ impl Cell {
         }
     }
 
-    /// Gives the histogram its chunk `index`. Where there is no room, counts the event as untimed and says so.
+    /// Gives the histogram its chunk `index`, or the first two. Where there is no room, counts the event as untimed and
+    /// says so.
     #[cold]
     #[inline(never)]
     fn add_chunk(&self, arena: &Arena, index: usize) -> Option<usize> {
-        let Some(position) = arena.allocate(chunk::SIZE) else {
+        let chunks = if index < 2 { 0..2 } else { index..index + 1 };
+        let Some(position) = arena.allocate(chunks.len() * chunk::SIZE) else {
             self.count();
             // A locked addition: many threads may run out of room at once. Relaxed: a counter.
             arena.word(header::LOST_TIMINGS).fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        // Release: a reader that follows the position finds the chunk below USED.
-        self.word(cell::CHUNKS + index).store(position as u64, Ordering::Release);
+        for (nth, chunk) in chunks.enumerate() {
+            // Release: a reader that follows the position finds the chunk below USED.
+            self.word(cell::CHUNKS + chunk).store((position + nth * chunk::SIZE) as u64, Ordering::Release);
+        }
         Some(position)
     }
 
@@ -121,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_full_segment_loses_times_but_no_counts() {
-        let arena = arena(header::SIZE + cell::SIZE + chunk::SIZE);
+        let arena = arena(header::SIZE + cell::SIZE + 2 * chunk::SIZE);
         let cell = Cell::create(&arena, 0, Place::OffCpu, 0).unwrap();
         (0..10).for_each(|_| cell.record(&arena, 5));
         (0..10).for_each(|_| cell.record(&arena, 5_000));

@@ -26,6 +26,20 @@ pub(crate) fn tsc() -> u64 {
     0
 }
 
+/// The ticks from `start` to `end`. The counters of two processors may differ by some ticks: never less than none.
+#[inline(always)]
+pub(crate) fn between(start: u64, end: u64) -> u64 {
+    // A branch that is always predicted, where a conditional move would be waited for.
+    if end < start {
+        cold();
+        return 0;
+    }
+    end - start
+}
+
+#[cold]
+fn cold() {}
+
 /// Whether ticks are the time stamp counter's.
 #[inline]
 pub(crate) fn is_tsc() -> bool {
