@@ -3,7 +3,7 @@
 use super::argument::{invalid, pointer};
 use super::result;
 use super::types::clock as which;
-use crate::host::clock::{self, Time};
+use crate::host::clock::{self, Clock, Time};
 use crate::upcall::off_cpu;
 use libc::{c_int, c_long};
 use rumpscope_probes::{Hypercall, measure};
@@ -14,25 +14,40 @@ use rumpscope_probes::{Hypercall, measure};
 /// `seconds` and `nanoseconds` are null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_clock_gettime(clock: c_int, seconds: *mut i64, nanoseconds: *mut c_long) -> c_int {
-    let call = Hypercall::ClockGettime;
-    measure(call, || {
-        let read = || {
-            let seconds = pointer(call, "seconds", seconds)?;
-            let nanoseconds = pointer(call, "nanoseconds", nanoseconds)?;
-            let now = match clock {
-                which::RELWALL => clock::wall(),
-                which::ABSMONO => clock::monotonic(),
-                _ => Err(invalid(call, format_args!("there is no clock {clock}"))),
-            }?;
-            // SAFETY: not null, so valid, as the caller promises.
-            unsafe {
-                seconds.write(now.0);
-                nanoseconds.write(now.1);
-            }
-            Ok(())
+    measure(Hypercall::ClockGettime, move || {
+        let clock = match clock {
+            which::RELWALL => Clock::Wall,
+            which::ABSMONO => Clock::Monotonic,
+            _ => return no_such_clock(clock),
         };
-        result(read())
+        if seconds.is_null() || nanoseconds.is_null() {
+            return nowhere_to_write(seconds, nanoseconds);
+        }
+        match clock::now(clock) {
+            Ok(now) => {
+                // SAFETY: not null, so valid, as the caller promises.
+                unsafe {
+                    seconds.write(now.tv_sec);
+                    nanoseconds.write(now.tv_nsec);
+                }
+                0
+            }
+            Err(errno) => errno.to_netbsd(),
+        }
     })
+}
+
+#[cold]
+fn no_such_clock(clock: c_int) -> c_int {
+    invalid(Hypercall::ClockGettime, format_args!("there is no clock {clock}")).to_netbsd()
+}
+
+/// Says which pointer is null.
+#[cold]
+fn nowhere_to_write(seconds: *mut i64, nanoseconds: *mut c_long) -> c_int {
+    let call = Hypercall::ClockGettime;
+    let checked = pointer(call, "seconds", seconds).and_then(|_| pointer(call, "nanoseconds", nanoseconds));
+    result(checked.map(|_| ()))
 }
 
 /// Sleeps: for the given time ([`which::RELWALL`]), or until the monotonic clock shows it ([`which::ABSMONO`]).

@@ -109,5 +109,5 @@ pub unsafe extern "C" fn rumpuser_component_switchlwp(lwp: *mut Lwp) {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_errtrans(error: c_int) -> c_int {
-    measure(Hypercall::ComponentErrtrans, || Errno(error).to_netbsd())
+    measure(Hypercall::ComponentErrtrans, move || Errno(error).to_netbsd())
 }

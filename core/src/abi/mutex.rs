@@ -181,7 +181,7 @@ pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
 pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp) {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexOwner, || {
+    measure(Hypercall::MutexOwner, move || {
         if mtx.flags & mutex::KMUTEX == 0 {
             diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:p} is not a kmutex and has no owner"));
         }
@@ -199,5 +199,5 @@ pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp)
 pub unsafe extern "C" fn rumpuser_mutex_spin_p(mtx: *mut Mtx) -> c_int {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexSpinP, || mtx.flags & mutex::SPIN)
+    measure(Hypercall::MutexSpinP, move || mtx.flags & mutex::SPIN)
 }

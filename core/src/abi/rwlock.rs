@@ -161,7 +161,7 @@ pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
 pub unsafe extern "C" fn rumpuser_rw_held(kind: c_int, rw: *mut Rw, held: *mut c_int) {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwHeld, || {
+    measure(Hypercall::RwHeld, move || {
         let answer = match kind {
             rw::READER => rw.lock.readers() != 0,
             rw::WRITER => rw.lock.is_written_by(me()),

@@ -1,7 +1,6 @@
 //! Reading clocks and sleeping.
 
 use super::errno::Errno;
-use core::mem::MaybeUninit;
 use libc::{clockid_t, timespec};
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -39,32 +38,28 @@ impl Time {
     }
 }
 
-/// The time on the wall clock.
+/// A clock of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Clock {
+    /// The time of day; it may be set.
+    Wall = libc::CLOCK_REALTIME,
+    /// It only goes on.
+    Monotonic = libc::CLOCK_MONOTONIC,
+}
+
+/// The time on `clock`.
 ///
 /// # Errors
 /// Those of the host; on Linux it has none.
-pub fn wall() -> Result<(i64, i64), Errno> {
-    read(libc::CLOCK_REALTIME)
-}
-
-/// The time on the monotonic clock.
-///
-/// # Errors
-/// Those of the host; on Linux it has none.
-pub fn monotonic() -> Result<(i64, i64), Errno> {
-    read(libc::CLOCK_MONOTONIC)
-}
-
-#[inline]
-fn read(clock: clockid_t) -> Result<(i64, i64), Errno> {
-    let mut now = MaybeUninit::uninit();
-    // SAFETY: the host fills `now` where it returns 0. No system call: the host's library reads the kernel's page.
-    if unsafe { libc::clock_gettime(clock, now.as_mut_ptr()) } != 0 {
+#[inline(always)]
+pub fn now(clock: Clock) -> Result<timespec, Errno> {
+    let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` may be written. No system call: the host's library reads the kernel's page.
+    if unsafe { libc::clock_gettime(clock as clockid_t, &mut now) } != 0 {
         return Err(Errno::last());
     }
-    // SAFETY: filled by the call above.
-    let now: timespec = unsafe { now.assume_init() };
-    Ok((now.tv_sec, now.tv_nsec))
+    Ok(now)
 }
 
 /// Sleeps for `length`. Steps of the wall clock do not change it, signals do not end it.
@@ -72,8 +67,8 @@ fn read(clock: clockid_t) -> Result<(i64, i64), Errno> {
 /// # Errors
 /// Those of the host.
 pub fn sleep(length: Time) -> Result<(), Errno> {
-    let (seconds, nanoseconds) = monotonic()?;
-    sleep_until(Time { seconds, nanoseconds }.later(length))
+    let now = now(Clock::Monotonic)?;
+    sleep_until(Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec }.later(length))
 }
 
 /// Sleeps until the monotonic clock shows `deadline`; not at all where it has passed. Signals do not end it.
@@ -115,11 +110,12 @@ mod tests {
 
     #[test]
     fn a_sleep_is_not_shorter_than_asked() {
-        let before = monotonic().expect("clock");
+        let before = now(Clock::Monotonic).expect("clock");
         let length = Time::new(0, 2_000_000).expect("valid");
         sleep(length).expect("slept");
-        let after = monotonic().expect("clock");
-        let (start, end) = (Time::new(before.0, before.1).expect("valid"), Time::new(after.0, after.1).expect("valid"));
+        let after = now(Clock::Monotonic).expect("clock");
+        let time = |host: timespec| Time::new(host.tv_sec, host.tv_nsec).expect("valid");
+        let (start, end) = (time(before), time(after));
         assert!(end >= start.later(length));
     }
 

@@ -9,6 +9,7 @@ pub struct Errno(pub c_int);
 impl Errno {
     /// The calling thread's last error. To be read right after the call that failed, before anything is scheduled:
     /// an upcall may change it.
+    #[cold]
     pub fn last() -> Self {
         Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
