@@ -1,6 +1,7 @@
 //! Reading clocks and sleeping.
 
 use super::errno::Errno;
+use super::vdso;
 use libc::{clockid_t, timespec};
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -55,8 +56,8 @@ pub enum Clock {
 #[inline(always)]
 pub fn now(clock: Clock) -> Result<timespec, Errno> {
     let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` may be written. No system call: the host's library reads the kernel's page.
-    if unsafe { libc::clock_gettime(clock as clockid_t, &mut now) } != 0 {
+    // SAFETY: `now` may be written. No system call: the time is in a page of the kernel's.
+    if unsafe { vdso::clock_gettime(clock as clockid_t, &mut now) } != 0 {
         return Err(Errno::last());
     }
     Ok(now)

@@ -17,3 +17,4 @@ mod scratch;
 pub mod signal;
 pub mod sync;
 pub mod thread;
+mod vdso;
