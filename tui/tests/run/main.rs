@@ -4,9 +4,13 @@
 mod programs;
 
 use programs::{run, stand_in};
+use rumpscope_probes::reader::Segment;
+use rumpscope_probes::{Hypercall, Metric, Snapshot};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn bad_usage_is_2() {
@@ -55,6 +59,38 @@ fn a_crash_leaves_its_profile() {
     assert_eq!(ended.status, Some(128 + libc::SIGSEGV));
     assert!(ended.stderr.contains("killed by SIGSEGV"), "{}", ended.stderr);
     assert!(ended.stdout.contains("killed by SIGSEGV (11)") && ended.stdout.contains("\ninit "), "{}", ended.stdout);
+}
+
+/// The segment of the guest that `rumpscope` runs, with the runtime folder `runtime`, once it has one.
+fn segment_in(runtime: &Path) -> Option<Segment> {
+    let folder = std::fs::read_dir(runtime.join("rumpscope")).ok()?.next()?.ok()?.path();
+    std::fs::read_dir(folder).ok()?.find_map(|file| Segment::open(&file.ok()?.path()).ok())
+}
+
+#[test]
+fn an_embedded_guest_that_is_killed_leaves_all_that_it_had_counted() {
+    let runtime = programs::scratch("killed");
+    std::fs::create_dir_all(&runtime).unwrap();
+    let mut command = programs::rumpscope(&["run", "--workload", "locks", "--duration", "1h", "--json", "-"]);
+    let command = command.env("XDG_RUNTIME_DIR", &runtime).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let rumpscope = command.spawn().unwrap();
+    let entered = |snapshot: &Snapshot| snapshot.total(Metric::call(Hypercall::MutexEnter)).count();
+    // Nothing tells when the guest is at work but its segment.
+    let seen = loop {
+        match segment_in(&runtime).and_then(|segment| segment.snapshot().ok()) {
+            Some(snapshot) if entered(&snapshot) > 10_000 => break snapshot,
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    // SAFETY: no preconditions; the guest runs for an hour, so the number is still its own.
+    assert_eq!(unsafe { libc::kill(seen.process.pid as libc::pid_t, libc::SIGKILL) }, 0);
+    let ended = programs::outcome(rumpscope.wait_with_output().unwrap());
+    assert_eq!(ended.status, Some(128 + libc::SIGKILL), "{}", ended.stderr);
+    let profile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(profile["run"]["ended"]["signal"], libc::SIGKILL);
+    let calls = profile["hypercalls"].as_array().unwrap();
+    let enter = calls.iter().find(|call| call["name"] == "mutex_enter").unwrap();
+    assert!(enter["count"].as_u64().unwrap() >= entered(&seen), "{enter}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn run(arguments: &[&str]) -> Ended {
     finish(&mut rumpscope(arguments))
 }
 
-fn compile(arguments: &[&str]) {
+pub fn compile(arguments: &[&str]) {
     let compiler = std::env::var("CC").unwrap_or("cc".to_owned());
     let status = Command::new(&compiler).args(arguments).status().unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(status.success(), "{compiler} {arguments:?}");
