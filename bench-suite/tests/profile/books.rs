@@ -22,24 +22,29 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 const MOST: usize = 8;
 
 /// One virtual CPU's books, in ticks. Written by its holder, one after the other.
-#[derive(Default)]
 struct Books {
     runs: AtomicU64,
+    /// The start of the first run, from and to.
     first: [AtomicU64; 2],
+    /// The start of the run that is under way, likewise.
     since: [AtomicU64; 2],
     inner: AtomicU64,
     outer: AtomicU64,
 }
 
-static BOOKS: [Books; MOST] = [const {
-    Books {
-        runs: AtomicU64::new(0),
-        first: [const { AtomicU64::new(0) }; 2],
-        since: [const { AtomicU64::new(0) }; 2],
-        inner: AtomicU64::new(0),
-        outer: AtomicU64::new(0),
+impl Books {
+    const fn new() -> Self {
+        Books {
+            runs: AtomicU64::new(0),
+            first: [const { AtomicU64::new(0) }; 2],
+            since: [const { AtomicU64::new(0) }; 2],
+            inner: AtomicU64::new(0),
+            outer: AtomicU64::new(0),
+        }
     }
-}; MOST];
+}
+
+static BOOKS: [Books; MOST] = [const { Books::new() }; MOST];
 static PROBES: OnceLock<GuestProbes> = OnceLock::new();
 static LOOKUP: OnceLock<unsafe extern "C" fn(c_uint) -> *mut c_void> = OnceLock::new();
 

@@ -1,5 +1,6 @@
 //! A process that makes every hypercall there is, from several threads, and knows how often.
 
+use crate::process::end_if_it_hangs;
 use crate::tally::{self, count};
 use core::ffi::{c_char, c_int, c_long, c_void};
 use core::ptr::{self, null_mut};
@@ -34,6 +35,7 @@ pub fn main(hypervisor: Hypervisor) -> ! {
     assert_eq!(call!(hypervisor, Init init(types::VERSION, &upcalls)), 0);
     // The process that goes on is a copy of this one; so this comes before there are threads.
     assert_eq!(call!(hypervisor, DaemonizeBegin daemonize_begin()), 0);
+    end_if_it_hangs();
     assert_eq!(call!(hypervisor, DaemonizeDone daemonize_done(IN_BACKGROUND)), 0);
     let lwp: *mut Lwp = ptr::from_ref(&upcalls).cast_mut().cast();
     call!(hypervisor, Curlwpop curlwpop(lwp_op::SET, lwp));

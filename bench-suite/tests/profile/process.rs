@@ -12,6 +12,7 @@ const CHILD: &str = "RUMPSCOPE_PROFILE_TEST";
 /// Is the measured process where this one was started as that; returns otherwise.
 pub fn child_main() {
     let Ok(what) = std::env::var(CHILD) else { return };
+    end_if_it_hangs();
     let library = own_library().expect("librumpuser.so is built with this test");
     let hypervisor = Hypervisor::load(&library).expect("our own library");
     match what.split_once(' ').expect("kind and argument") {
@@ -20,6 +21,13 @@ pub fn child_main() {
         ("crash", signal) => crate::crash::child_main(signal, hypervisor),
         _ => panic!("no such process: {what}"),
     }
+}
+
+/// Has the calling process killed by SIGALRM in a minute; nothing in these tests takes that long. A copy made by fork has
+/// to call it again.
+pub fn end_if_it_hangs() {
+    // SAFETY: no preconditions; the action is the default one.
+    unsafe { libc::alarm(60) };
 }
 
 /// What became of a measured process.
@@ -35,6 +43,8 @@ pub fn run(name: &str, what: &str, timing: Option<&str>, switch: Option<&str>) -
     let segment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("profile-{name}-{}", std::process::id()));
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(CHILD, what).env(ENV_SEGMENT, &segment).env_remove(ENV_TIMING).env_remove(ENV_SWITCH);
+    // Ours, which was built with this program.
+    command.env_remove("RUMPSCOPE_LIBRARY");
     command.envs(timing.map(|timing| (ENV_TIMING, timing))).envs(switch.map(|switch| (ENV_SWITCH, switch)));
     // Also where the process goes on in a child: the end of its output is its end.
     let output = command.stdin(Stdio::null()).output().expect("it can be started");
