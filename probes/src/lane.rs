@@ -5,7 +5,7 @@
 //! once.
 
 use crate::arena::{Arena, Chain};
-use crate::catalogue::Metric;
+use crate::catalogue::{Hypercall, Quantity};
 use crate::cell::Cell;
 use crate::layout::lane;
 use crate::primitive::Ordering;
@@ -13,12 +13,17 @@ use crate::snapshot::Place;
 use core::cell::UnsafeCell;
 use std::collections::BTreeMap;
 
-/// The cells of a lane at one place, by metric.
+/// The cells of a lane at one place. Those of whole calls are found by one look; those of transitions by two, because
+/// most threads have them for few calls.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) place: Place,
-    pub(crate) cells: [UnsafeCell<Option<Cell>>; Metric::COUNT],
+    calls: [UnsafeCell<Option<Cell>>; Hypercall::COUNT],
+    transitions: [UnsafeCell<Option<Box<Parts>>>; Hypercall::COUNT],
 }
+
+/// The cells of the quantities after the first, of one call.
+type Parts = [Option<Cell>; Quantity::ALL.len() - 1];
 
 /// The private side of a lane; its cells, names and counts are in the segment.
 #[derive(Debug)]
@@ -51,9 +56,13 @@ impl Lane {
 
     /// The lane's row for `place`; its address does not change.
     pub(crate) fn row(&mut self, place: Place) -> &Row {
-        self.rows
-            .entry(place)
-            .or_insert_with(|| Box::new(Row { place, cells: core::array::from_fn(|_| UnsafeCell::new(None)) }))
+        self.rows.entry(place).or_insert_with(|| {
+            Box::new(Row {
+                place,
+                calls: [const { UnsafeCell::new(None) }; Hypercall::COUNT],
+                transitions: [const { UnsafeCell::new(None) }; Hypercall::COUNT],
+            })
+        })
     }
 }
 
@@ -64,9 +73,13 @@ impl Row {
     /// Only the lane's current thread may call this.
     #[inline(always)]
     pub(crate) unsafe fn cell(&self, metric: usize) -> Option<Cell> {
-        let slot = self.cells.get(metric)?;
-        // SAFETY: by contract no other thread touches the slot.
-        unsafe { *slot.get() }
+        if let Some(slot) = self.calls.get(metric) {
+            // SAFETY: by contract no other thread touches the slot.
+            return unsafe { *slot.get() };
+        }
+        // SAFETY: as above.
+        let parts = unsafe { &*self.transitions[metric % Hypercall::COUNT].get() };
+        *parts.as_ref()?.get(metric / Hypercall::COUNT - 1)?
     }
 
     /// The same, made where there is none; `None` when there is no room.
@@ -75,9 +88,15 @@ impl Row {
     /// As for [`Row::cell`].
     #[cold]
     pub(crate) unsafe fn make_cell(&self, arena: &Arena, lane: u32, metric: usize) -> Option<Cell> {
-        let slot = self.cells.get(metric)?;
-        // SAFETY: by contract no other thread touches the slot.
-        let slot = unsafe { &mut *slot.get() };
+        let slot = match self.calls.get(metric) {
+            // SAFETY: by contract no other thread touches the slot.
+            Some(slot) => unsafe { &mut *slot.get() },
+            None => {
+                // SAFETY: as above.
+                let parts = unsafe { &mut *self.transitions[metric % Hypercall::COUNT].get() };
+                parts.get_or_insert_default().get_mut(metric / Hypercall::COUNT - 1)?
+            }
+        };
         if slot.is_none() {
             *slot = Cell::create(arena, lane, self.place, metric);
         }
