@@ -116,6 +116,7 @@ pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
         // SAFETY: undoes the call above.
         unsafe { (upcalls.unschedule)() };
     });
+    transition::visit_end();
     outcome
 }
 

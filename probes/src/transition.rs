@@ -117,6 +117,12 @@ pub fn apart<R>(work: impl FnOnce() -> R) -> R {
     outcome
 }
 
+/// The visit of the calling thread, which has no lwp of its own, is over: until the next one it waits for nothing, so the
+/// time until then is not time off a virtual CPU.
+pub fn visit_end() {
+    local::with(|local| local.off_cause = 0);
+}
+
 /// What a call has spent in its transitions so far: ticks, and the row that it was made on; `None`: it has not blocked.
 type Spent = Option<(u64, *const Row)>;
 

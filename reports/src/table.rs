@@ -44,11 +44,13 @@ fn header(summary: &Summary, style: &Style) -> String {
         Ended::Running => "still running".to_owned(),
     };
     let processor = if host.processor.is_empty() { "processor unknown" } else { &host.processor };
+    let virtual_cpus =
+        if summary.coverage.vcpus_known { summary.vcpus.len().to_string() } else { "not known".to_owned() };
     let rows = [
         ("ran", what),
         ("process", format!("{}, {} measured, {end}", summary.pid, time(summary.duration_ns as f64))),
         ("host", format!("{}, {} cores, {processor}", host.system, host.cores)),
-        ("virtual CPUs", summary.vcpus.len().to_string()),
+        ("virtual CPUs", virtual_cpus),
         (
             "clock",
             format!(
