@@ -104,14 +104,14 @@ fn rwlock_excludes_writers_and_shares_readers() {
             match (round + thread as u64 * 7) % 11 {
                 0 | 1 => {
                     if !lock.try_write(me) {
-                        lock.write_sleeping(me);
+                        lock.write_waiting(me);
                     }
                     assert!(lock.is_written_by(me) && lock.readers() == 0);
                     write();
                 }
                 2 => {
                     if !lock.try_write(me) {
-                        lock.write_sleeping(me);
+                        lock.write_waiting(me);
                     }
                     write();
                     let before = pair.get();
@@ -122,7 +122,7 @@ fn rwlock_excludes_writers_and_shares_readers() {
                 }
                 3 => {
                     if !lock.try_read() {
-                        lock.read_sleeping();
+                        lock.read_waiting();
                     }
                     let before = read();
                     match lock.try_upgrade(me).unwrap() {
@@ -137,7 +137,7 @@ fn rwlock_excludes_writers_and_shares_readers() {
                 }
                 _ => {
                     if !lock.try_read() {
-                        lock.read_sleeping();
+                        lock.read_waiting();
                     }
                     assert!(lock.readers() >= 1 && !lock.is_written_by(me));
                     read();
@@ -185,10 +185,10 @@ fn rwlock_starves_nobody() {
         while !done.load(Ordering::Relaxed) {
             if writer {
                 if !lock.try_write(me) {
-                    lock.write_sleeping(me);
+                    lock.write_waiting(me);
                 }
             } else if !lock.try_read() {
-                lock.read_sleeping();
+                lock.read_waiting();
             }
             entered += 1;
             lock.exit(me).unwrap();
@@ -213,7 +213,7 @@ fn condvar_loses_no_signal() {
         for _ in 0..ROUNDS / 4 {
             mutex.lock(me);
             while turn.get() != thread {
-                let outcome = conditions[thread].wait(None, || mutex.unlock(me).unwrap());
+                let (outcome, _) = conditions[thread].wait(None, || mutex.unlock(me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
                 mutex.lock(me);
                 // One waiter, no wake-up without a signal.
@@ -256,7 +256,7 @@ fn condvar_counts_signals_exactly() {
             for round in 0..2_000 {
                 mutex.lock(me);
                 let deadline = Deadline::after(0, round % 7 * 10_000);
-                if condition.wait(Some(&deadline), || mutex.unlock(me).unwrap()) == Outcome::Signalled {
+                if condition.wait(Some(&deadline), || mutex.unlock(me).unwrap()).0 == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -311,7 +311,7 @@ fn past_deadlines_end_at_once() {
     let condition = Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
-        assert_eq!(condition.wait(Some(&deadline), || ()), Outcome::TimedOut);
+        assert_eq!(condition.wait(Some(&deadline), || ()).0, Outcome::TimedOut);
     }
     assert_eq!(condition.waiters(), 0);
 }
@@ -323,7 +323,7 @@ fn far_deadlines_wait_for_the_signal() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let deadline = Deadline::after(seconds, nanoseconds);
-                assert_eq!(condition.wait(Some(&deadline), || ()), Outcome::Signalled);
+                assert_eq!(condition.wait(Some(&deadline), || ()).0, Outcome::Signalled);
             });
             while condition.waiters() == 0 {
                 thread::yield_now();

@@ -70,7 +70,9 @@ fn mutex_excludes(threads: usize, rounds: u32, preemptions: usize) {
     explore(preemptions, move || {
         let state = run(threads, (Mutex::new(), Guarded::new(0)), move |(mutex, count), thread| {
             for _ in 0..rounds {
-                mutex.lock(name(thread));
+                if !mutex.try_lock(name(thread)) {
+                    mutex.lock_waiting(name(thread));
+                }
                 assert_eq!(mutex.owner(), Some(name(thread)));
                 count.set(count.get() + 1);
                 mutex.unlock(name(thread)).unwrap();
@@ -129,7 +131,7 @@ impl Gate {
             return None;
         }
         self.waiting.set(self.waiting.get() + 1);
-        let outcome = self.condition.wait(deadline, || self.mutex.unlock(me).unwrap());
+        let (outcome, _) = self.condition.wait(deadline, || self.mutex.unlock(me).unwrap());
         self.mutex.lock(me);
         assert!(self.open.get() || outcome == Outcome::TimedOut);
         self.mutex.unlock(me).unwrap();
@@ -253,13 +255,13 @@ fn condvar_is_destroyed_after_a_signal() {
 
 fn read(lock: &Rwlock) {
     if !lock.try_read() {
-        lock.read_sleeping();
+        lock.read_waiting();
     }
 }
 
 fn write(lock: &Rwlock, me: Owner) {
     if !lock.try_write(me) {
-        lock.write_sleeping(me);
+        lock.write_waiting(me);
     }
 }
 

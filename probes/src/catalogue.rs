@@ -222,11 +222,13 @@ pub enum Quantity {
     Gap = 6,
     /// Scheduled on another virtual CPU than before (a count; no time).
     Migration = 7,
+    /// The active part of a wait, which is a part of `Off` or of `Call`: on a processor, looking for its end.
+    Spin = 8,
 }
 
 impl Quantity {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Quantity; 8] = [
+    pub const ALL: [Quantity; 9] = [
         Quantity::Call,
         Quantity::Unschedule,
         Quantity::Off,
@@ -235,6 +237,7 @@ impl Quantity {
         Quantity::Own,
         Quantity::Gap,
         Quantity::Migration,
+        Quantity::Spin,
     ];
 
     /// The name in reports and in the segment.
@@ -248,6 +251,7 @@ impl Quantity {
             Quantity::Own => "own",
             Quantity::Gap => "gap",
             Quantity::Migration => "migration",
+            Quantity::Spin => "spin",
         }
     }
 }

@@ -5,10 +5,19 @@
 //! than some instructions. Elsewhere `clock_gettime(CLOCK_MONOTONIC)`.
 
 use crate::snapshot::ClockSource;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Whether ticks are the time stamp counter's. Set once, before the first measurement.
 static TSC: AtomicBool = AtomicBool::new(false);
+
+/// Ticks per nanosecond, the bits of an `f64`. Set as `TSC` is.
+static RATE: AtomicU64 = AtomicU64::new(0);
+
+/// `nanoseconds` in ticks, as well as the rate was known when measuring began.
+pub(crate) fn ticks(nanoseconds: u64) -> u64 {
+    // Relaxed: as in `is_tsc`.
+    (nanoseconds as f64 * f64::from_bits(RATE.load(Ordering::Relaxed))) as u64
+}
 
 /// The current time in ticks. Not ordered with the instructions around it.
 #[inline(always)]
@@ -86,6 +95,7 @@ pub fn calibrate() -> Calibration {
         ClockSource::Tsc => measure_rate(),
         ClockSource::Monotonic => 1e9,
     };
+    RATE.store((ticks_per_second / 1e9).to_bits(), Ordering::Relaxed);
     let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
     Calibration { source, ticks_per_second, two_reads_ns: ns(measure_cost()), step_ns: ns(measure_step()) }
 }

@@ -56,6 +56,22 @@ pub fn schedule_end(place: Place) {
     now(|local, recorder, now| local.come(recorder, now, place));
 }
 
+/// Of the wait that `call` has just ended, the calling thread was looking for its end for `nanoseconds`, on a processor.
+/// Nothing is recorded where it was not, and where calls are only counted.
+pub fn waited_actively(call: Hypercall, nanoseconds: u64) {
+    if nanoseconds == 0 {
+        return;
+    }
+    local::with(|local| {
+        let Some(recorder) = local.recorder() else { return };
+        if local.plan != Plan::Count {
+            let row = if local.left.is_null() { local.row } else { local.left };
+            let row = if row.is_null() { local.find_row(recorder) } else { row };
+            local.record(recorder, row, Quantity::Spin, call as u8, clock::ticks(nanoseconds));
+        }
+    });
+}
+
 /// A client thread enters or leaves the guest: transitions up to [`entry_end`] are its own.
 pub fn entry_begin() {
     local::with(|local| local.in_entry = true);

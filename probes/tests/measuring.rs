@@ -79,6 +79,8 @@ fn a_blocking_call_adds_up(segment: &Segment) {
                 },
             );
             spin(400_000);
+            transition::waited_actively(Hypercall::CvWait, 300_000);
+            transition::waited_actively(Hypercall::MutexEnter, 0);
             transition::in_upcall(
                 Hypercall::CvWait,
                 Direction::Schedule,
@@ -105,6 +107,15 @@ fn a_blocking_call_adds_up(segment: &Segment) {
         assert!(snapshot.clock.nanoseconds(*part) > at_least * 0.99, "{parts:?}");
     }
     assert_eq!(parts.iter().sum::<u64>(), sum(Quantity::Call));
+    // The rate of the clock is known to 0.2 % when measuring begins.
+    let active = snapshot.clock.nanoseconds(sum(Quantity::Spin));
+    assert!((active / 300_000.0 - 1.0).abs() < 0.05, "{active} ns");
+    assert!(
+        !snapshot
+            .cells
+            .keys()
+            .any(|(_, metric)| *metric == Metric { quantity: Quantity::Spin, call: Hypercall::MutexEnter })
+    );
     let at = |place, quantity, call| snapshot.cells.contains_key(&(place, Metric { quantity, call }));
     assert!(at(Place::Vcpu(3), Quantity::Call, Hypercall::CvWait), "the call belongs to where it was made");
     assert!(at(Place::Vcpu(3), Quantity::Run, Hypercall::CvWait));

@@ -5,7 +5,7 @@ use crate::run::Run;
 use crate::times::Totals;
 use crate::transitions::Transition;
 use crate::vcpu::Vcpu;
-use rumpscope_probes::{CATALOGUE, ClockSource, Entry, Metric, Snapshot};
+use rumpscope_probes::{CATALOGUE, ClockSource, Entry, Metric, Quantity, Snapshot};
 use serde::Serialize;
 
 /// How time was measured.
@@ -36,6 +36,16 @@ pub struct HypercallTimes {
     /// From entry to return.
     #[serde(flatten)]
     pub times: Totals,
+    /// The active part of its waits: the thread used a processor to look for the end.
+    pub active: Totals,
+}
+
+impl HypercallTimes {
+    /// The part of the call's time that was active waiting, 0 to 1; `None`: the call never waited actively.
+    pub fn active_share(&self) -> Option<f64> {
+        let (active, all) = (self.active.all.total_ns as f64, self.times.all.total_ns as f64);
+        (active > 0.0 && all > 0.0).then(|| (active / all).min(1.0))
+    }
 }
 
 /// The whole of a measurement.
@@ -99,14 +109,18 @@ impl Summary {
 
 fn hypercalls(snapshot: &Snapshot, duration_ns: u64) -> Vec<HypercallTimes> {
     let row = |entry: &Entry| {
-        let cells = snapshot.cells.iter().filter(|((_, metric), _)| *metric == Metric::call(entry.call));
-        let times = Totals::new(cells.map(|((place, _), distribution)| (*place, distribution)), &snapshot.clock);
+        let totals = |metric| {
+            let cells = snapshot.cells.iter().filter(|((_, of), _)| *of == metric);
+            Totals::new(cells.map(|((place, _), distribution)| (*place, distribution)), &snapshot.clock)
+        };
+        let times = totals(Metric::call(entry.call));
         HypercallTimes {
             name: entry.name,
             family: entry.family.name(),
             per_second: if duration_ns == 0 { 0.0 } else { times.all.count as f64 * 1e9 / duration_ns as f64 },
             share: 0.0,
             times,
+            active: totals(Metric { quantity: Quantity::Spin, call: entry.call }),
         }
     };
     let mut rows: Vec<_> = CATALOGUE.iter().map(row).filter(|row| row.times.all.count != 0).collect();

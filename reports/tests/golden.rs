@@ -45,6 +45,7 @@ fn snapshot() -> Snapshot {
     cell(Place::OffCpu, Quantity::Off, Hypercall::CvWait, spread(400, 20 * MICROSECOND, 89_000 * MICROSECOND));
     cell(vcpu0, Quantity::Reschedule, Hypercall::CvWait, spread(300, 200, 700 * MICROSECOND));
     cell(vcpu1, Quantity::Reschedule, Hypercall::CvWait, spread(100, 200, 900 * MICROSECOND));
+    cell(vcpu0, Quantity::Spin, Hypercall::CvWait, spread(300, 900, 24 * MICROSECOND));
     cell(vcpu0, Quantity::Own, Hypercall::CvWait, spread(400, 90, 400));
     cell(vcpu0, Quantity::Run, Hypercall::CvWait, spread(400, 5 * MICROSECOND, 8_000 * MICROSECOND));
     cell(vcpu1, Quantity::Run, Hypercall::GuestEntry, spread(100, 500, 30_000 * MICROSECOND));

@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Condvar, Deadline, Outcome};
 use crate::upcall;
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure};
+use rumpscope_probes::{Hypercall, measure, transition};
 
 /// A condition variable of the guest.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ impl Cv {
         let me = mtx.me();
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
-        let outcome = self.condition.wait(deadline, || mtx.exit(call, me));
+        let (outcome, active) = self.condition.wait(deadline, || mtx.exit(call, me));
+        transition::waited_actively(call, active);
         if mtx.comes_after_cpu() {
             upcall::schedule(off, interlock);
             mtx.enter_in_place(call, me);
@@ -89,7 +90,8 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
     let (cv, mtx) = unsafe { (&*cv, &*mtx) };
     measure(Hypercall::CvWaitNowrap, || {
         let me = mtx.me();
-        cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
+        let (_, active) = cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
+        transition::waited_actively(Hypercall::CvWaitNowrap, active);
         mtx.enter_in_place(Hypercall::CvWaitNowrap, me);
     })
 }

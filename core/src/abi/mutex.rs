@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Mutex, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure};
+use rumpscope_probes::{Hypercall, measure, transition};
 
 /// A mutex of the guest.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Mtx {
     #[cold]
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        upcall::off_cpu(call, || self.lock.lock(me));
+        upcall::off_cpu(call, || transition::waited_actively(call, self.lock.lock_waiting(me)));
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {

@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Owner, Rwlock};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure};
+use rumpscope_probes::{Hypercall, measure, transition};
 
 /// A reader/writer lock of the guest.
 #[derive(Debug)]
@@ -29,7 +29,10 @@ fn enter_contended(rw: &Rw, writer: bool) {
     if me != Owner::NOBODY && rw.lock.is_written_by(me) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
-    upcall::off_cpu(Hypercall::RwEnter, || if writer { rw.lock.write_sleeping(me) } else { rw.lock.read_sleeping() });
+    upcall::off_cpu(Hypercall::RwEnter, || {
+        let active = if writer { rw.lock.write_waiting(me) } else { rw.lock.read_waiting() };
+        transition::waited_actively(Hypercall::RwEnter, active);
+    });
 }
 
 #[cold]

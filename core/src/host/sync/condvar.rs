@@ -1,5 +1,6 @@
 //! Condition variables: an exact queue, first come first served.
 
+use super::active::{self, Habit};
 use super::deadline::Deadline;
 use super::mutex::Mutex;
 use super::owner::Owner;
@@ -14,6 +15,7 @@ use super::queue::{Message, Queue, Waiter};
 pub struct Condvar {
     /// The length of `queue`. Changed under `lock`; read without it.
     waiters: AtomicU32,
+    habit: Habit,
     lock: Mutex,
     queue: UnsafeCell<Queue<()>>,
 }
@@ -45,11 +47,12 @@ impl Default for Condvar {
 impl Condvar {
     /// A condition variable that nobody waits for.
     pub fn new() -> Self {
-        Condvar { waiters: AtomicU32::new(0), lock: Mutex::new(), queue: UnsafeCell::new(Queue::new()) }
+        let (lock, queue) = (Mutex::new(), UnsafeCell::new(Queue::new()));
+        Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), lock, queue }
     }
 
     fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<()>) -> R) -> R {
-        self.lock.lock(Owner::NOBODY);
+        self.lock.lock_soon(Owner::NOBODY);
         // SAFETY: the lock is ours.
         let result = self.queue.with_mut(|queue| change(unsafe { &mut *queue }));
         // Locked above by the same owner, so this cannot fail.
@@ -65,25 +68,28 @@ impl Condvar {
     }
 
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting.
-    /// The mutex is not locked again here.
-    pub fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> Outcome {
+    /// The mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
+    pub fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
         let waiter = Waiter::new(());
+        let patience = self.habit.patience();
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
             self.waiters.fetch_add(1, Ordering::Relaxed);
         });
         release();
-        if waiter.wait(deadline).is_some() {
+        let (message, active) = waiter.wait(patience, deadline);
+        if message.is_some() {
             // The condition variable may be gone by now.
-            return Outcome::Signalled;
+            return (Outcome::Signalled, active);
         }
         self.with_queue(|queue| {
             // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
             unsafe { queue.remove(&waiter) };
             self.waiters.fetch_sub(1, Ordering::Relaxed);
+            self.habit.learn(waiter.since(), active::now());
         });
-        Outcome::TimedOut
+        (Outcome::TimedOut, active)
     }
 
     /// Ends the wait of the thread that has waited longest, if any waits.
@@ -98,7 +104,10 @@ impl Condvar {
     fn signal_first(&self) {
         let taken = self.with_queue(|queue| {
             let taken = queue.take_first();
-            self.waiters.fetch_sub(taken.is_some().into(), Ordering::Relaxed);
+            if let Some(taken) = &taken {
+                self.waiters.fetch_sub(1, Ordering::Relaxed);
+                self.habit.learn(taken.since(), active::now());
+            }
             taken
         });
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
@@ -120,6 +129,8 @@ impl Condvar {
         let taken = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
+            let now = active::now();
+            taken.each_since(|since| self.habit.learn(since, now));
             taken
         });
         // As in `signal_first`.

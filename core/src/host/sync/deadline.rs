@@ -30,6 +30,13 @@ impl Deadline {
         Deadline(timespec { tv_sec: seconds, tv_nsec: fraction % NANOSECONDS })
     }
 
+    /// In nanoseconds on the clock; the end of what can be said so, where it is later.
+    #[cfg_attr(loom, expect(dead_code, reason = "the model of the futex knows no time"))]
+    pub(super) fn nanoseconds(&self) -> u64 {
+        // Neither part is negative: see `sum`.
+        (self.0.tv_sec as u64).saturating_mul(NANOSECONDS as u64).saturating_add(self.0.tv_nsec as u64)
+    }
+
     /// As the host's calls take it.
     #[cfg_attr(loom, expect(dead_code, reason = "the model of the futex knows no time"))]
     pub(super) fn as_timespec(&self) -> &timespec {

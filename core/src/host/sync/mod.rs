@@ -6,6 +6,7 @@
 //! Built with `--cfg loom`, the same code runs on loom's atomics and on a model of the futex; `tests/loom.rs` explores
 //! the interleavings.
 
+mod active;
 mod condvar;
 mod deadline;
 #[cfg(not(loom))]

@@ -1,5 +1,6 @@
 //! Mutual exclusion: an owner that everybody may read, barging, and a queue in the host.
 
+use super::active::{self, Habit};
 use super::owner::Owner;
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
@@ -26,6 +27,7 @@ pub struct Mutex {
     word: AtomicU64,
     /// Threads in `lock_sleeping`. Raised before a thread sleeps, lowered when it has the mutex: never too low.
     sleepers: AtomicU32,
+    habit: Habit,
 }
 
 const LOCKED: u64 = 1;
@@ -44,7 +46,7 @@ impl Default for Mutex {
 impl Mutex {
     /// A free mutex.
     pub fn new() -> Self {
-        Mutex { word: AtomicU64::new(0), sleepers: AtomicU32::new(0) }
+        Mutex { word: AtomicU64::new(0), sleepers: AtomicU32::new(0), habit: Habit::new() }
     }
 
     /// Takes the mutex if it is free. Says whether it did.
@@ -79,6 +81,36 @@ impl Mutex {
         if !self.try_lock(owner) {
             self.lock_sleeping(owner);
         }
+    }
+
+    /// As `lock`, where the mutex is never held for long.
+    #[inline]
+    pub(super) fn lock_soon(&self, owner: Owner) {
+        if !self.try_lock(owner) && !self.try_lock_spinning(owner) {
+            self.lock_sleeping(owner);
+        }
+    }
+
+    /// Takes the mutex after waiting for it, actively at first where that pays: not where others sleep already. Says how
+    /// much of the wait was active, in nanoseconds.
+    #[cold]
+    pub fn lock_waiting(&self, owner: Owner) -> u64 {
+        let since = active::now();
+        let mut locked = false;
+        let active = active::look(self.habit.patience(), None, || {
+            // Relaxed: as in `try_lock_spinning`.
+            let word = self.word.load(Ordering::Relaxed);
+            locked = word == 0 && self.try_lock(owner);
+            locked || word & WAITED != 0
+        });
+        if locked {
+            self.habit.learn(since, active::now());
+        } else {
+            self.lock_sleeping(owner);
+            // Nobody tells a sleeper when the mutex became free: about a wake-up before it had it.
+            self.habit.learn(since + active::WAKE_UP, active::now());
+        }
+        active
     }
 
     #[cold]

@@ -13,7 +13,11 @@
 //!
 //! A waiter that is `TAKEN` stays where it is until it is notified, so it can be used without the lock; one that is
 //! notified may be gone at once.
+//!
+//! The thread looks at its word for a while before it sleeps. `WAITING` and `TAKEN` have the mark `ASLEEP` beside them
+//! from when it goes to sleep: only such a thread must be woken.
 
+use super::active;
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
@@ -22,6 +26,8 @@ use core::ptr;
 const WAITING: u32 = 0;
 const TAKEN: u32 = 1;
 const LEAVING: u32 = 2;
+/// Beside `WAITING` or `TAKEN`.
+const ASLEEP: u32 = 8;
 
 /// What a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub(super) struct Waiter<T> {
     state: AtomicU32,
     /// Protected by the lock of the queue; once taken, the taker's.
     links: UnsafeCell<Links<T>>,
+    /// When the wait began, in nanoseconds.
+    since: u64,
     pub(super) about: T,
 }
 
@@ -51,37 +59,67 @@ struct Links<T> {
 impl<T> Waiter<T> {
     pub(super) fn new(about: T) -> Self {
         let links = Links { next: ptr::null(), previous: ptr::null() };
-        Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), about }
+        Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), since: active::now(), about }
     }
 
-    /// Sleeps until notified. `None`: the deadline came first; the waiter is still linked, and the caller unlinks it.
-    pub(super) fn wait(&self, deadline: Option<&Deadline>) -> Option<Message> {
+    /// Waits until notified, actively for up to `patience` nanoseconds; `None`: the deadline came first; the waiter is
+    /// still linked, and the caller unlinks it. Says also how much of the wait was active, in nanoseconds.
+    pub(super) fn wait(&self, patience: u64, deadline: Option<&Deadline>) -> (Option<Message>, u64) {
+        // Relaxed: `sleep` looks again.
+        let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
+        let active = active::look(patience, deadline, notified);
+        (self.sleep(deadline), active)
+    }
+
+    /// When the wait began, in nanoseconds.
+    pub(super) fn since(&self) -> u64 {
+        self.since
+    }
+
+    fn sleep(&self, deadline: Option<&Deadline>) -> Option<Message> {
         let mut late = false;
+        // Acquire, here and below: pairs with `notify`.
+        let mut state = self.state.load(Ordering::Acquire);
         loop {
-            // Acquire: pairs with `notify`.
-            match self.state.load(Ordering::Acquire) {
-                state if state == Message::Go as u32 => return Some(Message::Go),
-                state if state == Message::TryAgain as u32 => return Some(Message::TryAgain),
-                WAITING if late => {
-                    // Relaxed: nothing is passed on; the lock of the queue orders what follows.
-                    let left = self.state.compare_exchange(WAITING, LEAVING, Ordering::Relaxed, Ordering::Relaxed);
-                    if left.is_ok() {
-                        return None;
+            let awake = state & !ASLEEP;
+            if awake == Message::Go as u32 {
+                return Some(Message::Go);
+            }
+            if awake == Message::TryAgain as u32 {
+                return Some(Message::TryAgain);
+            }
+            // Taken: the message is on its way, there is no deadline any more.
+            let leaves = late && awake == WAITING;
+            let next = if leaves { LEAVING } else { state | ASLEEP };
+            if next != state {
+                // Relaxed: nothing is passed on; the lock of the queue orders what follows.
+                match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
+                    Ok(_) if leaves => return None,
+                    Ok(_) => {}
+                    Err(now) => {
+                        state = now;
+                        continue;
                     }
                 }
-                // Taken: the message is on its way, there is no deadline any more.
-                state => {
-                    let deadline = deadline.filter(|_| state == WAITING);
-                    late = futex::wait(&self.state, state, deadline) == Wake::TimedOut;
-                }
             }
+            // If it is taken in its sleep it sleeps on, and is woken by the message.
+            let deadline = deadline.filter(|_| awake == WAITING);
+            late = futex::wait(&self.state, next, deadline) == Wake::TimedOut;
+            state = self.state.load(Ordering::Acquire);
         }
     }
 
     /// Claims the waiter, unless its time is up already. Under the lock of the queue.
     fn take(&self) -> bool {
         // Relaxed: the message orders; this only decides.
-        self.state.compare_exchange(WAITING, TAKEN, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state & !ASLEEP == WAITING {
+            match self.state.compare_exchange_weak(state, state | TAKEN, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => state = now,
+            }
+        }
+        false
     }
 }
 
@@ -108,7 +146,7 @@ impl<T> Queue<T> {
             // SAFETY: what is in the queue is alive.
             unsafe {
                 // Relaxed: as in `take`.
-                if (*waiter).state.load(Ordering::Relaxed) == WAITING {
+                if (*waiter).state.load(Ordering::Relaxed) & !ASLEEP == WAITING {
                     return true;
                 }
                 waiter = next_of(waiter);
@@ -215,14 +253,21 @@ impl<T> Taken<T> {
         unsafe { &(*self.0).about }
     }
 
+    /// When its wait began, in nanoseconds.
+    pub(super) fn since(&self) -> u64 {
+        // SAFETY: as in `about`.
+        unsafe { (*self.0).since }
+    }
+
     /// Lets the waiter go on.
     pub(super) fn notify(self, message: Message) {
         // SAFETY: as in `about`.
         let state = unsafe { &raw const (*self.0).state };
         // Release: the waiter sees all that went before. From here on it may be gone.
         // SAFETY: as above.
-        unsafe { (*state).store(message as u32, Ordering::Release) };
-        futex::wake(state, 1);
+        if unsafe { (*state).swap(message as u32, Ordering::Release) } & ASLEEP != 0 {
+            futex::wake(state, 1);
+        }
     }
 }
 
@@ -234,6 +279,18 @@ pub(super) struct TakenList<T> {
 }
 
 impl<T> TakenList<T> {
+    /// When each of the waits began, in nanoseconds.
+    pub(super) fn each_since(&self, mut learn: impl FnMut(u64)) {
+        let mut waiter = self.queue.first;
+        while !waiter.is_null() {
+            // SAFETY: not notified yet, so still in place; its links are ours since it was taken.
+            unsafe {
+                learn((*waiter).since);
+                waiter = next_of(waiter);
+            }
+        }
+    }
+
     /// Lets all of them go on.
     pub(super) fn notify(self, message: Message) {
         let mut waiter = self.queue.first;

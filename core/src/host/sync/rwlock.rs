@@ -1,9 +1,10 @@
 //! Reader/writer locks: phase-fair between readers and writers, barging among writers.
 
+use super::active::{self, Habit};
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU64, Ordering, UnsafeCell};
-use super::queue::{Message, Queue, Waiter};
+use super::queue::{Message, Queue, TakenList, Waiter};
 
 /// A lock held by any number of readers or by one writer, whose name everybody may read.
 ///
@@ -37,6 +38,7 @@ pub struct Rwlock {
     word: AtomicU64,
     lock: Mutex,
     queues: UnsafeCell<Queues>,
+    habit: Habit,
 }
 
 const QUEUED: u64 = 1;
@@ -94,7 +96,7 @@ impl Rwlock {
     /// A free lock.
     pub fn new() -> Self {
         let queues = Queues { readers: Queue::new(), writers: Queue::new() };
-        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), queues: UnsafeCell::new(queues) }
+        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), queues: UnsafeCell::new(queues), habit: Habit::new() }
     }
 
     /// Enters as a reader if that needs no wait. Says whether it did.
@@ -136,9 +138,9 @@ impl Rwlock {
         false
     }
 
-    /// Enters as a reader; sleeps as long as that takes.
+    /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
     #[cold]
-    pub fn read_sleeping(&self) {
+    pub fn read_waiting(&self) -> u64 {
         let waiter = Waiter::new(());
         let entered = self.with_queues(|queues| {
             // Relaxed: only a first guess.
@@ -157,20 +159,23 @@ impl Rwlock {
             unsafe { queues.readers.push_back(&waiter) };
             false
         });
-        if !entered {
-            // Readers are told to go when they have been counted.
-            waiter.wait(None);
-        }
+        // Readers are told to go when they have been counted.
+        if entered { 0 } else { waiter.wait(self.habit.patience(), None).1 }
     }
 
-    /// Enters as the writer; sleeps as long as that takes.
+    /// Enters as the writer; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
     #[cold]
-    pub fn write_sleeping(&self, owner: Owner) {
-        let mut attempts = 0;
+    pub fn write_waiting(&self, owner: Owner) -> u64 {
+        let (mut attempts, mut active) = (0, 0);
         loop {
             let waiter = Waiter::new(QueuedWriter { owner, attempts });
-            if self.write_or_queue(owner, &waiter) || waiter.wait(None) == Some(Message::Go) {
-                return;
+            if self.write_or_queue(owner, &waiter) {
+                return active;
+            }
+            let (message, looked) = waiter.wait(self.habit.patience(), None);
+            active += looked;
+            if message == Some(Message::Go) {
+                return active;
             }
             attempts += 1;
         }
@@ -243,11 +248,12 @@ impl Rwlock {
     fn write_exit_queued(&self) {
         let (readers, writer, message) = self.with_queues(|queues| {
             let (readers, count) = queues.readers.take_all();
+            self.learn(&readers);
             let mut word = u64::from(count) * READER;
             let mut writer = None;
             let mut message = Message::TryAgain;
             if count == 0 {
-                writer = queues.writers.take_first();
+                writer = queues.writers.take_first().inspect(|writer| self.habit.learn(writer.since(), active::now()));
                 if let Some(writer) = writer.as_ref().filter(|writer| writer.about().attempts >= PATIENCE) {
                     word = writer.about().owner.to_word() | WRITER;
                     message = Message::Go;
@@ -272,7 +278,7 @@ impl Rwlock {
             // changes the word now. Acquire: the other readers' exits, so that the message passes them on to the writer.
             let word = self.word.load(Ordering::Acquire);
             debug_assert_eq!(word & !FLAGS, READER);
-            let writer = queues.writers.take_first();
+            let writer = queues.writers.take_first().inspect(|writer| self.habit.learn(writer.since(), active::now()));
             let written = writer.as_ref().map_or(0, |writer| writer.about().owner.to_word() | WRITER);
             self.word.store(written | queues.flags(), Ordering::Release);
             writer
@@ -320,6 +326,7 @@ impl Rwlock {
     fn downgrade_queued(&self) {
         let readers = self.with_queues(|queues| {
             let (readers, count) = queues.readers.take_all();
+            self.learn(&readers);
             let held = (1 + u64::from(count)) * READER;
             // Nobody else changes the word: see `write_exit_queued`. Release: as there.
             self.word.store(held | queues.flags(), Ordering::Release);
@@ -349,8 +356,13 @@ impl Rwlock {
         self.word.load(Ordering::Relaxed) == 0
     }
 
+    fn learn(&self, waits: &TakenList<()>) {
+        let now = active::now();
+        waits.each_since(|since| self.habit.learn(since, now));
+    }
+
     fn with_queues<R>(&self, change: impl FnOnce(&mut Queues) -> R) -> R {
-        self.lock.lock(Owner::NOBODY);
+        self.lock.lock_soon(Owner::NOBODY);
         // SAFETY: the lock is ours.
         let result = self.queues.with_mut(|queues| change(unsafe { &mut *queues }));
         // Locked above by the same owner, so this cannot fail.
