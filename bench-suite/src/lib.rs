@@ -1,6 +1,9 @@
-//! The embedded guest, its workloads, and the conformance suite of the hypercall interface.
+//! The embedded guest, its workloads, the comparison of host back ends, and the conformance suite of the hypercall
+//! interface.
 
+pub mod ab;
 pub mod conformance;
 pub mod guest;
 pub mod hypervisor;
+pub mod statistics;
 pub mod workload;

@@ -9,17 +9,22 @@ const GAP: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Column {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// The title over it and its neighbours with the same title; empty for none.
-    pub group: &'static str,
+    pub group: String,
     /// Columns with a higher number are dropped first where the screen is too narrow; 0 stays always.
     pub drop: u8,
 }
 
 impl Column {
     /// A column without a group.
-    pub fn new(name: &'static str, drop: u8) -> Self {
-        Column { name, group: "", drop }
+    pub fn new(name: &str, drop: u8) -> Self {
+        Column { name: name.to_owned(), group: String::new(), drop }
+    }
+
+    /// A column below a title; it stays always.
+    pub fn grouped(name: &str, group: &str) -> Self {
+        Column { group: group.to_owned(), ..Column::new(name, 0) }
     }
 }
 
@@ -54,12 +59,12 @@ impl Grid {
     }
 
     /// The columns from `start` to `end` that have the same group.
-    fn groups(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
+    fn groups(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
         let mut end = 0;
         self.columns.chunk_by(|left, right| left.group == right.group).map(move |columns| {
             let start = end;
             end += columns.len();
-            (columns[0].group, start..end)
+            (columns[0].group.as_str(), start..end)
         })
     }
 
@@ -91,7 +96,7 @@ impl Grid {
             });
             push_line(&mut text, &style.faint(titles.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end()));
         }
-        let names = self.columns.iter().map(|column| column.name);
+        let names = self.columns.iter().map(|column| column.name.as_str());
         push_line(&mut text, &style.faint(&aligned(names, &widths)));
         for row in &self.rows {
             push_line(&mut text, &aligned(row.iter().map(String::as_str), &widths));
@@ -151,11 +156,11 @@ mod tests {
     #[test]
     fn a_title_stands_over_its_columns() {
         let mut grid = grid();
-        grid.columns[2].group = "took";
-        grid.columns[3].group = "took";
+        grid.columns[2].group = "took".into();
+        grid.columns[3].group = "took".into();
         assert!(grid.render(&style(80)).starts_with("              ------- took\ncall   often   p50     p90\n"));
-        grid.columns[2].group = "a title too wide";
-        grid.columns[3].group = "a title too wide";
+        grid.columns[2].group = "a title too wide".into();
+        grid.columns[3].group = "a title too wide".into();
         assert!(grid.render(&style(80)).starts_with("              a title too wide\n"));
     }
 }

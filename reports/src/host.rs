@@ -1,10 +1,10 @@
 //! The machine on which was measured.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 
 /// What a reader must know of a host to judge a number measured on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system, release and machine, as in `Linux 6.12.0 x86_64`.
     pub system: String,

@@ -2,20 +2,21 @@
 //!
 //! A [`Summary`] is made from a [`Snapshot`](rumpscope_probes::Snapshot) of the measured process: nanoseconds instead
 //! of clock ticks, totals and percentiles beside the whole histograms. Each format is a file that turns it into text:
-//! [`table`] for people, [`json`] for programs. Nothing here knows a terminal; a [`Style`] says what it can show.
+//! [`table`] for people, [`json`] for programs. [`grid`], [`paragraph`] and [`units`] are what text for people is made of,
+//! here and elsewhere. Nothing here knows a terminal; a [`Style`] says what it can show.
 
 mod coverage;
-mod grid;
+pub mod grid;
 mod host;
 pub mod json;
-mod paragraph;
+pub mod paragraph;
 mod run;
 mod style;
 mod summary;
 pub mod table;
 mod times;
 mod transitions;
-mod units;
+pub mod units;
 mod vcpu;
 
 pub use coverage::Coverage;

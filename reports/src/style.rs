@@ -13,17 +13,17 @@ pub struct Style {
 
 impl Style {
     /// A title.
-    pub(crate) fn title(&self, text: &str) -> String {
+    pub fn title(&self, text: &str) -> String {
         self.with("1", text)
     }
 
     /// What stands back, as the names of columns do.
-    pub(crate) fn faint(&self, text: &str) -> String {
+    pub fn faint(&self, text: &str) -> String {
         self.with("2", text)
     }
 
     /// What must not be overlooked.
-    pub(crate) fn warning(&self, text: &str) -> String {
+    pub fn warning(&self, text: &str) -> String {
         self.with("1;33", text)
     }
 

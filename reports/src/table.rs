@@ -189,7 +189,7 @@ fn transitions(summary: &Summary, style: &Style) -> String {
 fn band(summary: &Summary, parts: &[Part], style: &Style) -> Grid {
     let mut columns = vec![Column::new("cause", 0), Column::new("times", 0)];
     for (group, _) in parts {
-        columns.extend(["p50", "p99", "total"].map(|name| Column { name, group, drop: 0 }));
+        columns.extend(["p50", "p99", "total"].map(|name| Column::grouped(name, group)));
     }
     let rows = summary.transitions.iter().map(|transition| {
         let mut row = vec![transition.cause.to_owned(), units::count(transition.times())];

@@ -34,6 +34,8 @@ pub struct Outcome {
     pub status: ExitStatus,
     /// Whether it was made to end because its time was up.
     pub time_up: Option<TimeUp>,
+    /// A signal came meanwhile that asked us to end.
+    pub asked_to_end: bool,
 }
 
 /// Runs `command` until it ends, or for at most `limit`.
@@ -53,20 +55,21 @@ pub fn run(command: &mut Command, limit: Option<Duration>) -> io::Result<Outcome
     };
     let mut child = command.spawn()?;
     let pid = child.id();
-    let (status, time_up) = watch(&mut child, &signals, limit)?;
-    Ok(Outcome { pid, status, time_up })
+    let (status, time_up, asked_to_end) = watch(&mut child, &signals, limit)?;
+    Ok(Outcome { pid, status, time_up, asked_to_end: asked_to_end || signals.asked_to_end() })
 }
 
 fn watch(
     child: &mut Child,
     signals: &WaitedSignals,
     limit: Option<Duration>,
-) -> io::Result<(ExitStatus, Option<TimeUp>)> {
+) -> io::Result<(ExitStatus, Option<TimeUp>, bool)> {
     let mut deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut time_up = None;
+    let mut asked_to_end = false;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok((status, time_up));
+            return Ok((status, time_up, asked_to_end));
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             (time_up, deadline) = match time_up {
@@ -83,9 +86,11 @@ fn watch(
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if let Some(signal) = signals.wait(left)?
             && REQUESTS.contains(&signal.number)
-            && signal.only_for_us
         {
-            send(child, signal.number);
+            asked_to_end = true;
+            if signal.only_for_us {
+                send(child, signal.number);
+            }
         }
     }
 }
@@ -129,6 +134,15 @@ impl WaitedSignals {
         }
     }
 
+    /// Whether a request to end has arrived that was not looked at: the child may have ended of the same before.
+    fn asked_to_end(&self) -> bool {
+        let mut asked = false;
+        while let Ok(Some(signal)) = self.wait(Some(Duration::ZERO)) {
+            asked |= REQUESTS.contains(&signal.number);
+        }
+        asked
+    }
+
     /// Waits for the next signal; `None` when `limit` is over, or for no reason.
     fn wait(&self, limit: Option<Duration>) -> io::Result<Option<Arrived>> {
         let limit = limit.map(|limit| libc::timespec {
@@ -156,7 +170,7 @@ impl WaitedSignals {
 impl Drop for WaitedSignals {
     fn drop(&mut self) {
         // A second Ctrl-C that came while the guest ended has done its work.
-        while let Ok(Some(_)) = self.wait(Some(Duration::ZERO)) {}
+        self.asked_to_end();
         // SAFETY: the mask that was found by `block`.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
     }

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod bench;
+
+pub use bench::BenchArgs;
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use rumpscope_bench_suite::guest::GuestOptions;
@@ -23,9 +27,11 @@ pub struct Cli {
 pub enum Command {
     /// Run a rump kernel and print where its time went
     Run(RunArgs),
-    /// The embedded guest itself; `run` starts it in a process of its own
+    /// Compare host back ends: which is faster, and whether the difference is real
+    Bench(BenchArgs),
+    /// The embedded guest itself; `run` and `bench` start it in processes of its own
     #[command(hide = true)]
-    Guest(GuestArgs),
+    Guest(GuestCommand),
 }
 
 const RUN_HELP: &str = "\
@@ -95,6 +101,38 @@ pub struct GuestArgs {
     pub seed: Option<u64>,
 }
 
+/// `rumpscope guest`.
+#[derive(Clone, Debug, Args)]
+pub struct GuestCommand {
+    /// What `run` has, too.
+    #[command(flatten)]
+    pub guest: GuestArgs,
+
+    /// Client threads
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Operations in all
+    #[arg(long, value_name = "N")]
+    pub operations: Option<u64>,
+
+    /// How long the same runs before that
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub warm_up: Option<Duration>,
+
+    /// Where the figures of the run are written to
+    #[arg(long, value_name = "FILE")]
+    pub figures: Option<PathBuf>,
+}
+
+impl GuestCommand {
+    /// What the embedded guest makes of it.
+    pub fn options(&self) -> GuestOptions {
+        let Self { threads, operations, warm_up, .. } = *self;
+        GuestOptions { threads, operations, warm_up, ..self.guest.options() }
+    }
+}
+
 impl GuestArgs {
     /// What the embedded guest makes of it.
     pub fn options(&self) -> GuestOptions {
@@ -121,7 +159,7 @@ impl GuestArgs {
     }
 }
 
-fn workload() -> impl TypedValueParser<Value = Workload> {
+pub(crate) fn workload() -> impl TypedValueParser<Value = Workload> {
     let values = Workload::ALL.map(|workload| PossibleValue::new(workload.name()).help(workload.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Workload>())
 }
@@ -168,7 +206,7 @@ mod tests {
         let Command::Run(run) = parse("run", &arguments.map(str::to_owned)) else { panic!("not run") };
         assert_eq!(run.guest.arguments(), arguments);
         let Command::Guest(guest) = parse("guest", &run.guest.arguments()) else { panic!("not guest") };
-        assert_eq!(guest.duration, Some(Duration::from_millis(60_500)));
+        assert_eq!(guest.guest.duration, Some(Duration::from_millis(60_500)));
         assert_eq!((guest.options().ncpu, guest.options().seed), (Some(3), 7));
     }
 }

@@ -3,6 +3,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+/// What was asked for makes no sense.
+pub const BAD_USAGE: i32 = 2;
 /// The profile could not be taken or written.
 pub const NO_PROFILE: i32 = 3;
 /// The program could not be started, as shells say it.

@@ -1,10 +1,12 @@
 //! The `rumpscope` command.
 
 mod absence;
+mod bench;
 mod child;
 mod cli;
 mod commands;
 mod exit;
+mod interrupt;
 mod output;
 mod preload;
 mod segment_folder;

@@ -1,13 +1,13 @@
-//! Where a profile is written to.
+//! Where a result is written to.
 
 use crate::terminal;
 use anyhow::Context;
-use rumpscope_reports::{Summary, json, table};
+use rumpscope_reports::Style;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// Where the profile goes.
+/// Where the result goes.
 pub struct Output {
     json: Option<(String, Box<dyn Write>)>,
     text: bool,
@@ -33,17 +33,20 @@ impl Output {
         Ok(Output { json, text, ascii })
     }
 
-    /// Writes the profile.
+    /// Writes what `json` and `text` make, where it is wanted.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(self, summary: &Summary) -> anyhow::Result<()> {
+    pub fn write(
+        self,
+        json: impl FnOnce() -> anyhow::Result<String>,
+        text: impl FnOnce(&Style) -> String,
+    ) -> anyhow::Result<()> {
         if let Some((name, mut file)) = self.json {
-            let document = json::render(summary)?;
-            file.write_all(document.as_bytes()).with_context(|| format!("cannot write the profile to {name}"))?;
+            file.write_all(json()?.as_bytes()).with_context(|| format!("cannot write the result to {name}"))?;
         }
         if self.text {
-            let text = table::render(summary, &terminal::style(self.ascii));
+            let text = text(&terminal::style(self.ascii));
             match io::stdout().write_all(text.as_bytes()) {
                 // Whoever reads it has read enough.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}

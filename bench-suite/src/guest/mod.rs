@@ -51,7 +51,7 @@ mod wire;
 
 pub use cpu::CpuUse;
 pub use options::GuestOptions;
-pub use report::{GuestError, GuestReport, PartReport};
+pub use report::{GuestError, GuestReport, HostTime, PartReport};
 
 use crate::hypervisor::Hypervisor;
 use crate::workload;
@@ -80,6 +80,7 @@ pub fn run(options: &GuestOptions, hypervisor: Hypervisor) -> Result<GuestReport
         workload: options.workload,
         hostname,
         time: outcome.time,
+        host_time: outcome.host_time,
         parts: outcome.parts,
         hypercalls: accounts::totals(),
         cpus: cpu::all().iter().map(cpu::Cpu::usage).collect(),

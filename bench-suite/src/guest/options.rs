@@ -13,6 +13,8 @@ pub struct GuestOptions {
     pub duration: Option<Duration>,
     /// How many operations in all; `None`: as many as there is time for.
     pub operations: Option<u64>,
+    /// For how long the same runs first, unmeasured, in the same guest.
+    pub warm_up: Option<Duration>,
     /// What runs.
     pub workload: Workload,
     /// Client threads of each workload; `None`: what suits it. Rounded up where a workload needs pairs.
@@ -29,6 +31,7 @@ impl Default for GuestOptions {
             ncpu: None,
             duration: None,
             operations: None,
+            warm_up: None,
             workload: Workload::Mixed,
             threads: None,
             seed: 1,

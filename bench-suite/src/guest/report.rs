@@ -81,6 +81,15 @@ pub struct PartReport {
     pub checks: u64,
 }
 
+/// What the workload took, by the host's clocks: no hypervisor has a hand in these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostTime {
+    /// How long it ran.
+    pub wall: Duration,
+    /// Processor time of the whole process meanwhile.
+    pub cpu: Duration,
+}
+
 /// What came of a guest that ran to its end; all checks held.
 #[derive(Clone, Debug)]
 pub struct GuestReport {
@@ -90,6 +99,8 @@ pub struct GuestReport {
     pub hostname: String,
     /// How long the workload ran, by the guest's clock.
     pub time: Duration,
+    /// How long it ran, by the host's, and what that cost.
+    pub host_time: HostTime,
     /// The workloads that ran: one, or the parts of a mixed one.
     pub parts: Vec<PartReport>,
     /// How often the guest called each hypercall, from boot to the end, by the hypercall's number; and how many

@@ -3,13 +3,14 @@
 use super::client::{Client, Control, Tally, Task};
 use super::partition::Partition;
 use super::rng::Rng;
+use super::stopwatch::Stopwatch;
 use super::{Kind, Load, Setup, Workload};
 use crate::guest::cache::Cache;
 use crate::guest::image::Image;
 use crate::guest::kcondvar::KCondvar;
 use crate::guest::kmutex::KMutex;
 use crate::guest::thread::Thread;
-use crate::guest::{GuestError, GuestOptions, PartReport, clock, entry};
+use crate::guest::{GuestError, GuestOptions, HostTime, PartReport, clock, entry};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 pub struct Outcome {
     /// How long they ran, by the guest's clock.
     pub time: Duration,
+    /// How long they ran, by the host's, and what that cost.
+    pub host_time: HostTime,
     /// What each did.
     pub parts: Vec<PartReport>,
 }
@@ -56,12 +59,19 @@ pub fn run(options: &GuestOptions, image: Option<Image>) -> Result<Outcome, Gues
     if let Some(have) = disk.as_ref().map(|disk| disk.size()).filter(|have| *have < need) {
         return Err(GuestError::DiskTooSmall { have, need, workload: options.workload.name() });
     }
-    let outcome = run_on(options, disk.as_ref());
+    let outcome = warm_up(options, disk.as_ref()).and_then(|()| run_on(options, disk.as_ref()));
     // All that used the disk ended with `run_on`.
     if let Some(disk) = disk.and_then(Arc::into_inner) {
         disk.close()?;
     }
     outcome
+}
+
+/// A run of its own before the one that counts: caches are filled, threads and pages were made once.
+fn warm_up(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<(), GuestError> {
+    let Some(duration) = options.warm_up else { return Ok(()) };
+    let options = GuestOptions { duration: Some(duration), operations: None, ..options.clone() };
+    run_on(&options, disk).map(drop)
 }
 
 fn run_on(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Outcome, GuestError> {
@@ -72,6 +82,7 @@ fn run_on(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Outcome, 
         one_ended: KCondvar::new(),
     });
     let start = clock::now();
+    let stopwatch = Stopwatch::start();
     let clients = start_clients(&shared, options);
     if let Ok(clients) = &clients {
         wait(&shared, options, start, clients.len());
@@ -80,8 +91,9 @@ fn run_on(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Outcome, 
     for client in clients? {
         client.join();
     }
+    let host_time = stopwatch.stop();
     let time = clock::now().saturating_sub(start);
-    report(&shared, time)
+    report(&shared, time, host_time)
 }
 
 fn parts(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Vec<Part>, GuestError> {
@@ -178,7 +190,7 @@ fn wait(shared: &Shared, options: &GuestOptions, start: Duration, clients: usize
     }
 }
 
-fn report(shared: &Shared, time: Duration) -> Result<Outcome, GuestError> {
+fn report(shared: &Shared, time: Duration, host_time: HostTime) -> Result<Outcome, GuestError> {
     if let Some(failure) = shared.control.failure() {
         return Err(GuestError::Check { workload: failure.workload, what: failure.what });
     }
@@ -194,5 +206,5 @@ fn report(shared: &Shared, time: Duration) -> Result<Outcome, GuestError> {
             checks: tally.checks + checks,
         });
     }
-    Ok(Outcome { time, parts })
+    Ok(Outcome { time, host_time, parts })
 }

@@ -90,7 +90,7 @@ pub(super) fn remote_client() -> Result<bool, c_int> {
         let same = ptr::eq((UPCALLS.lwproc_curlwp)(), lwp);
         let mut results = [0; 2];
         let called = (UPCALLS.syscall)(syscall::GETPID, ptr::null_mut(), results.as_mut_ptr()) == 0;
-        let answered = results[0] == pid.into();
+        let answered = results[0] == i64::from(pid);
         let unknown = (UPCALLS.syscall)(-1, ptr::null_mut(), results.as_mut_ptr()) == errno::ENOSYS;
         let second = (UPCALLS.lwproc_newlwp)(pid) == 0;
         // On the second lwp now, which ends here; then the first.

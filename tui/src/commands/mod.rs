@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod bench;
 mod guest;
 mod run;
 
@@ -12,6 +13,7 @@ use crate::cli::{Cli, Command};
 pub fn dispatch(cli: Cli) -> anyhow::Result<i32> {
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Guest(args) => Ok(guest::run(&args)),
     }
 }

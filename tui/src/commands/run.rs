@@ -8,7 +8,7 @@ use crate::{absence, exit, preload, signal};
 use anyhow::Context;
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
-use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
+use rumpscope_reports::{Ended, Host, Ran, Run, Summary, json, table};
 use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -39,7 +39,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     }
     let snapshot = final_snapshot(&folder.segment())?;
     remark(&folder, &snapshot, &outcome);
-    output.write(&Summary::new(&snapshot, description(args, &snapshot, &outcome)))?;
+    let summary = Summary::new(&snapshot, description(args, &snapshot, &outcome));
+    output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
     Ok(match outcome.time_up {
         // It did as it was told.
         Some(TimeUp::Terminated) if outcome.status.signal() == Some(libc::SIGTERM) => 0,

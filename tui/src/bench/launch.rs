@@ -1,0 +1,110 @@
+//! One run of a bench: a fresh process with the embedded guest on one library.
+//!
+//! Back ends are blind: the process is told the library and the environment of its variant, and otherwise the same in
+//! every run. It learns neither labels, nor the round, nor what else is compared.
+
+use crate::child::{self, TimeUp};
+use crate::segment_folder::SegmentFolder;
+use crate::{exit, signal};
+use anyhow::Context;
+use rumpscope_bench_suite::ab::{Amount, Case, Figures, Measured, Outcome, Plan, Probes, Slot, Variant};
+use rumpscope_probes::reader::Segment;
+use rumpscope_probes::{ENV_SEGMENT, Mode};
+use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// No run takes this much longer than it should, unless it hangs.
+const HANGS: Duration = Duration::from_secs(30);
+/// The same where a number of operations decides.
+const HANGS_BY_OPERATIONS: Duration = Duration::from_secs(300);
+
+/// Makes the run; `None`: it was interrupted.
+///
+/// # Errors
+/// When no process can be started, or no folder be made for its files.
+pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
+    let (case, variant) = (&plan.cases[slot.case], &plan.variants[slot.variant]);
+    let seed = plan.seed.wrapping_add(slot.round.into());
+    let folder = SegmentFolder::new()?;
+    let figures = folder.path().join("figures");
+    let errors = folder.path().join("errors");
+    let mut command = command(plan, case, variant, seed)?;
+    command.arg("--figures").arg(&figures).env(ENV_SEGMENT, folder.segment());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors)?);
+    let warm_up = Duration::from_nanos(plan.warm_up_ns);
+    let limit = match plan.amount {
+        Amount::DurationNs(ns) => warm_up + Duration::from_nanos(ns) + HANGS,
+        Amount::Operations(_) => warm_up + HANGS_BY_OPERATIONS,
+    };
+    let ended = child::run(&mut command, Some(limit)).context("cannot start the embedded guest")?;
+    if ended.asked_to_end {
+        return Ok(None);
+    }
+    if ended.time_up.is_some() || !ended.status.success() {
+        return Ok(Some(Outcome::Failed { reason: failure(&ended, &errors) }));
+    }
+    let text = fs::read_to_string(&figures).context("a run left no figures")?;
+    let figures: Figures = serde_json::from_str(&text).context("a run left figures that are none")?;
+    if figures.operations == 0 {
+        return Ok(Some(Outcome::Failed { reason: "it came to no operation in its time".to_owned() }));
+    }
+    Ok(Some(Outcome::Measured(Measured { figures, probes: probes(&folder, case, seed) })))
+}
+
+fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Result<Command> {
+    let own = std::env::current_exe().context("cannot find the program that this is, to start the guest with")?;
+    let mut command = Command::new(own);
+    command.arg("guest").args([
+        format!("--workload={}", case.workload),
+        format!("--ncpu={}", case.ncpu),
+        format!("--seed={seed}"),
+        format!("--warm-up={}ns", plan.warm_up_ns),
+        match plan.amount {
+            Amount::DurationNs(ns) => format!("--duration={ns}ns"),
+            Amount::Operations(operations) => format!("--operations={operations}"),
+        },
+    ]);
+    command.args(case.threads.map(|threads| format!("--threads={threads}")));
+    // What is left from the caller's own experiments would be part of ours.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RUMP") {
+            command.env_remove(name);
+        }
+    }
+    command.env("RUMPSCOPE_LIBRARY", &variant.library).envs(&variant.env);
+    Ok(command)
+}
+
+/// Why a run failed, in one line.
+fn failure(ended: &child::Outcome, errors: &Path) -> String {
+    let how = match (ended.time_up, ended.status.signal()) {
+        (Some(TimeUp::Terminated | TimeUp::Killed), _) => "it hung and was ended".to_owned(),
+        (None, Some(number)) => format!("killed by {}", signal::name(number)),
+        (None, None) => format!("ended with status {}", exit::like(ended.status)),
+    };
+    let said = fs::read(errors).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    match said.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(last) => format!("{how}; its last words: {last}"),
+        None => how,
+    }
+}
+
+/// What the probes of the run's library saw.
+fn probes(folder: &SegmentFolder, case: &Case, seed: u64) -> Probes {
+    if folder.segments() == 0 {
+        return Probes::None;
+    }
+    let snapshot = match Segment::open(&folder.segment()).and_then(|segment| segment.snapshot()) {
+        Ok(snapshot) if snapshot.mode == Mode::Off => return Probes::None,
+        Ok(snapshot) => snapshot,
+        Err(error) => return Probes::Unreadable { reason: error.to_string() },
+    };
+    let ran = Ran::Embedded { workload: case.workload.name().to_owned(), seed };
+    let run = Run { ran, ended: Ended::Exited { status: 0 }, host: Host::this() };
+    Probes::new(&Summary::new(&snapshot, run))
+}

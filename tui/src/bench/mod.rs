@@ -1,0 +1,6 @@
+//! What `rumpscope bench` has on a terminal and in processes: starting a run, the progress line, the table.
+
+mod bar;
+pub mod launch;
+pub mod progress;
+pub mod table;

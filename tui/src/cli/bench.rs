@@ -1,0 +1,82 @@
+//! `rumpscope bench` on the command line.
+
+use clap::Args;
+use rumpscope_bench_suite::workload::Workload;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const HELP: &str = "\
+Examples:
+  rumpscope bench                                  what does measuring cost?
+  rumpscope bench --backend native,stock=external:/usr/lib/librumpuser.so.0
+  rumpscope bench --backend native@off,stock=external:/usr/lib/librumpuser.so.0 \\
+                  --workload locks,disk --ncpu 1,2,4 --threads 1,4 --rounds 20
+  rumpscope bench --backend native --json noise.json   how noisy is this machine?
+
+The first back end is what the others are compared with; it also runs a second
+time under another name, which shows the noise of the machine. Ctrl-C ends the
+bench and prints what there is.
+
+Exit status:
+  0    the bench was made, or what there was of it at Ctrl-C was printed
+  2    bad usage
+  3    the runs cannot be compared, no run came to its end, or the result could
+       not be written";
+
+/// `rumpscope bench`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct BenchArgs {
+    /// What is compared: native, or external:PATH (any librumpuser.so); with @off, @counts, @sampled or @full for a
+    /// timing mode, and NAME= before it for a name of its own
+    #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
+    pub backend: Vec<String>,
+
+    /// The loads [default: all but mixed]
+    #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = super::workload())]
+    pub workload: Vec<Workload>,
+
+    /// The kernel under which the back ends run
+    #[arg(long, value_name = "GUEST", default_value = "embedded", value_parser = ["embedded"])]
+    pub guest: String,
+
+    /// Virtual CPUs of the guest, each number a load of its own [default: as many as the host has cores]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub ncpu: Vec<u16>,
+
+    /// Client threads, each number a load of its own [default: what suits the workload]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Vec<u16>,
+
+    /// How often every back end runs under every load; fewer than 6 cannot show a difference
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+
+    /// How long a run is measured
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+
+    /// How many operations a run does, instead of a time
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub operations: Option<u64>,
+
+    /// How long a run goes before it is measured
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = humantime::parse_duration)]
+    pub warm_up: Duration,
+
+    /// Decides the order of the runs and what the workloads do [default: random]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Also write every run and every result to FILE as JSON; `-` writes it to standard output instead of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Print the table in ASCII even where the locale has more
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// Compare runs that were timed by different clocks or left segments of different versions, too
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,95 @@
+//! `rumpscope bench`: runs host back ends in turn and compares them.
+
+use crate::bench::{launch, progress::Progress, table};
+use crate::cli::BenchArgs;
+use crate::output::Output;
+use crate::{exit, interrupt};
+use anyhow::{Context, bail};
+use rumpscope_bench_suite::ab::{Amount, Bench, Case, Outcome, Plan, Variant};
+use rumpscope_bench_suite::workload::Workload;
+use std::time::Duration;
+
+/// Makes the bench; the result is the exit status.
+///
+/// # Errors
+/// When it cannot be made, its runs not be compared, or its result not be written.
+pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
+    let plan = match plan(args) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("rumpscope: {error:#}");
+            return Ok(exit::BAD_USAGE);
+        }
+    };
+    // Made before the runs: a wrong name is not found out after them.
+    let output = Output::new(args.json.as_deref(), args.ascii)?;
+    interrupt::catch().context("cannot wait for Ctrl-C")?;
+    let mut bench = Bench::new(plan);
+    make(&mut bench, args.force)?;
+    bench.finish();
+    output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
+    Ok(if bench.runs.iter().any(|run| run.measured().is_some()) { 0 } else { exit::NO_PROFILE })
+}
+
+/// Makes all runs, or those up to an interruption.
+fn make(bench: &mut Bench, force: bool) -> anyhow::Result<()> {
+    let order = bench.plan.order();
+    let progress = Progress::new(order.len());
+    for (done, slot) in order.into_iter().enumerate() {
+        if interrupt::arrived() {
+            break;
+        }
+        progress.show(done, &bench.plan.cases[slot.case].to_string());
+        if bench.has_failed(slot.case, slot.variant) {
+            bench.add(slot, Outcome::Skipped);
+            continue;
+        }
+        let Some(outcome) = launch::launch(&bench.plan, slot)? else { break };
+        bench.add(slot, outcome);
+        if let Err(mismatch) = bench.check()
+            && !force
+        {
+            bail!("these runs cannot be compared: {mismatch}; --force compares them nevertheless");
+        }
+    }
+    Ok(())
+}
+
+fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
+    let variants = args.backend.iter().map(|text| Variant::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(twice) = variants.iter().enumerate().find_map(|(index, variant)| {
+        variants[..index].iter().any(|other| other.label == variant.label).then_some(&variant.label)
+    }) {
+        bail!("back end {twice} is named twice: each needs its own name, as in again={twice}");
+    }
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).context("a time is too long");
+    let amount = match args.operations {
+        Some(operations) => Amount::Operations(operations),
+        None => Amount::DurationNs(ns(args.duration)?),
+    };
+    Ok(Plan {
+        seed: args.seed.unwrap_or_else(|| rumpscope_probes::clock::unix_ns() % 1_000_000),
+        rounds: args.rounds,
+        amount,
+        warm_up_ns: ns(args.warm_up)?,
+        cases: cases(args),
+        variants: Plan::with_noise(&variants),
+    })
+}
+
+/// Every workload with every number of virtual CPUs and of threads.
+fn cases(args: &BenchArgs) -> Vec<Case> {
+    let all = Workload::ALL.into_iter().filter(|workload| *workload != Workload::Mixed);
+    let workloads = if args.workload.is_empty() { all.collect() } else { args.workload.clone() };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(256) as u32;
+    let ncpu = if args.ncpu.is_empty() { vec![cores] } else { args.ncpu.iter().copied().map(u32::from).collect() };
+    let threads: Vec<_> = args.threads.iter().map(|threads| Some(usize::from(*threads))).collect();
+    let threads = if threads.is_empty() { vec![None] } else { threads };
+    let mut cases = Vec::new();
+    for workload in workloads {
+        for &ncpu in &ncpu {
+            cases.extend(threads.iter().map(|&threads| Case { workload, ncpu, threads }));
+        }
+    }
+    cases
+}

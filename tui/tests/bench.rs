@@ -1,0 +1,154 @@
+//! `rumpscope bench`, with the real command: tiny runs whose times mean nothing, so none is looked at.
+
+use rumpscope_bench_suite::ab::{Bench, Outcome, Probes};
+use rumpscope_bench_suite::workload::Workload;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The command with a folder of segments of its own.
+fn bench(name: &str, arguments: &[&str]) -> (Command, PathBuf) {
+    let runtime = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&runtime).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rumpscope"));
+    command.arg("bench").args(arguments).env("XDG_RUNTIME_DIR", &runtime).env("COLUMNS", "80");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    (command, runtime)
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    let (mut command, runtime) = bench(name, arguments);
+    let output = command.output().unwrap();
+    let left = std::fs::read_dir(runtime.join("rumpscope")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "something is left in {}", runtime.display());
+    output
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn parsed(output: &Output) -> Bench {
+    Bench::from_json(text(&output.stdout)).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)))
+}
+
+#[test]
+fn every_variant_runs_in_every_round_and_all_that_was_asked_for_is_done() {
+    let arguments = "--backend native@counts,full=native --workload syscalls,locks --ncpu 1,2 --threads 2 --rounds 2 --operations 400 \
+         --warm-up 1ms --seed 3 --json -";
+    let output = run("all", &arguments.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let bench = parsed(&output);
+    let labels: Vec<_> = bench.plan.variants.iter().map(|variant| variant.label.as_str()).collect();
+    assert_eq!(labels, ["native@counts", "native@counts again", "full"]);
+    assert!(bench.complete);
+    // Two workloads, each on one and two virtual CPUs; three variants; two rounds, in the order of the plan.
+    let slots: Vec<_> = bench.runs.iter().map(|run| (run.round, run.case, run.variant)).collect();
+    let planned: Vec<_> = bench.plan.order().iter().map(|slot| (slot.round, slot.case, slot.variant)).collect();
+    assert_eq!((slots.len(), &slots), (24, &planned));
+    assert_eq!(slots.iter().collect::<HashSet<_>>().len(), 24);
+    for run in &bench.runs {
+        let Outcome::Measured(measured) = &run.outcome else { panic!("{run:?}") };
+        assert_eq!((measured.figures.operations, measured.figures.threads), (400, 2));
+        assert!(measured.figures.wall_ns > 0 && measured.figures.cpu_ns > 0);
+        let Probes::Read { timing, backend, .. } = &measured.probes else { panic!("{run:?}") };
+        assert_eq!(timing, if run.variant == 2 { "full" } else { "counts" });
+        assert!(backend.contains("native"), "{backend}");
+        let timed = measured.probes.latency("curlwp").is_some();
+        assert_eq!(timed, run.variant == 2, "only `full` times");
+    }
+    // Four loads and all together, two variants against the first.
+    assert_eq!(bench.comparisons.len(), 10);
+}
+
+/// Each workload runs twice in its guest: once as the warm-up.
+#[test]
+fn every_workload_runs_after_a_warm_up() {
+    let all = Workload::ALL.map(Workload::name).join(",");
+    let output = run(
+        "workloads",
+        &[
+            "--backend",
+            "native",
+            "--workload",
+            &all,
+            "--rounds",
+            "1",
+            "--operations",
+            "60",
+            "--warm-up",
+            "10ms",
+            "--json",
+            "-",
+        ],
+    );
+    let bench = parsed(&output);
+    assert_eq!(bench.runs.len(), 2 * Workload::ALL.len());
+    for run in &bench.runs {
+        let Outcome::Measured(measured) = &run.outcome else { panic!("{}: {run:?}", bench.plan.cases[run.case]) };
+        assert!(measured.figures.operations >= 60);
+    }
+}
+
+#[test]
+fn the_table_fits_and_is_ascii_where_it_should_be() {
+    let arguments = "--workload locks --rounds 1 --duration 5ms --warm-up 1ms --ascii";
+    let output = run("table", &arguments.split_whitespace().collect::<Vec<_>>());
+    let table = text(&output.stdout);
+    assert!(table.is_ascii() && table.lines().all(|line| line.len() <= 80), "{table}");
+    for part in ["rumpscope bench", "native@off again", "a second time", "too few runs", "How to read this"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+}
+
+#[test]
+fn a_library_that_fails_is_told_and_not_run_again() {
+    // A library, but none with hypercalls.
+    let libc = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc = libc.split_whitespace().find(|word| word.contains("libc.so")).expect("a test has a C library");
+    let backend = format!("native,other=external:{libc}");
+    let arguments = ["--backend", &backend, "--workload", "syscalls", "--rounds", "3", "--operations", "50", "--ascii"];
+    let output = run("failing", &arguments);
+    assert_eq!(output.status.code(), Some(0));
+    let table = text(&output.stdout);
+    let told: Vec<_> = table.lines().filter(|line| line.contains("failed")).collect();
+    assert_eq!(told.len(), 1, "{table}");
+    let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("other in round 1: ended with status 1") && words.contains("has no rumpuser_init"),
+        "{table}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_2() {
+    for (name, arguments) in [
+        ("unknown", ["--backend", "natve"]),
+        ("missing", ["--backend", "external:/no/such/library.so"]),
+        ("twice", ["--backend", "native,native"]),
+        ("rounds", ["--rounds", "0"]),
+        ("workload", ["--workload", "nothing"]),
+        ("guest", ["--guest", "other"]),
+    ] {
+        let output = run(name, &arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn an_interrupted_bench_prints_what_there_is() {
+    let (mut command, runtime) = bench("interrupted", &["--workload", "syscalls", "--rounds", "1000", "--ascii"]);
+    let bench = command.spawn().unwrap();
+    // There is a run's folder from the first run on, and signals are noted before that.
+    let folder = runtime.join("rumpscope").join(format!("run-{}", bench.id()));
+    while !folder.exists() {
+        std::thread::yield_now();
+    }
+    // SAFETY: our own child, not waited for yet, so the number is still its own.
+    unsafe { libc::kill(bench.id() as libc::pid_t, libc::SIGINT) };
+    let output = bench.wait_with_output().unwrap();
+    let table = text(&output.stdout);
+    assert!(table.contains("ended early") && table.contains(" of 3000, each"), "{table}");
+    assert!(!folder.exists());
+}
