@@ -142,7 +142,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The figures of a run that came to its end.
+    /// The figures of a run that came to its end and did something: of none, there is no ratio.
     pub fn measured(&self) -> Option<&Measured> {
         match &self.outcome {
             Outcome::Measured(measured) if measured.figures.operations != 0 => Some(measured),

@@ -214,10 +214,13 @@ fn strays(bench: &Bench, case: usize, style: &Style) -> String {
 fn failures(bench: &Bench, case: usize, style: &Style) -> String {
     let mut text = String::new();
     for run in bench.runs.iter().filter(|run| run.case == case) {
-        if let Outcome::Failed { reason } = &run.outcome {
-            let label = &bench.plan.variants[run.variant].label;
-            text += &alarming("failed", &format!("{label} in round {}: {reason}", run.round + 1), style);
-        }
+        let reason = match &run.outcome {
+            Outcome::Failed { reason } => reason,
+            Outcome::Measured(_) if run.measured().is_none() => "it came to no operation in its time",
+            _ => continue,
+        };
+        let label = &bench.plan.variants[run.variant].label;
+        text += &alarming("failed", &format!("{label} in round {}: {reason}", run.round + 1), style);
     }
     text
 }
