@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use rumpscope_bench_suite::guest::GuestOptions;
 use rumpscope_bench_suite::workload::Workload;
 use rumpscope_probes::Mode;
+use rumpuser::host::block::choice;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +58,11 @@ pub struct RunArgs {
     /// What both kinds of guest understand.
     #[command(flatten)]
     pub guest: GuestArgs,
+
+    /// How block transfers are made; reads that the host has in memory are answered without any of these, except with
+    /// `thread` [default: auto]
+    #[arg(long, value_name = "ENGINE", value_parser = block_io())]
+    pub block_io: Option<String>,
 
     /// How much is timed [default: full]
     #[arg(long, value_name = "MODE", value_parser = timing())]
@@ -162,6 +168,17 @@ impl GuestArgs {
 pub(crate) fn workload() -> impl TypedValueParser<Value = Workload> {
     let values = Workload::ALL.map(|workload| PossibleValue::new(workload.name()).help(workload.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Workload>())
+}
+
+fn block_io() -> PossibleValuesParser {
+    let help = |name| match name {
+        "uring" => "io_uring; pool where the host refuses it",
+        "pool" => "up to 8 threads",
+        "thread" => "one thread, one transfer at a time, as the stock library does it",
+        "inline" => "the caller, off its virtual CPU",
+        _ => "what is best on this host",
+    };
+    PossibleValuesParser::new(choice::NAMES.map(|name| PossibleValue::new(name).help(help(name))))
 }
 
 fn timing() -> impl TypedValueParser<Value = Mode> {

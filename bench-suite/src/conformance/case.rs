@@ -92,6 +92,16 @@ impl<'s> Family<'s> {
         Family { name, cases }
     }
 
+    /// Cases so far, those of other families included.
+    pub(crate) fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// The cases from number `first` on.
+    pub(crate) fn since(&mut self, first: usize) -> &mut [Case] {
+        self.cases.get_mut(first..).unwrap_or_default()
+    }
+
     /// Adds a case: `name` within the family, the sentence of the contract, the check.
     pub(crate) fn case(
         &mut self,

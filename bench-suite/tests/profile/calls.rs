@@ -156,6 +156,8 @@ fn files(hypervisor: &Hypervisor) {
         let (told, completion) = mpsc::channel::<()>();
         let argument = Box::into_raw(Box::new(told)).cast();
         call!(hypervisor, Bio bio(fd, operation, data.as_mut_ptr().cast(), data.len(), 0, done, argument));
+        // It may have been made inside the call: this thread does not give up its virtual CPU for it then.
+        tell_completed();
         completion.recv().expect("a completion");
     }
     assert_eq!(call!(hypervisor, Close close(fd)), 0);
@@ -182,6 +184,10 @@ unsafe extern "C" fn done(argument: *mut c_void, bytes: usize, error: c_int) {
 
 /// The thread of a completion gives up its virtual CPU after it: the completion has been counted then.
 unsafe extern "C" fn unschedule() {
+    tell_completed();
+}
+
+fn tell_completed() {
     let told = TOLD.replace(null_mut());
     if !told.is_null() {
         // SAFETY: from `files`, once.

@@ -2,11 +2,12 @@
 
 use super::component;
 use super::types::bio;
-use crate::host::block::pool::Pool;
-use crate::host::block::{Completion, Engine, Operation, Request};
+use crate::host::block::choice::VARIABLE;
+use crate::host::block::{Choice, Completion, Engine, Operation, Request, engine, uring};
 use crate::host::diagnostic;
 use crate::host::file::transfer::Progress;
 use crate::upcall::{off_cpu, on_cpu};
+use core::cell::Cell;
 use libc::{c_int, c_void};
 use rumpscope_probes::transition::apart;
 use rumpscope_probes::{Hypercall, measure};
@@ -43,15 +44,53 @@ impl Completion for Told {
     fn complete(self, progress: Progress) {
         apart(|| on_cpu(Hypercall::BioDone, || self.call(progress)));
     }
+
+    /// In one visit to a virtual CPU.
+    fn complete_all(done: Vec<(Self, Progress)>) {
+        let tell = || done.into_iter().for_each(|(told, progress)| told.call(progress));
+        apart(|| on_cpu(Hypercall::BioDone, tell));
+    }
 }
 
-static POOL: Pool<Told> = Pool::new();
+/// The engine that is used, and why. Decided once, by the environment.
+pub fn choice() -> &'static Choice {
+    static CHOICE: OnceLock<Choice> = OnceLock::new();
+    CHOICE.get_or_init(|| Choice::new(std::env::var_os(VARIABLE), guest_has_threads(), uring::available))
+}
+
+fn chosen_engine() -> &'static dyn Engine<Told> {
+    static ENGINE: OnceLock<&'static dyn Engine<Told>> = OnceLock::new();
+    *ENGINE.get_or_init(|| engine(choice().kind))
+}
+
+thread_local! {
+    /// Whether the calling thread is in a completion that it called inside [`rumpuser_bio`].
+    static ANSWERING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Answers a read that needs no device, before `rumpuser_bio` returns. The caller keeps its virtual CPU: nothing waits.
+/// A guest's kernel is ready for that, because drivers of memory disks do it, and its own when a request is invalid.
+///
+/// A completion may ask for the next block, and that one's completion likewise. A stack is not long enough for a whole
+/// disk, so what a completion asks for here is left to the engine.
+fn answer_at_once(request: Request<Told>) -> Result<(), Request<Told>> {
+    if !choice().kind.reads_cache_first() || ANSWERING.get() {
+        return Err(request);
+    }
+    let (told, progress) = request.from_cache()?;
+    ANSWERING.set(true);
+    told.call(progress);
+    ANSWERING.set(false);
+    Ok(())
+}
 
 /// Begins a transfer of `size` bytes between `data` and offset `offset` of `fd`, and returns. `operation` is made of the
-/// bits in [`bio`]. When it is done, `done(argument, bytes, error)` is called by another thread, on a virtual CPU.
+/// bits in [`bio`]. When it is done, `done(argument, bytes, error)` is called on a virtual CPU: by another thread, or,
+/// where the host has the data of a read in memory, by this one before this returns.
 ///
-/// A guest without threads (`RUMP_THREADS=0`), or a host that grants no more threads or memory, has the transfer made
-/// and `done` called before this returns; the caller gives up its virtual CPU for the transfer then.
+/// A guest without threads (`RUMP_THREADS=0`), a user who wants none for this (`RUMPSCOPE_BLOCK_IO=inline`), or a host
+/// that grants no more threads or memory, has the transfer made and `done` called before this returns; the caller gives
+/// up its virtual CPU for the transfer then.
 ///
 /// # Safety
 /// `data` is valid for `size` bytes, and used by nobody else, until `done` is called; `done` is a function of the guest.
@@ -77,7 +116,7 @@ pub unsafe extern "C" fn rumpuser_bio(
         };
         // SAFETY: the caller's promise.
         let request = unsafe { Request::new(fd, operation, data, size, offset, told) };
-        let refused = if guest_has_threads() { POOL.submit(request) } else { Err(request) };
+        let refused = answer_at_once(request).or_else(|request| chosen_engine().submit(request));
         if let Err(request) = refused {
             let (told, progress) = off_cpu(call, || request.carry_out());
             told.call(progress);

@@ -1,5 +1,6 @@
 //! `rumpuser_init`: the guest introduces itself.
 
+use super::block;
 use super::types::{Hyperup, VERSION};
 use crate::guest::vcpu;
 use crate::host::diagnostic::warn;
@@ -8,8 +9,8 @@ use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, Place, measure};
 
-/// The host back end, as reports name it.
-const BACKEND: &str = "native, pool";
+/// Threads and synchronization, as reports name it; the block I/O engine follows.
+const THREADS: &str = "native";
 
 /// Takes the guest's upcalls and begins to measure. 0, or a NetBSD error number: the version is not ours, the table is
 /// missing, or a guest is here already (there is room for one in a process).
@@ -23,7 +24,11 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
         return errno.to_netbsd();
     }
     let which_vcpu: Option<fn() -> Place> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
-    if let Err(problem) = rumpscope_probes::begin(BACKEND, which_vcpu) {
+    let block_io = block::choice();
+    if let Some(problem) = &block_io.problem {
+        warn("init", format_args!("{problem}"));
+    }
+    if let Err(problem) = rumpscope_probes::begin(&format!("{THREADS}, {block_io}"), which_vcpu) {
         warn("init", format_args!("{problem}"));
     }
     measure(Hypercall::Init, || {

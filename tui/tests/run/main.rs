@@ -14,9 +14,13 @@ use std::time::Duration;
 
 #[test]
 fn bad_usage_is_2() {
-    for arguments in
-        [&["run", "--timing", "guess"][..], &["run", "--duration", "10"], &["run", "--ncpu", "0"], &["fly"]]
-    {
+    for arguments in [
+        &["run", "--timing", "guess"][..],
+        &["run", "--block-io", "fast"],
+        &["run", "--duration", "10"],
+        &["run", "--ncpu", "0"],
+        &["fly"],
+    ] {
         let ended = run(arguments);
         assert_eq!(ended.status, Some(2), "{arguments:?}: {}", ended.stderr);
     }
@@ -51,6 +55,16 @@ fn the_embedded_guest_has_a_profile() {
     let enter = calls.iter().find(|call| call["name"] == "mutex_enter").unwrap();
     assert!(enter["count"].as_u64().unwrap() > 1000, "{enter}");
     assert!(profile["coverage"]["vcpus_known"].as_bool().unwrap());
+}
+
+#[test]
+fn the_block_io_engine_is_chosen_and_named() {
+    for (engine, backend) in [("auto", "native, pool"), ("thread", "native, thread"), ("inline", "native, inline")] {
+        let ended = run(&["run", "--block-io", engine, "--workload", "disk", "--duration", "100ms", "--json", "-"]);
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        let profile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(profile["backend"], backend);
+    }
 }
 
 #[test]

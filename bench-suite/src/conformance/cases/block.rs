@@ -6,6 +6,7 @@ use crate::conformance::guest::{Event, Lwp};
 use libc::c_int;
 use rumpuser::abi::types::bio::{READ, SYNC, WRITE};
 use rumpuser::abi::types::open::{BIO, CREATE, RDONLY, RDWR, WRONLY};
+use rumpuser::host::block::choice::VARIABLE;
 use std::fs;
 use std::sync::Mutex;
 
@@ -13,12 +14,26 @@ const BLOCK: usize = 512;
 
 pub(super) fn cases(family: &mut Family<'_>) {
     // Without threads the guest's requests are done by their caller; all else is the same.
-    for (name, threads) in [("", None), ("_without_threads", Some(("RUMP_THREADS", "0")))] {
-        transfers(family, name, threads);
-        errors(family, name, threads);
-        completions(family, name, threads);
+    for variant in [("", None), ("_without_threads", Some(("RUMP_THREADS", "0")))] {
+        every_way(family, variant);
     }
-    many(family);
+    many(family, ("", None));
+    // Our library has several engines. Where the host refuses one, another one takes its place.
+    for (name, engine) in [
+        ("_uring", "uring"),
+        ("_pool", "pool"),
+        ("_thread", "thread"),
+        ("_inline", "inline"),
+        ("_unknown_engine", "no such engine"),
+    ] {
+        let first = family.len();
+        let variant = (name, Some((VARIABLE, engine)));
+        every_way(family, variant);
+        many(family, variant);
+        family.since(first).iter_mut().for_each(|case| {
+            case.ours_only();
+        });
+    }
     family
         .case(
             "without_threads_in_the_caller",
@@ -33,6 +48,15 @@ pub(super) fn cases(family: &mut Family<'_>) {
             },
         )
         .environment("RUMP_THREADS", "0");
+}
+
+/// The end of the cases' names, and what they set.
+type Variant = (&'static str, Variable);
+
+fn every_way(family: &mut Family<'_>, (name, variable): Variant) {
+    transfers(family, name, variable);
+    errors(family, name, variable);
+    completions(family, name, variable);
 }
 
 /// An image of so many blocks, open for block I/O.
@@ -280,10 +304,10 @@ fn completions(family: &mut Family<'_>, variant: &str, variable: Variable) {
     with(case, variable);
 }
 
-fn many(family: &mut Family<'_>) {
+fn many(family: &mut Family<'_>, (variant, variable): Variant) {
     for count in [10, 127, 128, 1000] {
-        family.case(
-            format!("{count}_requests_in_flight"),
+        let case = family.case(
+            format!("{count}_requests_in_flight{variant}"),
             "any number of requests can be under way; each is completed once, with its own blocks",
             move |guest| {
                 guest.trace.silence();
@@ -300,57 +324,68 @@ fn many(family: &mut Family<'_>) {
                 }
             },
         );
+        with(case, variable);
     }
-    family.case("reads_writes_and_errors_in_flight", "requests of all kinds do not disturb each other", |guest| {
-        guest.trace.silence();
-        let fd = image(300);
-        let transfers: Vec<_> = (0..300_usize)
-            .map(|block| {
-                let offset = (block * BLOCK) as i64;
-                match block % 4 {
-                    0 => Transfer::start(fd, WRITE, vec![0xee; BLOCK], offset),
-                    1 => Transfer::start(12_345, READ, vec![0; BLOCK], offset),
-                    2 => Transfer::start(fd, READ, vec![0; BLOCK], offset),
-                    _ => Transfer::start(fd, WRITE | SYNC, vec![0xdd; BLOCK], offset),
+    let case = family.case(
+        format!("reads_writes_and_errors_in_flight{variant}"),
+        "requests of all kinds do not disturb each other",
+        |guest| {
+            guest.trace.silence();
+            let fd = image(300);
+            let transfers: Vec<_> = (0..300_usize)
+                .map(|block| {
+                    let offset = (block * BLOCK) as i64;
+                    match block % 4 {
+                        0 => Transfer::start(fd, WRITE, vec![0xee; BLOCK], offset),
+                        1 => Transfer::start(12_345, READ, vec![0; BLOCK], offset),
+                        2 => Transfer::start(fd, READ, vec![0; BLOCK], offset),
+                        _ => Transfer::start(fd, WRITE | SYNC, vec![0xdd; BLOCK], offset),
+                    }
+                })
+                .collect();
+            for (block, transfer) in transfers.iter().enumerate() {
+                let completion = transfer.wait();
+                let error = if block % 4 == 1 { netbsd::EBADF } else { 0 };
+                assert_eq!((completion.error, completion.bytes), (error, if error == 0 { BLOCK } else { 0 }));
+                if block % 4 == 2 {
+                    assert_eq!(completion.data, expected(block * BLOCK, BLOCK));
                 }
-            })
-            .collect();
-        for (block, transfer) in transfers.iter().enumerate() {
-            let completion = transfer.wait();
-            let error = if block % 4 == 1 { netbsd::EBADF } else { 0 };
-            assert_eq!((completion.error, completion.bytes), (error, if error == 0 { BLOCK } else { 0 }));
-            if block % 4 == 2 {
-                assert_eq!(completion.data, expected(block * BLOCK, BLOCK));
             }
-        }
-        let content = fs::read("image").expect("the image");
-        for (block, content) in content.chunks(BLOCK).enumerate() {
-            match block % 4 {
-                0 => assert_eq!(content, [0xee; BLOCK]),
-                3 => assert_eq!(content, [0xdd; BLOCK]),
-                _ => assert_eq!(content, expected(block * BLOCK, BLOCK)),
+            let content = fs::read("image").expect("the image");
+            for (block, content) in content.chunks(BLOCK).enumerate() {
+                match block % 4 {
+                    0 => assert_eq!(content, [0xee; BLOCK]),
+                    3 => assert_eq!(content, [0xdd; BLOCK]),
+                    _ => assert_eq!(content, expected(block * BLOCK, BLOCK)),
+                }
             }
-        }
-    });
-    family.case("requests_of_two_files", "requests of two files at the same time go to their own file", |guest| {
-        guest.trace.silence();
-        let first = image(100);
-        let second = open("second", RDWR | CREATE | BIO).expect("open");
-        let transfers: Vec<_> = (0..100)
-            .flat_map(|block| {
-                let offset = (block * BLOCK) as i64;
-                [
-                    Transfer::start(second, WRITE, vec![0xaa; BLOCK], offset),
-                    Transfer::start(first, WRITE, vec![0xbb; BLOCK], offset),
-                ]
-            })
-            .collect();
-        transfers.iter().for_each(|transfer| assert_eq!(transfer.wait().error, 0));
-        assert!(fs::read("image").expect("the image").iter().all(|byte| *byte == 0xbb));
-        assert!(fs::read("second").expect("the file").iter().all(|byte| *byte == 0xaa));
-    });
-    family.case(
-        "requests_with_one_cpu",
+        },
+    );
+    with(case, variable);
+    let case = family.case(
+        format!("requests_of_two_files{variant}"),
+        "requests of two files at the same time go to their own file",
+        |guest| {
+            guest.trace.silence();
+            let first = image(100);
+            let second = open("second", RDWR | CREATE | BIO).expect("open");
+            let transfers: Vec<_> = (0..100)
+                .flat_map(|block| {
+                    let offset = (block * BLOCK) as i64;
+                    [
+                        Transfer::start(second, WRITE, vec![0xaa; BLOCK], offset),
+                        Transfer::start(first, WRITE, vec![0xbb; BLOCK], offset),
+                    ]
+                })
+                .collect();
+            transfers.iter().for_each(|transfer| assert_eq!(transfer.wait().error, 0));
+            assert!(fs::read("image").expect("the image").iter().all(|byte| *byte == 0xbb));
+            assert!(fs::read("second").expect("the file").iter().all(|byte| *byte == 0xaa));
+        },
+    );
+    with(case, variable);
+    let case = family.case(
+        format!("requests_with_one_cpu{variant}"),
         "with one virtual CPU, a thread that waits for its request lets it complete",
         |guest| {
             guest.limit_cpus(1);
@@ -360,4 +395,5 @@ fn many(family: &mut Family<'_>) {
             }
         },
     );
+    with(case, variable);
 }

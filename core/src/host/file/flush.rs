@@ -41,10 +41,19 @@ pub fn whole(fd: c_int) -> Result<(), Errno> {
         }
         match Errno::last() {
             Errno(libc::EINTR) => {}
-            // What the host says of files that cannot be synchronised.
-            Errno(libc::EINVAL | libc::EROFS) => return Ok(()),
-            errno => return Err(errno),
+            errno => return judge(errno),
         }
+    }
+}
+
+/// Whether a flush that ended with `errno` has failed.
+///
+/// # Errors
+/// `errno`, unless it is what the host says of files that cannot be synchronised.
+pub fn judge(errno: Errno) -> Result<(), Errno> {
+    match errno {
+        Errno(libc::EINVAL | libc::EROFS) => Ok(()),
+        errno => Err(errno),
     }
 }
 

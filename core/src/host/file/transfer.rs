@@ -37,6 +37,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Nothing was moved, for this reason.
+    pub const fn failed(errno: Errno) -> Self {
+        Progress { bytes: 0, stopped: Err(errno) }
+    }
+
     /// The bytes moved, or the error if there are none. An error after some bytes shows again in the next transfer.
     ///
     /// # Errors
