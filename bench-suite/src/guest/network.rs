@@ -189,9 +189,13 @@ impl Stack {
         Ok(())
     }
 
-    /// Sends no more; the other side receives to the end.
+    /// Sends no more; the other side receives to the end. A connection that is still being made is waited for: closed
+    /// before that, it would vanish, and the other side wait for it for ever.
     pub fn close(&self, handle: SocketHandle) {
         let mut state = self.state.enter();
+        while matches!(state.socket(handle).state(), tcp::State::SynSent | tcp::State::SynReceived) {
+            self.changed.wait(&mut state);
+        }
         state.socket(handle).close();
         self.work_with(&mut state);
     }

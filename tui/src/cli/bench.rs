@@ -1,7 +1,6 @@
 //! `rumpscope bench` on the command line.
 
 use clap::Args;
-use clap::builder::TypedValueParser;
 use rumpscope_bench_suite::workload::Workload;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,8 +32,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,
 
-    /// The loads; `mixed` is none, since it cannot be warmed up yet [default: all]
-    #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = load())]
+    /// The loads [default: all]
+    #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = super::workload())]
     pub workload: Vec<Workload>,
 
     /// The kernel under which the back ends run
@@ -80,11 +79,4 @@ pub struct BenchArgs {
     /// Compare runs that were timed by different clocks or left segments of different versions, too
     #[arg(long)]
     pub force: bool,
-}
-
-fn load() -> impl TypedValueParser<Value = Workload> {
-    super::workload().try_map(|workload| match workload {
-        Workload::Mixed => Err("mixed cannot be warmed up yet"),
-        workload => Ok(workload),
-    })
 }
