@@ -32,7 +32,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,
 
-    /// The loads [default: all]
+    /// The loads [default: all but mixed, which is made of the others]
     #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = super::workload())]
     pub workload: Vec<Workload>,
 
