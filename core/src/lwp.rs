@@ -2,7 +2,7 @@
 
 use crate::abi::types::Lwp;
 use crate::host::sync::Owner;
-use rumpscope_probes::initial_exec;
+use rumpscope_probes::{forget_place, initial_exec};
 
 initial_exec! {
     fn slot() -> *mut *mut Lwp = "scope_current_lwp"
@@ -18,6 +18,7 @@ pub fn current() -> *mut Lwp {
 /// Makes `lwp` the calling host thread's; null for none.
 #[inline(always)]
 pub fn set_current(lwp: *mut Lwp) {
+    forget_place();
     // SAFETY: as in `current`.
     unsafe { slot().write(lwp) }
 }

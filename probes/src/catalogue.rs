@@ -58,6 +58,10 @@ impl Family {
 pub enum Timing {
     /// Every call is timed.
     Always,
+    /// The call is usually over in less time than it takes to read the clock twice, because what it needs is at hand.
+    /// All are counted. Those that find it at hand are timed as a sample, about one in a hundred; those that do not (a
+    /// lock that is held, threads to be woken) are all timed, from the moment they know.
+    Quick,
     /// The call costs less than reading a clock: all are counted, about one in a thousand is timed.
     Sampled,
     /// The call does not return; it is counted and not timed.
@@ -112,10 +116,10 @@ catalogue! {
     5 Putchar "putchar" Host stays Always;
     6 Dprintf "dprintf" Host stays Always;
     7 Getrandom "getrandom" Host stays Always;
-    8 ClockGettime "clock_gettime" Clock stays Always;
+    8 ClockGettime "clock_gettime" Clock stays Quick;
     9 ClockSleep "clock_sleep" Clock blocks Always;
-    10 Malloc "malloc" Memory stays Always;
-    11 Free "free" Memory stays Always;
+    10 Malloc "malloc" Memory stays Quick;
+    11 Free "free" Memory stays Quick;
     12 Anonmmap "anonmmap" Memory stays Always;
     13 Unmap "unmap" Memory stays Always;
     14 Open "open" File blocks Always;
@@ -130,30 +134,30 @@ catalogue! {
     23 ThreadExit "thread_exit" Thread stays Never;
     24 ThreadJoin "thread_join" Thread blocks Always;
     25 Curlwp "curlwp" Lwp stays Sampled;
-    26 Curlwpop "curlwpop" Lwp stays Always;
-    27 MutexInit "mutex_init" Mutex stays Always;
-    28 MutexEnter "mutex_enter" Mutex blocks Always;
-    29 MutexEnterNowrap "mutex_enter_nowrap" Mutex stays Always;
-    30 MutexTryenter "mutex_tryenter" Mutex stays Always;
-    31 MutexExit "mutex_exit" Mutex stays Always;
-    32 MutexDestroy "mutex_destroy" Mutex stays Always;
+    26 Curlwpop "curlwpop" Lwp stays Quick;
+    27 MutexInit "mutex_init" Mutex stays Quick;
+    28 MutexEnter "mutex_enter" Mutex blocks Quick;
+    29 MutexEnterNowrap "mutex_enter_nowrap" Mutex stays Quick;
+    30 MutexTryenter "mutex_tryenter" Mutex stays Quick;
+    31 MutexExit "mutex_exit" Mutex stays Quick;
+    32 MutexDestroy "mutex_destroy" Mutex stays Quick;
     33 MutexOwner "mutex_owner" Mutex stays Sampled;
     34 MutexSpinP "mutex_spin_p" Mutex stays Sampled;
-    35 RwInit "rw_init" Rwlock stays Always;
-    36 RwEnter "rw_enter" Rwlock blocks Always;
-    37 RwTryenter "rw_tryenter" Rwlock stays Always;
-    38 RwTryupgrade "rw_tryupgrade" Rwlock stays Always;
-    39 RwDowngrade "rw_downgrade" Rwlock stays Always;
-    40 RwExit "rw_exit" Rwlock stays Always;
-    41 RwDestroy "rw_destroy" Rwlock stays Always;
+    35 RwInit "rw_init" Rwlock stays Quick;
+    36 RwEnter "rw_enter" Rwlock blocks Quick;
+    37 RwTryenter "rw_tryenter" Rwlock stays Quick;
+    38 RwTryupgrade "rw_tryupgrade" Rwlock stays Quick;
+    39 RwDowngrade "rw_downgrade" Rwlock stays Quick;
+    40 RwExit "rw_exit" Rwlock stays Quick;
+    41 RwDestroy "rw_destroy" Rwlock stays Quick;
     42 RwHeld "rw_held" Rwlock stays Sampled;
-    43 CvInit "cv_init" Condvar stays Always;
-    44 CvDestroy "cv_destroy" Condvar stays Always;
+    43 CvInit "cv_init" Condvar stays Quick;
+    44 CvDestroy "cv_destroy" Condvar stays Quick;
     45 CvWait "cv_wait" Condvar blocks Always;
     46 CvWaitNowrap "cv_wait_nowrap" Condvar stays Always;
     47 CvTimedwait "cv_timedwait" Condvar blocks Always;
-    48 CvSignal "cv_signal" Condvar stays Always;
-    49 CvBroadcast "cv_broadcast" Condvar stays Always;
+    48 CvSignal "cv_signal" Condvar stays Quick;
+    49 CvBroadcast "cv_broadcast" Condvar stays Quick;
     50 CvHasWaiters "cv_has_waiters" Condvar stays Sampled;
     51 DlBootstrap "dl_bootstrap" Host stays Always;
     52 DaemonizeBegin "daemonize_begin" Host stays Always;
@@ -224,11 +228,14 @@ pub enum Quantity {
     Migration = 7,
     /// The active part of a wait, which is a part of `Off` or of `Call`: on a processor, looking for its end.
     Spin = 8,
+    /// A quick call ([`Timing::Quick`]) that did not find what it needs at hand, from there to its return. Such a call is
+    /// counted here and not as `Call`.
+    Slow = 9,
 }
 
 impl Quantity {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Quantity; 9] = [
+    pub const ALL: [Quantity; 10] = [
         Quantity::Call,
         Quantity::Unschedule,
         Quantity::Off,
@@ -238,6 +245,7 @@ impl Quantity {
         Quantity::Gap,
         Quantity::Migration,
         Quantity::Spin,
+        Quantity::Slow,
     ];
 
     /// The name in reports and in the segment.
@@ -252,6 +260,7 @@ impl Quantity {
             Quantity::Gap => "gap",
             Quantity::Migration => "migration",
             Quantity::Spin => "spin",
+            Quantity::Slow => "slow",
         }
     }
 }

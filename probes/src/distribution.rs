@@ -72,6 +72,29 @@ impl Distribution {
         }
     }
 
+    /// The same with all events timed: those that were not are taken to be like those that were. Nothing changes where
+    /// none was timed.
+    pub fn extrapolated(&self) -> Distribution {
+        let (timed, count) = (u128::from(self.timed()), u128::from(self.count()));
+        if timed == 0 || timed == count {
+            return self.clone();
+        }
+        let scaled = |number: u64| (u128::from(number) * count / timed) as u64;
+        let mut whole = Distribution { untimed: 0, sum: scaled(self.sum), max: self.max, chunks: Vec::new() };
+        // Rounded as running totals, so that the buckets add up to the count.
+        let (mut seen, mut given) = (0, 0);
+        for (chunk, counts) in self.chunks.iter().enumerate() {
+            let Some(counts) = counts else { continue };
+            let into = whole.chunk_mut(chunk);
+            for (into, &count) in into.iter_mut().zip(counts.iter()) {
+                seen += count;
+                *into = scaled(seen) - given;
+                given += *into;
+            }
+        }
+        whole
+    }
+
     /// What was added after `earlier`, a previous state of the same distribution. The maximum of an interval is not
     /// known exactly: it is the upper bound of the highest bucket that grew, and never above the overall maximum.
     pub fn since(&self, earlier: &Distribution) -> Distribution {
@@ -111,6 +134,18 @@ mod tests {
         merged.merge(&of([70, 1 << 40]));
         assert_eq!(merged, of([1, 70, 5000, 70, 1 << 40]));
         assert_eq!((merged.count(), merged.sum, merged.max), (5, 5141 + (1 << 40), 1 << 40));
+    }
+
+    #[test]
+    fn what_was_not_timed_is_like_what_was() {
+        let mut sample = of([10, 10, 300]);
+        assert_eq!(sample.extrapolated(), sample);
+        sample.untimed = 7;
+        let whole = sample.extrapolated();
+        assert_eq!((whole.count(), whole.untimed, whole.sum, whole.max), (10, 0, 320 * 10 / 3, 300));
+        assert_eq!(whole.buckets().map(|(_, _, count)| count).collect::<Vec<_>>(), [6, 4]);
+        let untimed = Distribution { untimed: 5, ..Distribution::default() };
+        assert_eq!(untimed.extrapolated(), untimed);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod mode;
 mod models;
 mod primitive;
 mod process;
+mod quick;
 pub mod reader;
 mod recorder;
 mod snapshot;
@@ -37,6 +38,10 @@ pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timin
 pub use distribution::Distribution;
 pub use measure::measure;
 pub use mode::Mode;
-pub use recorder::{WhichVcpu, continue_in_forked_child, guest_ended, guest_tells_transitions, mode, vcpus_are_known};
+pub use quick::{measure_quick, measure_short};
+pub use recorder::{
+    WhichVcpu, Witness, continue_in_forked_child, forget_place, guest_ended, guest_tells_transitions, mode,
+    vcpus_are_known,
+};
 pub use snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
 pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, EXTENSION, begin, own_folder, segment_folder};

@@ -32,13 +32,20 @@ pub(crate) enum Plan {
 }
 
 /// What the hypercall path needs to know of its thread. All zero is the state of a thread that has made no hypercall.
-/// The first 32 bytes are all that an ordinary timed call looks at.
+/// The first 56 bytes are all that an ordinary call looks at.
 #[repr(C)]
 pub(crate) struct Local {
     /// What to do with a hypercall.
     pub(crate) plan: Plan,
-    /// Where to count now; null: not known, ask (see `find_row`).
+    /// Where to count now; null: not known, see `witness`.
     pub(crate) row: *const Row,
+    /// Where `row` is null: while this word of the guest holds `witnessed`, the thread is where `witnessed_row` counts.
+    /// Null, or the word holds something else: ask (see `find_row`).
+    pub(crate) witness: *const usize,
+    /// See `witness`.
+    pub(crate) witnessed: usize,
+    /// See `witness`.
+    pub(crate) witnessed_row: *const Row,
     /// The process's recorder; not null where the plan is to count or time.
     pub(crate) recorder: *const Recorder,
     /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet.
@@ -51,6 +58,8 @@ pub(crate) struct Local {
     pub(crate) last_row: *const Row,
     /// The row off all virtual CPUs.
     pub(crate) off_row: *const Row,
+    /// Of quick calls that find all at hand, one in so many is timed; 0: every one; `u64::MAX`: none.
+    pub(crate) quick_gap: u64,
     /// State of the generator that draws samples; never 0 once there is a lane.
     pub(crate) random: u64,
     /// By level: ticks that the blocked call spent in its transitions.
@@ -94,6 +103,19 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut Local) -> R) -> R {
 }
 
 impl Local {
+    /// Where to count now; null: not known, ask.
+    #[inline(always)]
+    pub(crate) fn known_row(&self) -> *const Row {
+        if !self.row.is_null() {
+            return self.row;
+        }
+        // SAFETY: null, or a word of the guest that it never frees (see `Witness`). Volatile: others write it.
+        if !self.witness.is_null() && unsafe { self.witness.read_volatile() } == self.witnessed {
+            return self.witnessed_row;
+        }
+        ptr::null()
+    }
+
     /// Draws the number of events up to the next sample: uniform with this mean, so that no period of the guest can
     /// hide from it. The generator is Marsaglia's xorshift64 ("Xorshift RNGs", 2003).
     pub(crate) fn draw(&mut self, mean: u64) -> u64 {

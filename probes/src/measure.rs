@@ -5,6 +5,7 @@ use crate::cell::Cell;
 use crate::clock;
 use crate::local::{self, LEVELS, Local, Plan};
 use crate::mode::Mode;
+use crate::quick::SAMPLE_QUICK;
 use crate::recorder::{Recorder, decided_mode};
 
 /// Of calls that cost less than a clock read, one in so many is timed on average.
@@ -66,12 +67,25 @@ fn begin_rare(call: Hypercall) -> u64 {
             (Plan::Count, _) | (_, Timing::Never) => local.count(call),
             (Plan::Sample, _) => local.count_or_sample(call, SAMPLE_ALL),
             (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Sampled) => local.count_or_sample(call, SAMPLE_CHEAP),
-            (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Always) => clock::now(),
+            (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Always | Timing::Quick) => clock::now(),
         }
     })
 }
 
 impl Local {
+    /// The end of a call that is recorded as `whole`, and that began at `start`; `None`: it is only counted.
+    pub(crate) fn end_whole(&mut self, call: Hypercall, whole: Quantity, start: Option<u64>) {
+        let now = start.map(|_| clock::now());
+        let Some(recorder) = self.recorder() else { return };
+        if let Some((start, now)) = start.zip(now) {
+            return end_blocked(call, whole, clock::between(start, now), recorder, self);
+        }
+        let row = self.known_row();
+        if let Some(cell) = self.cell(recorder, row, Metric { quantity: whole, call }.number()) {
+            cell.count();
+        }
+    }
+
     /// The recorder, where anything is measured.
     #[inline]
     pub(crate) fn recorder(&mut self) -> Option<&'static Recorder> {
@@ -94,8 +108,14 @@ impl Local {
             Mode::Off => Plan::Off,
             Mode::Counts => Plan::Count,
             Mode::Sampled => Plan::Sample,
-            Mode::Full if clock::is_tsc() => Plan::TimeByTsc,
-            Mode::Full => Plan::TimeByMonotonic,
+            Mode::Full | Mode::Exact if clock::is_tsc() => Plan::TimeByTsc,
+            Mode::Full | Mode::Exact => Plan::TimeByMonotonic,
+        };
+        self.quick_gap = match mode {
+            Mode::Off | Mode::Counts => u64::MAX,
+            Mode::Sampled => SAMPLE_ALL,
+            Mode::Full => SAMPLE_QUICK,
+            Mode::Exact => 0,
         };
     }
 
@@ -104,7 +124,7 @@ impl Local {
     fn call_cell(&mut self, call: Hypercall) -> Option<Cell> {
         // SAFETY: set with the plan; the process's recorder is never freed.
         let recorder = unsafe { self.recorder.as_ref() }?;
-        self.cell(recorder, self.row, Metric::call(call).number())
+        self.cell(recorder, self.known_row(), Metric::call(call).number())
     }
 
     /// Counts a call that is not timed.
@@ -137,20 +157,21 @@ fn end(call: Hypercall, start: u64) {
         // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
         let Some(recorder) = (unsafe { local.recorder.as_ref() }) else { return };
         if local.blocked != 0 {
-            return end_blocked(call, ticks, recorder, local);
+            return end_blocked(call, Quantity::Call, ticks, recorder, local);
         }
-        if let Some(cell) = local.cell(recorder, local.row, Metric::call(call).number()) {
+        if let Some(cell) = local.cell(recorder, local.known_row(), Metric::call(call).number()) {
             cell.record(&recorder.arena, ticks);
         }
     })
 }
 
-/// The end of a call while a call of this thread has given up its virtual CPU: this one, or one around it.
+/// The end of a call while a call of this thread has given up its virtual CPU: this one, or one around it. It is
+/// recorded as `whole`.
 #[cold]
 #[inline(never)]
-fn end_blocked(call: Hypercall, ticks: u64, recorder: &Recorder, local: &mut Local) {
+fn end_blocked(call: Hypercall, whole: Quantity, ticks: u64, recorder: &Recorder, local: &mut Local) {
     let level = local.level as usize;
-    let mut row = local.row;
+    let mut row = local.known_row();
     if level < LEVELS && local.blocked & (1 << level) != 0 {
         local.blocked &= !(1 << level);
         // The call belongs to the virtual CPU that it was made on, not to the one it came back to.
@@ -160,7 +181,7 @@ fn end_blocked(call: Hypercall, ticks: u64, recorder: &Recorder, local: &mut Loc
             cell.record(&recorder.arena, ticks.saturating_sub(local.transition_ticks[level]));
         }
     }
-    if let Some(cell) = local.cell(recorder, row, Metric::call(call).number()) {
+    if let Some(cell) = local.cell(recorder, row, Metric { quantity: whole, call }.number()) {
         cell.record(&recorder.arena, ticks);
     }
 }

@@ -8,15 +8,17 @@ pub enum Mode {
     Off = 0,
     /// Everything is counted, nothing timed.
     Counts = 1,
-    /// Everything is counted; one call in 64 (at random) and every transition is timed.
+    /// Everything is counted; one call in 64 (at random), every transition and every wait for a lock is timed.
     Sampled = 2,
-    /// Everything is counted and timed.
+    /// Everything is counted, and all that takes longer than the clock itself is timed; of the calls that do not, a part.
     Full = 3,
+    /// Everything is counted and timed, at the price of two clock reads for each call.
+    Exact = 4,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Mode; 4] = [Mode::Off, Mode::Counts, Mode::Sampled, Mode::Full];
+    pub const ALL: [Mode; 5] = [Mode::Off, Mode::Counts, Mode::Sampled, Mode::Full, Mode::Exact];
 
     /// The name, as in `RUMPSCOPE_TIMING`.
     pub const fn name(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Mode {
             Mode::Counts => "counts",
             Mode::Sampled => "sampled",
             Mode::Full => "full",
+            Mode::Exact => "exact",
         }
     }
 

@@ -21,8 +21,24 @@ const UNDECIDED: u8 = u8::MAX;
 pub(crate) static GUEST_TELLS: AtomicBool = AtomicBool::new(false);
 static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
 
-/// Asks the guest which virtual CPU the calling thread is on.
-pub type WhichVcpu = fn() -> Place;
+/// Asks the guest which virtual CPU the calling thread is on, and for a witness, if there is one.
+pub type WhichVcpu = fn() -> (Place, Option<Witness>);
+
+/// A word of the guest that tells where a thread is: the answer that came with it is true as long as the word holds the
+/// value, and the thread has not called [`forget_place`]. The word is never freed.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness {
+    /// Where the word is.
+    pub word: *const usize,
+    /// What it must hold.
+    pub value: usize,
+}
+
+/// No witness of the calling thread is good any more: it has become another one to the guest.
+#[inline]
+pub fn forget_place() {
+    local::with(|local| local.witness = ptr::null());
+}
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -182,8 +198,15 @@ impl Local {
             return self.row;
         }
         match recorder.which_vcpu {
-            // A thread may have changed its virtual CPU since, without our notice: ask every time.
-            Some(which) => self.row_at(recorder, which()),
+            // A thread may have changed its virtual CPU since, without our notice: ask, unless a witness says it has not.
+            Some(which) => {
+                let (place, witness) = which();
+                let row = self.row_at(recorder, place);
+                self.witness = witness.filter(|_| !row.is_null()).map_or(ptr::null(), |witness| witness.word);
+                self.witnessed = witness.map_or(0, |witness| witness.value);
+                self.witnessed_row = row;
+                row
+            }
             None => {
                 self.row = self.row_at(recorder, Place::Unknown);
                 self.row

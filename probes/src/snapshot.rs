@@ -1,6 +1,6 @@
 //! What a reader learns from a segment at one moment.
 
-use crate::catalogue::Metric;
+use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::distribution::Distribution;
 use crate::layout::place;
 use crate::mode::Mode;
@@ -154,5 +154,10 @@ impl Snapshot {
             }
         }
         total
+    }
+
+    /// How many calls of `call` have returned; exact.
+    pub fn calls(&self, call: Hypercall) -> u64 {
+        [Quantity::Call, Quantity::Slow].map(|quantity| self.total(Metric { quantity, call }).count()).iter().sum()
     }
 }

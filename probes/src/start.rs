@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 /// `0`: no segment, no probes at all.
 pub const ENV_SWITCH: &str = "RUMPSCOPE";
-/// The timing mode: `full` (default), `sampled`, `counts` or `off`.
+/// The timing mode: `full` (default), `exact`, `sampled`, `counts` or `off`.
 pub const ENV_TIMING: &str = "RUMPSCOPE_TIMING";
 /// The segment's path (for the first process that uses it; `path.PID` for others); without it, one is made in
 /// [`segment_folder`].

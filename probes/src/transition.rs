@@ -65,7 +65,7 @@ pub fn waited_actively(call: Hypercall, nanoseconds: u64) {
     local::with(|local| {
         let Some(recorder) = local.recorder() else { return };
         if local.plan != Plan::Count {
-            let row = if local.left.is_null() { local.row } else { local.left };
+            let row = if local.left.is_null() { local.known_row() } else { local.left };
             let row = if row.is_null() { local.find_row(recorder) } else { row };
             local.record(recorder, row, Quantity::Spin, call as u8, clock::ticks(nanoseconds));
         }
@@ -190,7 +190,8 @@ impl Local {
     }
 
     fn leave(&mut self, recorder: &Recorder, now: u64) {
-        self.left = if self.row.is_null() { self.find_row(recorder) } else { self.row };
+        let row = self.known_row();
+        self.left = if row.is_null() { self.find_row(recorder) } else { row };
         if let Some(index) = (self.vcpu as u16).checked_sub(1) {
             let ran = now.saturating_sub(self.run_began);
             self.record(recorder, self.left, Quantity::Run, self.charged_to(), ran);

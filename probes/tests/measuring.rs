@@ -2,10 +2,13 @@
 
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
-use rumpscope_probes::{Hypercall, Metric, Mode, Place, Quantity, Snapshot, measure};
+use rumpscope_probes::{
+    Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, measure, measure_quick,
+    measure_short,
+};
 use std::path::Path;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 const THREADS: u64 = 8;
 const ROUNDS: u64 = 40;
@@ -23,7 +26,7 @@ fn threads_come_and_go(segment: &Segment) {
         let reader = scope.spawn(|| {
             let (mut before, mut reads) = (0, 0);
             while !done.load(Ordering::Relaxed) {
-                let now = count(&segment.snapshot().unwrap(), Quantity::Call, Hypercall::MutexEnter);
+                let now = count(&segment.snapshot().unwrap(), Quantity::Call, Hypercall::Getrandom);
                 assert!(now >= before, "{now} after {before}");
                 (before, reads) = (now, reads + 1);
             }
@@ -34,7 +37,7 @@ fn threads_come_and_go(segment: &Segment) {
                 .map(|_| {
                     scope.spawn(|| {
                         for _ in 0..CALLS {
-                            measure(Hypercall::MutexEnter, || ());
+                            measure(Hypercall::Getrandom, || ());
                             measure(Hypercall::Curlwp, || ());
                         }
                     })
@@ -47,20 +50,83 @@ fn threads_come_and_go(segment: &Segment) {
     });
     let snapshot = segment.snapshot().unwrap();
     let expected = THREADS * ROUNDS * CALLS;
-    assert_eq!(count(&snapshot, Quantity::Call, Hypercall::MutexEnter), expected);
+    assert_eq!(count(&snapshot, Quantity::Call, Hypercall::Getrandom), expected);
     assert_eq!(count(&snapshot, Quantity::Call, Hypercall::Curlwp), expected);
     let curlwp = snapshot.total(Metric::call(Hypercall::Curlwp));
     assert!((1..expected / 50).contains(&curlwp.timed()), "about one in 1024, not {}", curlwp.timed());
-    assert_eq!(snapshot.total(Metric::call(Hypercall::MutexEnter)).timed(), expected);
+    assert_eq!(snapshot.total(Metric::call(Hypercall::Getrandom)).timed(), expected);
     assert!(snapshot.threads.len() <= THREADS as usize + 2, "lanes are taken over: {}", snapshot.threads.len());
+}
+
+/// Quick calls are counted whether they end at once or not, and timed: a sample of the first kind, all of the second.
+fn quick_calls_are_weighed(segment: &Segment) {
+    const CALLS: u64 = 100_000;
+    const SLOW: u64 = 50;
+    std::thread::spawn(|| {
+        for number in 0..CALLS {
+            let slow = number % (CALLS / SLOW) == 0;
+            measure_quick(Hypercall::MutexEnter, || (!slow).then_some(()), || spin(20_000));
+            measure_short(Hypercall::ClockGettime, || ());
+        }
+    })
+    .join()
+    .unwrap();
+    let snapshot = segment.snapshot().unwrap();
+    assert_eq!(snapshot.calls(Hypercall::MutexEnter), CALLS);
+    assert_eq!(snapshot.calls(Hypercall::ClockGettime), CALLS);
+    let of = |quantity| snapshot.total(Metric { quantity, call: Hypercall::MutexEnter });
+    let (quick, slow) = (of(Quantity::Call), of(Quantity::Slow));
+    // At most 254 are left out between two samples (uniform, mean 128).
+    assert!((CALLS - SLOW) / 255 <= quick.timed() && quick.timed() < CALLS / 20, "{} were timed", quick.timed());
+    assert_eq!((slow.count(), slow.timed()), (SLOW, SLOW));
+    let nanoseconds = snapshot.clock.nanoseconds(slow.sum);
+    assert!(nanoseconds >= 0.99 * (SLOW * 20_000) as f64, "{nanoseconds} ns");
+}
+
+static WORD: AtomicUsize = AtomicUsize::new(0);
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// The guest's answer: everybody is on virtual CPU 5 as long as `WORD` is 1, else on the one before.
+fn which_vcpu() -> (Place, Option<Witness>) {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    let value = WORD.load(Ordering::Relaxed);
+    let witness = (value == 1).then_some(Witness { word: WORD.as_ptr(), value });
+    (Place::Vcpu(4 + value as u16), witness)
+}
+
+/// As long as a witness stands by its word, the guest is not asked again, and no longer.
+fn a_witness_is_believed_while_it_holds(segment: &Segment) {
+    let calls = |place| {
+        let snapshot = segment.snapshot().unwrap();
+        snapshot.cells.get(&(place, Metric::call(Hypercall::Seterrno))).map_or(0, |cell| cell.count())
+    };
+    let asking = || {
+        let call = |times| (0..times).for_each(|_| measure(Hypercall::Seterrno, || ()));
+        let asked = || ASKED.swap(0, Ordering::Relaxed);
+        WORD.store(1, Ordering::Relaxed);
+        asked();
+        call(100);
+        assert_eq!((calls(Place::Vcpu(5)), asked()), (100, 1));
+        WORD.store(0, Ordering::Relaxed);
+        call(10);
+        // Where nothing vouches for the answer, once or twice a call.
+        assert!(calls(Place::Vcpu(4)) == 10 && asked() >= 10);
+        WORD.store(1, Ordering::Relaxed);
+        call(1);
+        forget_place();
+        call(100);
+        assert_eq!((calls(Place::Vcpu(5)), asked()), (201, 2));
+    };
+    std::thread::scope(|scope| scope.spawn(asking).join()).unwrap();
+}
+
+fn spin(nanoseconds: u64) {
+    let begin = std::time::Instant::now();
+    while (begin.elapsed().as_nanos() as u64) < nanoseconds {}
 }
 
 /// One blocking call with known parts: they add up to the call, and are charged to it.
 fn a_blocking_call_adds_up(segment: &Segment) {
-    let spin = |nanoseconds: u64| {
-        let begin = std::time::Instant::now();
-        while (begin.elapsed().as_nanos() as u64) < nanoseconds {}
-    };
     std::thread::spawn(move || {
         transition::entry_begin();
         transition::schedule_begin();
@@ -129,16 +195,19 @@ fn a_blocking_call_adds_up(segment: &Segment) {
 /// Virtual CPUs go from thread to thread; runs and gaps leave no time out.
 fn runs_and_gaps_make_wall_time(segment: &Segment) {
     let before = segment.snapshot().unwrap();
-    let turn = std::sync::Mutex::new(());
+    // Just before and just after the beginning of the first run, in ticks.
+    let turn = std::sync::Mutex::new(None::<(u64, u64)>);
     let start = Barrier::new(4);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 start.wait();
                 for _ in 0..1000 {
-                    let _turn = turn.lock().unwrap();
+                    let mut first = turn.lock().unwrap();
                     transition::schedule_begin();
+                    let begin = clock::now();
                     transition::schedule_end(Place::Vcpu(9));
+                    first.get_or_insert_with(|| (begin, clock::now()));
                     measure(Hypercall::ClockGettime, || ());
                     transition::unschedule_begin();
                     transition::unschedule_end();
@@ -155,10 +224,9 @@ fn runs_and_gaps_make_wall_time(segment: &Segment) {
     // The first time a virtual CPU is taken, it was not given up by anyone before.
     assert_eq!((run.count(), gap.count()), (4000, 3999));
     let vcpu = snapshot.vcpus.iter().find(|vcpu| vcpu.index == 9).unwrap();
-    let wall = snapshot.clock.nanoseconds(vcpu.free_since.unwrap() - before.taken);
-    let known = snapshot.clock.nanoseconds(run.sum + gap.sum);
-    assert!(known <= wall, "{known} ns known of {wall} ns");
-    assert!(known > 0.2 * wall, "{known} ns known of {wall} ns: the rest is before the first run");
+    let (begin, end) = (turn.into_inner().unwrap().unwrap(), vcpu.free_since.unwrap());
+    let known = run.sum + gap.sum;
+    assert!((end - begin.1..=end - begin.0).contains(&known), "{known} ticks known from {begin:?} to {end}");
 }
 
 /// Whatever is in the file, a reader says what is wrong with it or reads it; it does not fall over.
@@ -181,7 +249,7 @@ fn forged_segments_are_refused(path: &Path) {
     assert!(matches!(read(&whole[..100]), Err(ReadError::NoSegment { .. })));
     assert!(matches!(read(&whole[..used / 2]), Err(ReadError::Damaged { .. })));
     assert!(matches!(read(&with_word(0, 1)), Err(ReadError::NoSegment { .. })));
-    assert!(matches!(read(&with_word(1, 2)), Err(ReadError::Version { found: 2, .. })));
+    assert!(matches!(read(&with_word(1, 99)), Err(ReadError::Version { found: 99, .. })));
     // More words in use than there are; than can be.
     for used in [0, u64::MAX, u64::MAX / 8] {
         assert!(matches!(read(&with_word(3, used)), Err(ReadError::Damaged { .. })));
@@ -209,12 +277,14 @@ fn measuring() {
     // SAFETY: the process has no other threads that look at the environment yet.
     unsafe { std::env::set_var(rumpscope_probes::ENV_SEGMENT, &path) };
     measure(Hypercall::MutexEnter, || ());
-    rumpscope_probes::begin("test", None).unwrap();
+    rumpscope_probes::begin("test", Some(which_vcpu)).unwrap();
     let segment = Segment::open(&path).unwrap();
     let empty = segment.snapshot().unwrap();
     assert!(empty.cells.is_empty() && empty.mode == Mode::Full && empty.backend == "test");
     assert_eq!(empty.process.pid, std::process::id());
     threads_come_and_go(&segment);
+    quick_calls_are_weighed(&segment);
+    a_witness_is_believed_while_it_holds(&segment);
     rumpscope_probes::guest_tells_transitions();
     a_blocking_call_adds_up(&segment);
     runs_and_gaps_make_wall_time(&segment);

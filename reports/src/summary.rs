@@ -36,6 +36,9 @@ pub struct HypercallTimes {
     /// From entry to return.
     #[serde(flatten)]
     pub times: Totals,
+    /// Of a call that is usually over at once: the calls that were not, because the lock was held, threads had to be woken
+    /// or no memory was at hand.
+    pub slow: Totals,
     /// The active part of its waits: the thread used a processor to look for the end.
     pub active: Totals,
 }
@@ -59,7 +62,7 @@ pub struct Summary {
     pub began_unix_ns: u64,
     /// How long was measured, in nanoseconds.
     pub duration_ns: u64,
-    /// The timing mode: `full`, `sampled`, `counts` or `off`.
+    /// The timing mode: `exact`, `full`, `sampled`, `counts` or `off`.
     pub timing: &'static str,
     /// The host back end.
     pub backend: String,
@@ -109,18 +112,16 @@ impl Summary {
 
 fn hypercalls(snapshot: &Snapshot, duration_ns: u64) -> Vec<HypercallTimes> {
     let row = |entry: &Entry| {
-        let totals = |metric| {
-            let cells = snapshot.cells.iter().filter(|((_, of), _)| *of == metric);
-            Totals::new(cells.map(|((place, _), distribution)| (*place, distribution)), &snapshot.clock)
-        };
-        let times = totals(Metric::call(entry.call));
+        let metric = |quantity| Metric { quantity, call: entry.call };
+        let times = Totals::new(snapshot, &[metric(Quantity::Call), metric(Quantity::Slow)]);
         HypercallTimes {
             name: entry.name,
             family: entry.family.name(),
             per_second: if duration_ns == 0 { 0.0 } else { times.all.count as f64 * 1e9 / duration_ns as f64 },
             share: 0.0,
             times,
-            active: totals(Metric { quantity: Quantity::Spin, call: entry.call }),
+            slow: Totals::new(snapshot, &[metric(Quantity::Slow)]),
+            active: Totals::new(snapshot, &[metric(Quantity::Spin)]),
         }
     };
     let mut rows: Vec<_> = CATALOGUE.iter().map(row).filter(|row| row.times.all.count != 0).collect();

@@ -10,7 +10,7 @@ use crate::times::{Percentiles, Times};
 use crate::transitions::Transition;
 use crate::units;
 use crate::vcpu::{Vcpu, VcpuTime};
-use rumpscope_probes::{CATALOGUE, Entry, Mode};
+use rumpscope_probes::{CATALOGUE, Entry, Mode, Timing};
 
 /// What stands where there is no number.
 const NOTHING: &str = "-";
@@ -204,6 +204,11 @@ fn band(summary: &Summary, parts: &[Part], style: &Style) -> Grid {
     Grid { columns, rows: rows.collect() }
 }
 
+/// Whether, in modes that time quick calls in part, it is one of those.
+fn is_quick(name: &str) -> bool {
+    CATALOGUE.iter().any(|entry| entry.name == name && entry.timing == Timing::Quick)
+}
+
 fn coverage(summary: &Summary, style: &Style) -> String {
     let coverage = &summary.coverage;
     let mut text = format!("{}\n", style.title("What this does not show"));
@@ -223,12 +228,19 @@ fn coverage(summary: &Summary, style: &Style) -> String {
         let names = coverage.never_returned.join(", ");
         say("never returned", &format!("{names}: only the transitions of these calls were seen"));
     }
-    if !coverage.sampled.is_empty() {
-        let names = coverage.sampled.join(", ");
-        say(
-            "sampled",
-            &format!("{names}: all are counted, a part is timed; totals with ~ are estimates from that part"),
+    let (quick, sampled): (Vec<_>, Vec<_>) = coverage.sampled.iter().copied().partition(|name| is_quick(name));
+    if !quick.is_empty() {
+        let sentence = format!(
+            "{}: all are counted; those that ended at once are timed as a sample, since the clock costs more than they do, \
+             and all others are timed. Times of these calls are estimates from both (the timing mode exact times all)",
+            quick.join(", ")
         );
+        say("timed in part", &sentence);
+    }
+    if !sampled.is_empty() {
+        let sentence =
+            format!("{}: all are counted, a sample is timed; their times are estimates from it", sampled.join(", "));
+        say("sampled", &sentence);
     }
     if !coverage.untimed.is_empty() && summary.timing != Mode::Counts.name() {
         say("not timed", &format!("{}: counted only", coverage.untimed.join(", ")));

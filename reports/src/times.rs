@@ -1,8 +1,9 @@
 //! The distribution of a time, in nanoseconds.
 
 use hdrhistogram::Histogram;
-use rumpscope_probes::{ClockInfo, Distribution, Place};
+use rumpscope_probes::{ClockInfo, Distribution, Metric, Place, Snapshot};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Percentiles are told up to here; what is longer counts as this long there. Totals, maxima and histograms are not cut.
 pub const LONGEST_NS: u64 = 3_600_000_000_000;
@@ -14,15 +15,16 @@ pub struct Times {
     pub count: u64,
     /// How many of these were timed.
     pub timed: u64,
-    /// The time of all of them, in nanoseconds. Exact where all were timed; otherwise see `estimated`.
+    /// The time of all of them, in nanoseconds; 0 where none was timed.
     pub total_ns: u64,
-    /// Not all were timed: `total_ns` is the mean of the timed ones times the count.
+    /// Not all were timed: total, percentiles and histogram are estimates, in which those that were not are taken to be
+    /// like those of their kind that were.
     pub estimated: bool,
     /// `null` where none was timed.
     pub percentiles: Option<Percentiles>,
     /// How many lasted more than an hour, and count as an hour in the percentiles.
     pub over_an_hour: u64,
-    /// The timed ones: lower bound (inclusive) and upper bound (exclusive) in nanoseconds, and count, lowest first.
+    /// All of them, unless none was timed: lower bound (inclusive) and upper bound (exclusive) in nanoseconds, and count, lowest first.
     /// Empty buckets are left out.
     pub histogram: Vec<(f64, f64, u64)>,
 }
@@ -59,22 +61,25 @@ pub struct Totals {
 }
 
 impl Times {
-    /// What `distribution` says, by a clock of this rate.
-    pub fn new(distribution: &Distribution, clock: &ClockInfo) -> Self {
-        let count = distribution.count();
-        let timed = distribution.timed();
-        let sum_ns = clock.nanoseconds(distribution.sum);
-        let estimated = timed != 0 && timed < count;
-        let total_ns = if estimated { sum_ns / timed as f64 * count as f64 } else { sum_ns };
-        let (percentiles, over_an_hour) = percentiles(distribution, clock);
+    /// What the distributions `kinds` say together, by a clock of this rate. Each may have been timed in part; its events
+    /// are taken to be alike.
+    pub fn new<'a>(kinds: impl IntoIterator<Item = &'a Distribution>, clock: &ClockInfo) -> Self {
+        let mut all = Distribution::default();
+        let (mut count, mut timed) = (0, 0);
+        for kind in kinds {
+            count += kind.count();
+            timed += kind.timed();
+            all.merge(&kind.extrapolated());
+        }
+        let (percentiles, over_an_hour) = percentiles(&all, clock);
         Times {
             count,
             timed,
-            total_ns: total_ns.round() as u64,
-            estimated,
+            total_ns: clock.nanoseconds(all.sum).round() as u64,
+            estimated: timed != 0 && timed < count,
             percentiles,
             over_an_hour,
-            histogram: distribution
+            histogram: all
                 .buckets()
                 .map(|(low, high, count)| {
                     (picoseconds(clock.nanoseconds(low)), picoseconds(clock.nanoseconds(high + 1)), count)
@@ -123,17 +128,18 @@ fn place_name(place: Place) -> String {
 }
 
 impl Totals {
-    /// Adds up what was measured at several places.
-    pub fn new<'a>(places: impl IntoIterator<Item = (Place, &'a Distribution)>, clock: &ClockInfo) -> Self {
-        let mut sum = Distribution::default();
-        let places = places
-            .into_iter()
-            .map(|(place, distribution)| {
-                sum.merge(distribution);
-                PlaceTimes { place: place_name(place), times: Times::new(distribution, clock) }
-            })
-            .collect();
-        Totals { all: Times::new(&sum, clock), places }
+    /// The events of `metrics`, which are kinds of one thing, over all places and at each.
+    pub fn new(snapshot: &Snapshot, metrics: &[Metric]) -> Self {
+        let mut places = BTreeMap::<Place, Vec<&Distribution>>::new();
+        for ((place, metric), distribution) in &snapshot.cells {
+            if metrics.contains(metric) {
+                places.entry(*place).or_default().push(distribution);
+            }
+        }
+        let sums: Vec<_> = metrics.iter().map(|metric| snapshot.total(*metric)).collect();
+        let clock = &snapshot.clock;
+        let at = |(place, kinds)| PlaceTimes { place: place_name(place), times: Times::new(kinds, clock) };
+        Totals { all: Times::new(&sums, clock), places: places.into_iter().map(at).collect() }
     }
 }
 
@@ -151,13 +157,26 @@ mod tests {
     fn what_was_not_timed_is_estimated_from_what_was() {
         let mut distribution = Distribution::default();
         distribution.untimed = 6;
-        let untimed = Times::new(&distribution, &clock(1e9));
+        let untimed = Times::new([&distribution], &clock(1e9));
         assert_eq!((untimed.count, untimed.total_ns, untimed.estimated, untimed.percentiles), (6, 0, false, None));
 
         distribution.record(10);
         distribution.record(30);
-        let times = Times::new(&distribution, &clock(1e9));
+        let times = Times::new([&distribution], &clock(1e9));
         assert_eq!((times.count, times.timed, times.total_ns, times.estimated), (8, 2, 160, true));
+    }
+
+    #[test]
+    fn a_sample_of_one_kind_does_not_hide_the_other() {
+        let (mut quick, mut slow) = (Distribution::default(), Distribution::default());
+        quick.untimed = 990;
+        (0..10).for_each(|_| quick.record(10));
+        (0..10).for_each(|_| slow.record(5_000));
+        let times = Times::new([&quick, &slow], &clock(1e9));
+        assert_eq!((times.count, times.timed, times.total_ns, times.estimated), (1_010, 20, 60_000, true));
+        let percentiles = times.percentiles.unwrap();
+        assert_eq!((percentiles.p50_ns, percentiles.p90_ns, percentiles.max_ns), (10, 10, 5_000));
+        assert!(percentiles.p99_9_ns >= 4_950);
     }
 
     #[test]
@@ -165,22 +184,11 @@ mod tests {
         let mut distribution = Distribution::default();
         distribution.record(2 * LONGEST_NS);
         distribution.record(5);
-        let times = Times::new(&distribution, &clock(1e9));
+        let times = Times::new([&distribution], &clock(1e9));
         assert_eq!(times.over_an_hour, 1);
         let percentiles = times.percentiles.unwrap();
         assert_eq!(percentiles.max_ns, 2 * LONGEST_NS);
         assert!(percentiles.p99_ns >= LONGEST_NS);
-    }
-
-    #[test]
-    fn places_add_up() {
-        let (mut one, mut two) = (Distribution::default(), Distribution::default());
-        one.record(100);
-        two.record(300);
-        let totals = Totals::new([(Place::Vcpu(1), &one), (Place::OffCpu, &two)], &clock(1e9));
-        assert_eq!((totals.all.count, totals.all.total_ns), (2, 400));
-        let names: Vec<_> = totals.places.iter().map(|place| place.place.as_str()).collect();
-        assert_eq!(names, ["vcpu1", "off_cpu"]);
     }
 
     /// Values over the whole range, as many of each size as of any other.
@@ -201,7 +209,7 @@ mod tests {
                 distribution.record((value as f64 * gigahertz).round() as u64);
                 direct.record(value).unwrap();
             }
-            let times = Times::new(&distribution, &clock);
+            let times = Times::new([&distribution], &clock);
             let ours = times.percentiles.unwrap();
             let quantiles = [(0.5, ours.p50_ns), (0.9, ours.p90_ns), (0.99, ours.p99_ns), (0.999, ours.p99_9_ns)];
             for (quantile, ours) in quantiles {

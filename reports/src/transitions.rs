@@ -28,11 +28,7 @@ pub struct Transition {
 impl Transition {
     /// The transitions that `cause` made, if there are any.
     pub(crate) fn new(snapshot: &Snapshot, cause: Hypercall) -> Option<Self> {
-        let totals = |quantity| {
-            let metric = Metric { quantity, call: cause };
-            let cells = snapshot.cells.iter().filter(|((_, of), _)| *of == metric);
-            Totals::new(cells.map(|((place, _), distribution)| (*place, distribution)), &snapshot.clock)
-        };
+        let totals = |quantity| Totals::new(snapshot, &[Metric { quantity, call: cause }]);
         let transition = Transition {
             cause: cause.name(),
             unschedule: totals(Quantity::Unschedule),

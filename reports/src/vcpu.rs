@@ -52,7 +52,7 @@ impl Vcpu {
             }
         }
         let (ticks, counts) = (|of: Quantity| ticks[of as usize], |of: Quantity| counts[of as usize]);
-        let timed = matches!(snapshot.mode, Mode::Full | Mode::Sampled);
+        let timed = matches!(snapshot.mode, Mode::Exact | Mode::Full | Mode::Sampled);
         let time = (timed && snapshot.coverage.guest_transitions_seen)
             .then(|| VcpuTime::new(snapshot, index, ticks(Quantity::Run), ticks(Quantity::Gap)));
         Vcpu {

@@ -37,6 +37,8 @@ fn snapshot() -> Snapshot {
     let (vcpu0, vcpu1) = (Place::Vcpu(0), Place::Vcpu(1));
     cell(vcpu0, Quantity::Call, Hypercall::MutexEnter, spread(30_000, 60, 5 * MICROSECOND));
     cell(vcpu1, Quantity::Call, Hypercall::MutexEnter, spread(10_000, 60, 9 * MICROSECOND));
+    cell(vcpu0, Quantity::Call, Hypercall::MutexExit, sampled(39_000, spread(300, 25, 70)));
+    cell(vcpu0, Quantity::Slow, Hypercall::MutexExit, spread(700, 900, 4 * MICROSECOND));
     cell(vcpu0, Quantity::Call, Hypercall::CvWait, spread(400, 30 * MICROSECOND, 90_000 * MICROSECOND));
     cell(vcpu0, Quantity::Call, Hypercall::Curlwp, sampled(1_250_000, spread(1_300, 38, 60)));
     cell(Place::OffCpu, Quantity::Call, Hypercall::BioDone, spread(20, 2_000, 40_000));
@@ -160,7 +162,7 @@ fn a_snapshot_of_nothing_is_a_summary() {
 fn json_holds_everything() {
     let text = json::render(&Summary::new(&snapshot(), run())).unwrap();
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&document["schema"], &document["version"]), (&"rumpscope.summary".into(), &1.into()));
+    assert_eq!((&document["schema"], &document["version"]), (&"rumpscope.summary".into(), &2.into()));
 
     let rows = document["hypercalls"].as_array().unwrap();
     let mutex = rows.iter().find(|row| row["name"] == "mutex_enter").unwrap();

@@ -182,7 +182,14 @@ fn block_io() -> PossibleValuesParser {
 }
 
 fn timing() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(["full", "sampled", "counts", "off"])
+    let help = |mode| match mode {
+        Mode::Off => "nothing",
+        Mode::Counts => "nothing; all calls and transitions are counted",
+        Mode::Sampled => "transitions, waits for locks, and one call in 64",
+        Mode::Full => "all that takes longer than reading the clock; of calls that do not, a sample",
+        Mode::Exact => "every call, at two clock reads each",
+    };
+    PossibleValuesParser::new(Mode::ALL.map(|mode| PossibleValue::new(mode.name()).help(help(mode))))
         .try_map(|name| Mode::from_name(&name).ok_or("unknown timing mode"))
 }
 

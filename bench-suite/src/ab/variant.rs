@@ -25,7 +25,7 @@ pub struct Variant {
 pub enum BadVariant {
     /// The name is not known.
     #[error(
-        "there is no back end {0:?}; there are native and external:PATH, each also with @off, @counts, @sampled, @full"
+        "there is no back end {0:?}; there are native and external:PATH, each also with @off, @counts, @sampled, @full, @exact"
     )]
     Unknown(String),
     /// Our own library is not where it is looked for.

@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use rumpscope_bench_suite::guest::{self, GuestOptions};
 use rumpscope_bench_suite::hypervisor::Hypervisor;
 use rumpscope_bench_suite::workload::Workload;
-use rumpscope_probes::{CATALOGUE, Hypercall, Metric, Place, Quantity, Snapshot, VcpuNow};
+use rumpscope_probes::{CATALOGUE, Hypercall, Place, Quantity, Snapshot, VcpuNow};
 
 /// Workload, virtual CPUs, operations: a few tenths of a second each.
 const RUNS: [(&str, u32, u64); 7] = [
@@ -70,7 +70,7 @@ fn balance(workload: &str, ncpu: u32, operations: u64) {
 /// The counts are those that the guest has in its own books.
 fn counts(ended: &Ended, snapshot: &Snapshot) {
     for entry in CATALOGUE.iter().filter(|entry| entry.call.is_exported() || entry.call == Hypercall::BioDone) {
-        let counted = snapshot.total(Metric::call(entry.call)).count();
+        let counted = snapshot.calls(entry.call);
         assert_eq!(counted, tally::told(ended, entry.call), "{}", entry.name);
     }
 }

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use rumpscope_probes::{CATALOGUE, Distribution, Hypercall, Metric, Mode, Quantity, Snapshot, Timing};
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = [Mode::Full, Mode::Sampled, Mode::Counts]
+    let mut trials: Vec<Trial> = [Mode::Exact, Mode::Full, Mode::Sampled, Mode::Counts]
         .into_iter()
         .map(|mode| {
             Trial::test(format!("counted::every_hypercall_in_mode_{}", mode.name()), move || {
@@ -47,11 +47,11 @@ fn every_hypercall(mode: Mode) {
     for entry in CATALOGUE.iter().filter(|entry| entry.call.is_exported() || entry.call == Hypercall::BioDone) {
         let made = tally::told(&ended, entry.call);
         assert_ne!(made, 0, "{} was not made: add it to calls.rs", entry.name);
-        let counted = snapshot.total(Metric::call(entry.call));
-        assert_eq!(counted.count(), made, "{} in mode {}", entry.name, mode.name());
-        timed_as_said(entry.name, entry.timing, mode, &counted);
+        assert_eq!(snapshot.calls(entry.call), made, "{} in mode {}", entry.name, mode.name());
+        timed_as_said(entry.name, entry.timing, mode, &snapshot.total(Metric::call(entry.call)));
+        slow_ones(entry.timing, mode, &snapshot.total(Metric { quantity: Quantity::Slow, call: entry.call }));
     }
-    if mode == Mode::Full {
+    if matches!(mode, Mode::Full | Mode::Exact) {
         parts::add_up(&snapshot);
     }
     sleeps(&snapshot);
@@ -60,9 +60,18 @@ fn every_hypercall(mode: Mode) {
 fn timed_as_said(name: &str, timing: Timing, mode: Mode, counted: &Distribution) {
     let (timed, count) = (counted.timed(), counted.count());
     match (mode, timing) {
-        (Mode::Full, Timing::Always) => assert_eq!(timed, count, "{name}"),
+        (Mode::Full | Mode::Exact, Timing::Always) | (Mode::Exact, Timing::Quick) => assert_eq!(timed, count, "{name}"),
         // Between two samples at most 2046 are left out (uniform, mean 1024), and the first is one.
-        (Mode::Full, Timing::Sampled) => assert!(timed >= count / 2047 && timed < count, "{name}: {timed} of {count}"),
+        (Mode::Full | Mode::Exact, Timing::Sampled) => {
+            assert!(timed >= count / 2047 && timed < count, "{name}: {timed} of {count}");
+        }
+        // Likewise 254; there may be none that ended at once.
+        (Mode::Full, Timing::Quick) => {
+            assert!(timed >= count.div_ceil(255) && timed <= count, "{name}: {timed} of {count}");
+        }
+        (Mode::Sampled, Timing::Quick) => {
+            assert!(timed >= count.div_ceil(127) && timed <= count, "{name}: {timed} of {count}");
+        }
         // Likewise 126; of a call that was made once by each thread, all are.
         (Mode::Sampled, Timing::Always | Timing::Sampled) => {
             assert!(timed >= count / 127 && timed >= 1 && timed <= count, "{name}: {timed} of {count}");
@@ -70,6 +79,13 @@ fn timed_as_said(name: &str, timing: Timing, mode: Mode, counted: &Distribution)
         (Mode::Counts | Mode::Off, _) | (_, Timing::Never) => assert_eq!(timed, 0, "{name}"),
     }
     assert!(timed != 0 || counted.sum == 0, "{name}: {} ticks in no call", counted.sum);
+}
+
+/// Quick calls that did not end at once are all timed, where anything is; other calls are never counted as such.
+fn slow_ones(timing: Timing, mode: Mode, slow: &Distribution) {
+    let timed = if mode == Mode::Counts { 0 } else { slow.count() };
+    assert_eq!(slow.timed(), timed);
+    assert!(timing == Timing::Quick || slow.count() == 0);
 }
 
 /// Transitions are counted in every mode and timed in all but `counts`: so it is known how long the sleepers slept.

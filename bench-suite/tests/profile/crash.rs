@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use rumpscope_bench_suite::guest::{self, GuestOptions};
 use rumpscope_bench_suite::hypervisor::{Hypercalls, Hypervisor};
 use rumpscope_bench_suite::workload::Workload;
-use rumpscope_probes::{Hypercall, Metric};
+use rumpscope_probes::Hypercall;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -143,7 +143,7 @@ fn dies_by(signal: c_int) {
     assert!(!snapshot.coverage.guest_ended);
     for (which, call) in WATCHED.into_iter().enumerate() {
         let (begun, returned) = (word(which), word(WATCHED.len() + which));
-        let counted = snapshot.total(Metric::call(call)).count();
+        let counted = snapshot.calls(call);
         assert!(returned <= counted && counted <= begun, "{}: {returned} <= {counted} <= {begun}", call.name());
     }
     assert!(word(0) > LAST);

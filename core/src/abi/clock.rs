@@ -6,7 +6,7 @@ use super::types::clock as which;
 use crate::host::clock::{self, Clock, Time};
 use crate::upcall::off_cpu;
 use libc::{c_int, c_long};
-use rumpscope_probes::{Hypercall, measure};
+use rumpscope_probes::{Hypercall, measure, measure_short};
 
 /// Stores the time of `clock` ([`which`]) as seconds and nanoseconds.
 ///
@@ -14,7 +14,7 @@ use rumpscope_probes::{Hypercall, measure};
 /// `seconds` and `nanoseconds` are null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_clock_gettime(clock: c_int, seconds: *mut i64, nanoseconds: *mut c_long) -> c_int {
-    measure(Hypercall::ClockGettime, move || {
+    measure_short(Hypercall::ClockGettime, move || {
         let clock = match clock {
             which::RELWALL => Clock::Wall,
             which::ABSMONO => Clock::Monotonic,

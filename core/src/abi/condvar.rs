@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Condvar, Deadline, Outcome};
 use crate::upcall;
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure, transition};
+use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A condition variable of the guest.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Cv {
 /// `cv` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
-    measure(Hypercall::CvInit, || {
+    measure_short(Hypercall::CvInit, || {
         // SAFETY: the caller's word.
         unsafe { cv.write(object::create("cv_init", Cv { condition: Condvar::new() })) };
     })
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
 /// `cv` is a condition variable that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_destroy(cv: *mut Cv) {
-    measure(Hypercall::CvDestroy, || {
+    measure_short(Hypercall::CvDestroy, || {
         // SAFETY: the caller's word.
         if unsafe { &(*cv).condition }.retire().is_err() {
             diagnostic::fatal("cv_destroy", format_args!("threads still wait for condition variable {cv:p}"));
@@ -124,7 +124,8 @@ pub unsafe extern "C" fn rumpuser_cv_timedwait(cv: *mut Cv, mtx: *mut Mtx, secon
 pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
     // SAFETY: the caller's word.
     let cv = unsafe { &*cv };
-    measure(Hypercall::CvSignal, || cv.condition.signal())
+    let nobody = || cv.condition.waiters() == 0;
+    measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal())
 }
 
 /// Ends the wait of all threads that wait.
@@ -135,7 +136,8 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
 pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
     // SAFETY: the caller's word.
     let cv = unsafe { &*cv };
-    measure(Hypercall::CvBroadcast, || cv.condition.broadcast())
+    let nobody = || cv.condition.waiters() == 0;
+    measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast())
 }
 
 /// How many threads wait for a signal; those that have got one are not among them.

@@ -7,7 +7,7 @@ use crate::host::diagnostic::warn;
 use crate::host::errno::Errno;
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, Place, measure};
+use rumpscope_probes::{Hypercall, WhichVcpu, measure};
 
 /// Threads and synchronization, as reports name it; the block I/O engine follows.
 const THREADS: &str = "native";
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
         warn("init", format_args!("{problem}"));
         return errno.to_netbsd();
     }
-    let which_vcpu: Option<fn() -> Place> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
+    let which_vcpu: Option<WhichVcpu> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
     let block_io = block::choice();
     if let Some(problem) = &block_io.problem {
         warn("init", format_args!("{problem}"));

@@ -4,7 +4,7 @@ use super::types::{Lwp, lwp_op};
 use crate::host::diagnostic;
 use crate::lwp;
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure};
+use rumpscope_probes::{Hypercall, measure, measure_short};
 
 /// The lwp of the calling host thread, or null.
 ///
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn rumpuser_curlwp() -> *mut Lwp {
 /// `lwp` is an lwp of the guest; it is not looked at.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_curlwpop(op: c_int, lwp: *mut Lwp) {
-    measure(Hypercall::Curlwpop, || match op {
+    measure_short(Hypercall::Curlwpop, || match op {
         // An lwp is only its address here: there is nothing to make or to free.
         lwp_op::CREATE | lwp_op::DESTROY => {}
         lwp_op::SET => {

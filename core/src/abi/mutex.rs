@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Mutex, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure, transition};
+use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A mutex of the guest.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ impl Mtx {
     }
 
     /// Takes the mutex; waits for it without an upcall: on the virtual CPU, or off it where it was given up before.
-    #[inline(always)]
     pub(super) fn enter_in_place(&self, call: Hypercall, me: Owner) {
         if !self.lock.try_lock(me) {
             self.enter_in_place_contended(call, me);
@@ -69,9 +68,16 @@ impl Mtx {
         }
     }
 
-    #[inline(always)]
+    /// Gives the mutex back.
     pub(super) fn exit(&self, call: Hypercall, me: Owner) {
-        if self.lock.unlock(me).is_err() {
+        if !self.lock.try_unlock(me) {
+            self.exit_contended(call, me);
+        }
+    }
+
+    #[cold]
+    fn exit_contended(&self, call: Hypercall, me: Owner) {
+        if self.lock.unlock_contended(me).is_err() {
             self.not_mine(call);
         }
     }
@@ -89,7 +95,7 @@ impl Mtx {
 /// `mtx` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
-    measure(Hypercall::MutexInit, || {
+    measure_short(Hypercall::MutexInit, || {
         if !matches!(flags, 1..=3) {
             diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
         }
@@ -106,16 +112,14 @@ pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
 pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexEnter, || {
-        let me = mtx.me();
-        if !mtx.lock.try_lock(me) {
-            if mtx.is_spin() {
-                mtx.enter_in_place_contended(Hypercall::MutexEnter, me);
-            } else {
-                mtx.enter_off_cpu(Hypercall::MutexEnter, me);
-            }
+    let contended = || {
+        if mtx.is_spin() {
+            mtx.enter_in_place_contended(Hypercall::MutexEnter, mtx.me());
+        } else {
+            mtx.enter_off_cpu(Hypercall::MutexEnter, mtx.me());
         }
-    })
+    };
+    measure_quick(Hypercall::MutexEnter, || mtx.lock.try_lock(mtx.me()).then_some(()), contended)
 }
 
 /// Takes a spin mutex; never gives up the virtual CPU. For another mutex that would be a deadlock sooner or later: its
@@ -127,12 +131,14 @@ pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
 pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexEnterNowrap, || {
+    let contended = || {
         if !mtx.is_spin() {
             diagnostic::fatal("mutex_enter_nowrap", format_args!("mutex {mtx:p} is not a spin mutex"));
         }
-        mtx.enter_in_place(Hypercall::MutexEnterNowrap, mtx.me());
-    })
+        mtx.enter_in_place_contended(Hypercall::MutexEnterNowrap, mtx.me());
+    };
+    let enter = || (mtx.is_spin() && mtx.lock.try_lock(mtx.me())).then_some(());
+    measure_quick(Hypercall::MutexEnterNowrap, enter, contended)
 }
 
 /// Takes the mutex if it is free; `EBUSY` if it is not.
@@ -143,7 +149,9 @@ pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
 pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexTryenter, || if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() })
+    measure_short(Hypercall::MutexTryenter, || {
+        if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+    })
 }
 
 /// Gives the mutex back.
@@ -154,7 +162,8 @@ pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
 pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
     // SAFETY: the caller's word.
     let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexExit, || mtx.exit(Hypercall::MutexExit, mtx.me()))
+    let contended = || mtx.exit_contended(Hypercall::MutexExit, mtx.me());
+    measure_quick(Hypercall::MutexExit, || mtx.lock.try_unlock(mtx.me()).then_some(()), contended)
 }
 
 /// Ends a mutex that nobody holds.
@@ -163,7 +172,7 @@ pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
 /// `mtx` is a mutex that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
-    measure(Hypercall::MutexDestroy, || {
+    measure_short(Hypercall::MutexDestroy, || {
         // SAFETY: the caller's word.
         if let Some(owner) = unsafe { &(*mtx).lock }.owner() {
             diagnostic::fatal("mutex_destroy", format_args!("mutex {mtx:p} is still held, by {owner:?}"));

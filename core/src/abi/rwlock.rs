@@ -7,7 +7,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Owner, Rwlock};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure, transition};
+use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A reader/writer lock of the guest.
 #[derive(Debug)]
@@ -24,13 +24,16 @@ fn me() -> Owner {
 }
 
 #[cold]
-fn enter_contended(rw: &Rw, writer: bool) {
+fn enter_contended(rw: &Rw, kind: c_int) {
+    if !matches!(kind, rw::READER | rw::WRITER) {
+        fatal_kind(Hypercall::RwEnter, kind);
+    }
     let me = me();
     if me != Owner::NOBODY && rw.lock.is_written_by(me) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
     upcall::off_cpu(Hypercall::RwEnter, || {
-        let active = if writer { rw.lock.write_waiting(me) } else { rw.lock.read_waiting() };
+        let active = if kind == rw::WRITER { rw.lock.write_waiting(me) } else { rw.lock.read_waiting() };
         transition::waited_actively(Hypercall::RwEnter, active);
     });
 }
@@ -51,7 +54,7 @@ fn fatal_kind(call: Hypercall, kind: c_int) -> ! {
 /// `rw` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
-    measure(Hypercall::RwInit, || {
+    measure_short(Hypercall::RwInit, || {
         // SAFETY: the caller's word.
         unsafe { rw.write(object::create("rw_init", Rw { lock: Rwlock::new() })) };
     })
@@ -65,12 +68,12 @@ pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
 pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwEnter, || match kind {
-        rw::READER if rw.lock.try_read() => {}
-        rw::WRITER if rw.lock.try_write(me()) => {}
-        rw::READER | rw::WRITER => enter_contended(rw, kind == rw::WRITER),
-        _ => fatal_kind(Hypercall::RwEnter, kind),
-    })
+    let enter = || match kind {
+        rw::READER => rw.lock.try_read(),
+        rw::WRITER => rw.lock.try_write(me()),
+        _ => false,
+    };
+    measure_quick(Hypercall::RwEnter, || enter().then_some(()), || enter_contended(rw, kind))
 }
 
 /// Enters as reader or writer if that needs no wait, else `EBUSY`. A reader finds it busy while a writer waits.
@@ -81,7 +84,7 @@ pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
 pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwTryenter, || {
+    measure_short(Hypercall::RwTryenter, || {
         let entered = match kind {
             rw::READER => rw.lock.try_read(),
             rw::WRITER => rw.lock.try_write(me()),
@@ -99,7 +102,7 @@ pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int
 pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
+    measure_short(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
         Ok(Ok(())) => 0,
         Ok(Err(_)) => Errno(libc::EBUSY).to_netbsd(),
         Err(_) => fatal_not_held(Hypercall::RwTryupgrade, rw, " as reader"),
@@ -114,11 +117,12 @@ pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
 pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwDowngrade, || {
-        if rw.lock.downgrade(me()).is_err() {
+    let contended = || {
+        if rw.lock.downgrade_contended(me()).is_err() {
             fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
         }
-    })
+    };
+    measure_quick(Hypercall::RwDowngrade, || rw.lock.try_downgrade(me()).then_some(()), contended)
 }
 
 /// Leaves.
@@ -129,11 +133,12 @@ pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
 pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
     // SAFETY: the caller's word.
     let rw = unsafe { &*rw };
-    measure(Hypercall::RwExit, || {
-        if rw.lock.exit(me()).is_err() {
+    let contended = || {
+        if rw.lock.exit_contended(me()).is_err() {
             fatal_not_held(Hypercall::RwExit, rw, "");
         }
-    })
+    };
+    measure_quick(Hypercall::RwExit, || rw.lock.try_exit(me()).then_some(()), contended)
 }
 
 /// Ends a lock that nobody holds.
@@ -142,7 +147,7 @@ pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
 /// `rw` is a reader/writer lock that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
-    measure(Hypercall::RwDestroy, || {
+    measure_short(Hypercall::RwDestroy, || {
         // SAFETY: the caller's word.
         if !unsafe { &(*rw).lock }.is_unused() {
             diagnostic::fatal("rw_destroy", format_args!("lock {rw:p} is still held"));

@@ -10,7 +10,7 @@ use core::ffi::{c_uint, c_void};
 use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use rumpscope_probes::{Place, vcpus_are_known};
+use rumpscope_probes::{Place, Witness, vcpus_are_known};
 use std::sync::Mutex;
 
 /// The guest's function that gives the address of a virtual CPU by its index.
@@ -63,22 +63,23 @@ pub fn scheduled(lwp: *mut c_void) -> Place {
         return Place::Unknown;
     }
     match look(lwp) {
-        Some(index) => Place::Vcpu(index),
+        Some((index, _)) => Place::Vcpu(index),
         None => learn(lwp).map_or(Place::Unknown, Place::Vcpu),
     }
 }
 
-/// The place of `lwp`, which may be on a virtual CPU or not.
-pub fn place(lwp: *mut c_void) -> Place {
+/// The place of `lwp`, which may be on a virtual CPU or not; with the virtual CPU's own pointer to it as the witness.
+pub fn place(lwp: *mut c_void) -> (Place, Option<Witness>) {
     if FIELDS.load(Ordering::Relaxed) == 0 {
-        return Place::Unknown;
+        return (Place::Unknown, None);
     }
     // An lwp that has never been scheduled points to no virtual CPU, and no virtual CPU points to one that is off.
-    if lwp.is_null() { Place::OffCpu } else { look(lwp).map_or(Place::OffCpu, Place::Vcpu) }
+    let seen = if lwp.is_null() { None } else { look(lwp) };
+    seen.map_or((Place::OffCpu, None), |(index, witness)| (Place::Vcpu(index), Some(witness)))
 }
 
 /// The index of the virtual CPU that `lwp` is on, by what has been learnt and as far as both structures agree.
-fn look(lwp: *mut c_void) -> Option<u16> {
+fn look(lwp: *mut c_void) -> Option<(u16, Witness)> {
     // Relaxed: the two positions are one value; the structures themselves are the guest's and old.
     let fields = FIELDS.load(Ordering::Relaxed);
     let in_lwp = (fields as u16).checked_sub(1)?;
@@ -88,8 +89,10 @@ fn look(lwp: *mut c_void) -> Option<u16> {
     let vcpu = unsafe { lwp.cast::<*mut c_void>().add(usize::from(in_lwp)).read_volatile() };
     let index = index_of(vcpu)?;
     // SAFETY: `vcpu` is one of the addresses that the guest gave, and virtual CPUs are never freed.
-    let on_it = unsafe { vcpu.cast::<*mut c_void>().add(usize::from(in_vcpu)).read_volatile() };
-    (on_it == lwp).then_some(index)
+    let word = unsafe { vcpu.cast::<usize>().add(usize::from(in_vcpu)) };
+    // SAFETY: as above.
+    let on_it = unsafe { word.read_volatile() };
+    (on_it == lwp.addr()).then_some((index, Witness { word, value: on_it }))
 }
 
 fn index_of(vcpu: *mut c_void) -> Option<u16> {
@@ -198,11 +201,14 @@ mod tests {
         cpus[1].lwp = &mut *lwp;
         assert_eq!(scheduled(address), Place::Vcpu(1));
         cpus[1].lwp = ptr::null_mut();
-        assert_eq!(place(address), Place::OffCpu);
+        assert_eq!(place(address).0, Place::OffCpu);
         lwp.cpu = &mut *cpus[0];
         cpus[0].lwp = &mut *lwp;
         assert_eq!(scheduled(address), Place::Vcpu(0));
-        assert_eq!(place(address), Place::Vcpu(0));
+        let (seen, witness) = place(address);
+        let witness = witness.expect("a witness");
+        assert_eq!((seen, witness.value), (Place::Vcpu(0), address.addr()));
+        assert_eq!(witness.word, ptr::from_ref(&cpus[0].lwp).cast());
         assert_eq!(lwp.before[0] + cpus[0].before[0], 10);
     }
 }

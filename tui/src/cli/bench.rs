@@ -27,7 +27,7 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct BenchArgs {
-    /// What is compared: native, or external:PATH (any librumpuser.so); with @off, @counts, @sampled or @full for a
+    /// What is compared: native, or external:PATH (any librumpuser.so); with @off, @counts, @sampled, @full or @exact for a
     /// timing mode, and NAME= before it for a name of its own
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,

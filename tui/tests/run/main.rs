@@ -5,7 +5,7 @@ mod programs;
 
 use programs::{run, stand_in};
 use rumpscope_probes::reader::Segment;
-use rumpscope_probes::{Hypercall, Metric, Snapshot};
+use rumpscope_probes::{Hypercall, Snapshot};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -88,7 +88,7 @@ fn an_embedded_guest_that_is_killed_leaves_all_that_it_had_counted() {
     let mut command = programs::rumpscope(&["run", "--workload", "locks", "--duration", "1h", "--json", "-"]);
     let command = command.env("XDG_RUNTIME_DIR", &runtime).stdout(Stdio::piped()).stderr(Stdio::piped());
     let rumpscope = command.spawn().unwrap();
-    let entered = |snapshot: &Snapshot| snapshot.total(Metric::call(Hypercall::MutexEnter)).count();
+    let entered = |snapshot: &Snapshot| snapshot.calls(Hypercall::MutexEnter);
     // Nothing tells when the guest is at work but its segment.
     let seen = loop {
         match segment_in(&runtime).and_then(|segment| segment.snapshot().ok()) {

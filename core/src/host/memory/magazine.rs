@@ -50,6 +50,29 @@ pub(super) fn allocate() -> Option<NonNull<c_void>> {
     }
 }
 
+/// A page that this thread keeps already, if it keeps one.
+#[inline(always)]
+pub(super) fn allocate_at_once() -> Option<NonNull<c_void>> {
+    // SAFETY: as in `allocate`.
+    unsafe { &mut *magazine() }.pop()
+}
+
+/// Keeps a page if there is room. Says whether it did.
+///
+/// # Safety
+/// As for [`release`].
+#[inline(always)]
+pub(super) unsafe fn release_at_once(page: NonNull<c_void>) -> bool {
+    // SAFETY: as in `allocate`.
+    let magazine = unsafe { &mut *magazine() };
+    let room = magazine.stage == Stage::Open && magazine.count != CAPACITY;
+    if room {
+        // SAFETY: the caller's promise.
+        unsafe { magazine.push(page) };
+    }
+    room
+}
+
 /// Takes a page back.
 ///
 /// # Safety

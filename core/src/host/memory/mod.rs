@@ -35,6 +35,20 @@ pub fn allocate(size: usize, alignment: usize) -> Result<NonNull<c_void>, Errno>
     allocate_any(size.max(1), alignment)
 }
 
+/// The same if it is quick: a page where one is at hand, or less than a page from the C library.
+#[inline(always)]
+pub fn allocate_at_once(size: usize, alignment: usize) -> Option<NonNull<c_void>> {
+    // The alignments up to a page's of which a page is a multiple, 0 included.
+    if size == PAGE && alignment <= PAGE && alignment & alignment.wrapping_sub(1) == 0 {
+        return magazine::allocate_at_once();
+    }
+    if size < PAGE && alignment == 0 {
+        // SAFETY: no preconditions.
+        return NonNull::new(unsafe { libc::malloc(size.max(1)) });
+    }
+    None
+}
+
 fn allocate_any(size: usize, alignment: usize) -> Result<NonNull<c_void>, Errno> {
     let mut memory = core::ptr::null_mut();
     if alignment <= NATURAL_ALIGNMENT {
@@ -70,6 +84,23 @@ pub unsafe fn release(memory: NonNull<c_void>, size: usize) -> Result<(), WrongS
     // SAFETY: all that `allocate` does not take from the pages is from the C library.
     unsafe { libc::free(memory.as_ptr()) };
     Ok(())
+}
+
+/// The same if it is quick: a page where there is room to keep it, or less than a page. Says whether it did.
+///
+/// # Safety
+/// As for [`release`].
+#[inline(always)]
+pub unsafe fn release_at_once(memory: NonNull<c_void>, size: usize) -> bool {
+    if pages::contains(memory) {
+        // SAFETY: a page of ours, which the caller gives up.
+        return size == PAGE && unsafe { magazine::release_at_once(memory) };
+    }
+    if size < PAGE {
+        // SAFETY: as in `release`.
+        unsafe { libc::free(memory.as_ptr()) };
+    }
+    size < PAGE
 }
 
 #[cfg(test)]

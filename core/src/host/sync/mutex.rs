@@ -147,15 +147,20 @@ impl Mutex {
     /// its address is used.
     #[inline(always)]
     pub fn unlock(&self, owner: Owner) -> Result<(), NotOwner> {
-        // Release: the next owner sees what we wrote.
-        match self.word.compare_exchange(owner.to_word() | LOCKED, 0, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
-            Err(_) => self.unlock_contended(owner),
-        }
+        if self.try_unlock(owner) { Ok(()) } else { self.unlock_contended(owner) }
     }
 
+    /// Gives the mutex back if it is `owner`'s and nobody sleeps. Says whether it did; [`Mutex::unlock_contended`] does
+    /// the rest.
+    #[inline(always)]
+    pub fn try_unlock(&self, owner: Owner) -> bool {
+        // Release: the next owner sees what we wrote.
+        self.word.compare_exchange(owner.to_word() | LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// As `unlock`, where somebody sleeps.
     #[cold]
-    fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
+    pub fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
         let word = core::ptr::from_ref(&self.word);
         // Relaxed: only the owner itself can make the word equal to this, and only sleepers change it meanwhile.
         if self.word.load(Ordering::Relaxed) & !WAITED != owner.to_word() | LOCKED {

@@ -212,29 +212,51 @@ impl Rwlock {
     /// Leaves. `owner` is who the caller is if it holds the lock as the writer.
     #[inline(always)]
     pub fn exit(&self, owner: Owner) -> Result<(), NotHeld> {
+        if self.try_exit(owner) { Ok(()) } else { self.exit_contended(owner) }
+    }
+
+    /// Leaves if the lock is held so, and nobody is to be let in for it. Says whether it did; [`Rwlock::exit_contended`]
+    /// does the rest.
+    #[inline(always)]
+    pub fn try_exit(&self, owner: Owner) -> bool {
         // Relaxed: we hold the lock, so the part that decides does not change.
         let mut word = self.word.load(Ordering::Relaxed);
         if word & WRITER != 0 {
             let mine = owner.to_word() | WRITER;
             // Release: the next one sees what we wrote.
-            return match self.word.compare_exchange(mine, 0, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => Ok(()),
-                Err(word) if word & !FLAGS == mine => {
-                    self.write_exit_queued();
-                    Ok(())
-                }
-                Err(_) => Err(NotHeld),
-            };
+            return self.word.compare_exchange(mine, 0, Ordering::Release, Ordering::Relaxed).is_ok();
+        }
+        while word >= READER && (word & QUEUED == 0 || word >= 2 * READER) {
+            // Release: the next writer does not write what we still read.
+            match self.word.compare_exchange_weak(word, word - READER, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// As `exit`, where somebody is queued.
+    #[cold]
+    pub fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        // Relaxed: as in `try_exit`.
+        let mut word = self.word.load(Ordering::Relaxed);
+        if word & WRITER != 0 {
+            if word & !FLAGS != owner.to_word() | WRITER {
+                return Err(NotHeld);
+            }
+            self.write_exit_queued();
+            return Ok(());
         }
         loop {
-            if word & !FLAGS == 0 {
+            if word < READER {
                 return Err(NotHeld);
             }
             if word & QUEUED != 0 && word < 2 * READER {
                 self.last_read_exit_queued();
                 return Ok(());
             }
-            // Release: the next writer does not write what we still read.
+            // Release: as in `try_exit`.
             match self.word.compare_exchange_weak(word, word - READER, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
@@ -310,20 +332,22 @@ impl Rwlock {
 
     /// From the writer to a reader. No writer gets in between; readers that wait go in.
     pub fn downgrade(&self, owner: Owner) -> Result<(), NotHeld> {
-        let mine = owner.to_word() | WRITER;
-        // Release: new readers see what we wrote.
-        match self.word.compare_exchange(mine, READER, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
-            Err(word) if word & !FLAGS == mine => {
-                self.downgrade_queued();
-                Ok(())
-            }
-            Err(_) => Err(NotHeld),
-        }
+        if self.try_downgrade(owner) { Ok(()) } else { self.downgrade_contended(owner) }
     }
 
+    /// The same if nobody waits. Says whether it did; [`Rwlock::downgrade_contended`] does the rest.
+    #[inline(always)]
+    pub fn try_downgrade(&self, owner: Owner) -> bool {
+        // Release: new readers see what we wrote.
+        self.word.compare_exchange(owner.to_word() | WRITER, READER, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// As `downgrade`, where somebody is queued.
     #[cold]
-    fn downgrade_queued(&self) {
+    pub fn downgrade_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        if !self.is_written_by(owner) {
+            return Err(NotHeld);
+        }
         let readers = self.with_queues(|queues| {
             let (readers, count) = queues.readers.take_all();
             self.learn(&readers);
@@ -333,6 +357,7 @@ impl Rwlock {
             readers
         });
         readers.notify(Message::Go);
+        Ok(())
     }
 
     /// Whether `owner` is the writer. Exact when the caller asks about itself.
