@@ -9,6 +9,7 @@
 //! * `guest`: what is known of the guest: which virtual CPU an lwp is on, its own transitions.
 
 pub mod abi;
+mod external;
 mod guest;
 pub mod host;
 mod lwp;

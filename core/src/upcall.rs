@@ -120,6 +120,7 @@ pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
     outcome
 }
 
-fn in_upcall(cause: Hypercall, direction: Direction, upcall: impl FnOnce()) {
+/// Runs `upcall`, which gives up or takes a virtual CPU on behalf of hypercall `cause`.
+pub(crate) fn in_upcall(cause: Hypercall, direction: Direction, upcall: impl FnOnce()) {
     transition::in_upcall(cause, direction, || vcpu::scheduled(lwp::current().cast()), upcall);
 }

@@ -44,6 +44,12 @@ impl std::fmt::Debug for Case {
 }
 
 impl Case {
+    /// Whether it is about what a back end for threads and locks does, and not the rest of our library.
+    pub fn concerns_backend(&self) -> bool {
+        let families = ["clock", "component", "condvar", "lwp", "mutex", "rwlock", "threads"];
+        self.name.split_once("::").is_some_and(|(family, _)| families.contains(&family))
+    }
+
     /// The library is loaded, but its `init` is left to the case.
     pub(crate) fn before_init(&mut self) -> &mut Self {
         self.boots = false;

@@ -18,4 +18,4 @@ mod runner;
 pub use case::Case;
 pub use cases::all;
 pub use child::child_main;
-pub use runner::{LIBRARY_VARIABLE, run};
+pub use runner::{BACKEND_VARIABLE, LIBRARY_VARIABLE, Subject, run};

@@ -2,6 +2,8 @@
 
 use super::case::{Case, End};
 use super::child::{CHILD_ARGUMENT, FAILED, PASSED};
+use rumpuser::host::backend::choice;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::FromRawFd;
@@ -14,6 +16,18 @@ use std::time::{Duration, Instant};
 
 /// The environment variable that names another library to be tested.
 pub const LIBRARY_VARIABLE: &str = "RUMPSCOPE_CONFORMANCE_LIBRARY";
+
+/// The environment variable that names a back end with which our library is to be tested too.
+pub const BACKEND_VARIABLE: &str = "RUMPSCOPE_CONFORMANCE_BACKEND";
+
+/// What the cases are to be run on.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The library.
+    pub library: PathBuf,
+    /// The back end of our library; `None`: the default, or another library.
+    pub backend: Option<OsString>,
+}
 
 /// A case that is not done by now hangs. Far above what any case needs, because the machine may be busy.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -54,23 +68,28 @@ impl Finished {
     }
 }
 
-/// Runs `case` on `library` in a new process of `program`, which must call [`child_main`](super::child_main) first.
+/// Runs `case` on `subject` in a new process of `program`, which must call [`child_main`](super::child_main) first.
 ///
 /// # Errors
 /// What went wrong, with the contract and all that the process wrote.
-pub fn run(case: &Case, library: &Path, program: &Path) -> Result<(), String> {
+pub fn run(case: &Case, subject: &Subject, program: &Path) -> Result<(), String> {
     let folder = Folder::create().map_err(|error| format!("cannot make a folder for the case: {error}"))?;
-    match observe(case, library, program, &folder.0) {
+    match observe(case, subject, program, &folder.0) {
         Ok((_, Ok(()))) => Ok(()),
         Ok((finished, Err(reason))) => Err(report(case, &reason, &finished)),
         Err(error) => Err(format!("cannot run the case: {error}")),
     }
 }
 
-fn observe(case: &Case, library: &Path, program: &Path, folder: &Path) -> io::Result<(Finished, Result<(), String>)> {
+fn observe(
+    case: &Case,
+    subject: &Subject,
+    program: &Path,
+    folder: &Path,
+) -> io::Result<(Finished, Result<(), String>)> {
     let (output, errors) = (memory_file()?, memory_file()?);
     let mut command = Command::new(program);
-    command.arg(CHILD_ARGUMENT).arg(&case.name).arg(library);
+    command.arg(CHILD_ARGUMENT).arg(&case.name).arg(&subject.library);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(errors.try_clone()?);
     // A group of its own, so that whatever the case started ends with it.
     command.current_dir(folder).process_group(0);
@@ -80,6 +99,9 @@ fn observe(case: &Case, library: &Path, program: &Path, folder: &Path) -> io::Re
     command.env("XDG_RUNTIME_DIR", folder);
     // The report is about the library; where in the suite it was noticed is in the message already.
     command.env("RUST_BACKTRACE", "0");
+    if let Some(backend) = &subject.backend {
+        command.env(choice::VARIABLE, backend);
+    }
     command.envs(case.environment.iter().copied());
     let mut child = command.spawn()?;
     let ended = wait(&mut child)?;

@@ -1,12 +1,14 @@
 //! Block I/O: `rumpuser_bio`.
 
 use super::component;
+use super::seam::{self, off_cpu};
 use super::types::bio;
+use crate::external;
 use crate::host::block::choice::VARIABLE;
 use crate::host::block::{Choice, Completion, Engine, Operation, Request, engine, uring};
 use crate::host::diagnostic;
 use crate::host::file::transfer::Progress;
-use crate::upcall::{off_cpu, on_cpu};
+use crate::upcall::on_cpu;
 use core::cell::Cell;
 use libc::{c_int, c_void};
 use rumpscope_probes::transition::apart;
@@ -109,6 +111,12 @@ pub unsafe extern "C" fn rumpuser_bio(
         let Some(done) = done else {
             diagnostic::fatal(call.name(), format_args!("nobody to tell that a transfer is done: done is null"));
         };
+        if let Some(library) = seam::external() {
+            let (done, argument) = external::completion(done, argument);
+            // SAFETY: what the caller promises us is what the interface has it promise every library.
+            let pass_on = || unsafe { (library.bio)(fd, operation, data, size, offset, done, argument) };
+            return external::on_account_of(call, pass_on);
+        }
         let told = Told { done, argument };
         let Some(operation) = operation_of(operation) else {
             diagnostic::warn(call.name(), format_args!("operation {operation:#x} is neither a read nor a write"));

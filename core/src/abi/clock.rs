@@ -2,7 +2,9 @@
 
 use super::argument::{invalid, pointer};
 use super::result;
+use super::seam::{forward, on_backend};
 use super::types::clock as which;
+use crate::host::backend::Backend;
 use crate::host::clock::{self, Clock, Time};
 use crate::upcall::off_cpu;
 use libc::{c_int, c_long};
@@ -14,6 +16,7 @@ use rumpscope_probes::{Hypercall, measure, measure_short};
 /// `seconds` and `nanoseconds` are null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_clock_gettime(clock: c_int, seconds: *mut i64, nanoseconds: *mut c_long) -> c_int {
+    forward!(Hypercall::ClockGettime, clock_gettime(clock, seconds, nanoseconds));
     measure_short(Hypercall::ClockGettime, move || {
         let clock = match clock {
             which::RELWALL => Clock::Wall,
@@ -57,16 +60,16 @@ fn nowhere_to_write(seconds: *mut i64, nanoseconds: *mut c_long) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_clock_sleep(clock: c_int, seconds: i64, nanoseconds: c_long) -> c_int {
     let call = Hypercall::ClockSleep;
-    measure(call, || {
+    on_backend!(call, clock_sleep(clock, seconds, nanoseconds), B => measure(call, || {
         let sleep = || {
             let time = Time::new(seconds, nanoseconds)
                 .map_err(|_| invalid(call, format_args!("{seconds} s {nanoseconds} ns is no time")))?;
             match clock {
-                which::RELWALL => off_cpu(call, || clock::sleep(time)),
-                which::ABSMONO => off_cpu(call, || clock::sleep_until(time)),
+                which::RELWALL => off_cpu(call, || B::sleep_until(clock::after(time)?)),
+                which::ABSMONO => off_cpu(call, || B::sleep_until(time)),
                 _ => Err(invalid(call, format_args!("there is no clock {clock}"))),
             }
         };
         result(sleep())
-    })
+    }))
 }

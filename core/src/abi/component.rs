@@ -1,5 +1,6 @@
 //! Services for drivers that have hypercalls of their own: `rumpuser_component_*`.
 
+use super::seam::forward;
 use super::types::Lwp;
 use crate::host::errno::Errno;
 use crate::upcall;
@@ -14,6 +15,7 @@ use rumpscope_probes::{Hypercall, measure};
 /// The calling thread is on a virtual CPU, or runs no lwp.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_unschedule() -> *mut c_void {
+    forward!(Hypercall::ComponentUnschedule, component_unschedule());
     let call = Hypercall::ComponentUnschedule;
     measure(call, || upcall::unschedule(call, null_mut()).into_cookie())
 }
@@ -24,6 +26,7 @@ pub unsafe extern "C" fn rumpuser_component_unschedule() -> *mut c_void {
 /// `cookie` is from [`rumpuser_component_unschedule`], called by this thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_schedule(cookie: *mut c_void) {
+    forward!(Hypercall::ComponentSchedule, component_schedule(cookie));
     let call = Hypercall::ComponentSchedule;
     measure(call, || upcall::schedule(upcall::Unscheduled::from_cookie(call, cookie), null_mut()));
 }
@@ -34,6 +37,7 @@ pub unsafe extern "C" fn rumpuser_component_schedule(cookie: *mut c_void) {
 /// The guest has booted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_kthread() {
+    forward!(Hypercall::ComponentKthread, component_kthread());
     let call = Hypercall::ComponentKthread;
     measure(call, || take_lwp(call));
 }
@@ -60,6 +64,7 @@ pub(crate) fn take_lwp(cause: Hypercall) {
 /// The calling thread has that lwp.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_kthread_release() {
+    forward!(Hypercall::ComponentKthreadRelease, component_kthread_release());
     let call = Hypercall::ComponentKthreadRelease;
     measure(call, || {
         upcall::on_cpu(call, || {
@@ -77,6 +82,7 @@ pub unsafe extern "C" fn rumpuser_component_kthread_release() {
 /// The guest has booted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_curlwp() -> *mut Lwp {
+    forward!(Hypercall::ComponentCurlwp, component_curlwp());
     let call = Hypercall::ComponentCurlwp;
     measure(call, || {
         upcall::on_cpu(call, || {
@@ -92,6 +98,7 @@ pub unsafe extern "C" fn rumpuser_component_curlwp() -> *mut Lwp {
 /// `lwp` is null or an lwp that no other thread runs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_switchlwp(lwp: *mut Lwp) {
+    forward!(Hypercall::ComponentSwitchlwp, component_switchlwp(lwp));
     let call = Hypercall::ComponentSwitchlwp;
     measure(call, || {
         upcall::on_cpu(call, || {
@@ -109,5 +116,6 @@ pub unsafe extern "C" fn rumpuser_component_switchlwp(lwp: *mut Lwp) {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_errtrans(error: c_int) -> c_int {
+    forward!(Hypercall::ComponentErrtrans, component_errtrans(error));
     measure(Hypercall::ComponentErrtrans, move || Errno(error).to_netbsd())
 }

@@ -2,9 +2,11 @@
 
 use super::mutex::Mtx;
 use super::object;
+use super::seam::on_backend;
+use crate::host::backend::{Backend, Condvar, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Condvar, Deadline, Outcome};
+use crate::host::sync::{Deadline, Outcome};
 use crate::upcall;
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
@@ -13,15 +15,25 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[derive(Debug)]
 // A line of its own: neighbours do not slow each other down.
 #[repr(align(64))]
-pub struct Cv {
-    condition: Condvar,
+pub struct Cv<B: Backend = Native> {
+    condition: B::Condvar,
 }
 
-impl Cv {
+impl<B: Backend> Cv<B> {
+    /// The condition variable at an address that the guest has from us.
+    ///
+    /// # Safety
+    /// It is one of this back end, and stays as long as the reference.
+    #[inline(always)]
+    unsafe fn at<'a>(cv: *mut Cv) -> &'a Self {
+        // SAFETY: the caller's word.
+        unsafe { &*cv.cast() }
+    }
+
     /// Gives up the virtual CPU, then the mutex, and waits. The guest's scheduler may itself use `mtx`, its interlock:
     /// then it takes it while it gives up the virtual CPU, and gives it back while it takes one. In any case the mutex
     /// is held between `unschedule` and the wait, so no signal that belongs to this wait can come too early.
-    fn wait(&self, call: Hypercall, mtx: &Mtx, deadline: Option<&Deadline>) -> Outcome {
+    fn wait(&self, call: Hypercall, mtx: &Mtx<B>, deadline: Option<&Deadline>) -> Outcome {
         let me = mtx.me();
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
@@ -44,9 +56,11 @@ impl Cv {
 /// `cv` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
-    measure_short(Hypercall::CvInit, || {
-        // SAFETY: the caller's word.
-        unsafe { cv.write(object::create("cv_init", Cv { condition: Condvar::new() })) };
+    on_backend!(Hypercall::CvInit, cv_init(cv), B => {
+        measure_short(Hypercall::CvInit, || {
+            // SAFETY: the caller's word.
+            unsafe { cv.write(object::create("cv_init", Cv::<B> { condition: Condvar::new() }).cast()) };
+        })
     })
 }
 
@@ -56,13 +70,15 @@ pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
 /// `cv` is a condition variable that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_destroy(cv: *mut Cv) {
-    measure_short(Hypercall::CvDestroy, || {
-        // SAFETY: the caller's word.
-        if unsafe { &(*cv).condition }.retire().is_err() {
-            diagnostic::fatal("cv_destroy", format_args!("threads still wait for condition variable {cv:p}"));
-        }
-        // SAFETY: the caller's word; made by `rumpuser_cv_init`.
-        unsafe { object::destroy(cv) };
+    on_backend!(Hypercall::CvDestroy, cv_destroy(cv), B => {
+        measure_short(Hypercall::CvDestroy, || {
+            // SAFETY: the caller's word.
+            if unsafe { Cv::<B>::at(cv) }.condition.retire().is_err() {
+                diagnostic::fatal("cv_destroy", format_args!("threads still wait for condition variable {cv:p}"));
+            }
+            // SAFETY: the caller's word; made by `rumpuser_cv_init`.
+            unsafe { object::destroy(cv.cast::<Cv<B>>()) };
+        })
     })
 }
 
@@ -72,10 +88,12 @@ pub unsafe extern "C" fn rumpuser_cv_destroy(cv: *mut Cv) {
 /// `cv` and `mtx` are what they are called; the caller holds `mtx`, unless that is its virtual CPU's own lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_wait(cv: *mut Cv, mtx: *mut Mtx) {
-    // SAFETY: the caller's word.
-    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
-    measure(Hypercall::CvWait, || {
-        cv.wait(Hypercall::CvWait, mtx, None);
+    on_backend!(Hypercall::CvWait, cv_wait(cv, mtx), B => {
+        // SAFETY: the caller's word.
+        let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
+        measure(Hypercall::CvWait, || {
+            cv.wait(Hypercall::CvWait, mtx, None);
+        })
     })
 }
 
@@ -86,13 +104,15 @@ pub unsafe extern "C" fn rumpuser_cv_wait(cv: *mut Cv, mtx: *mut Mtx) {
 /// `cv` and `mtx` are what they are called; the caller holds `mtx`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
-    // SAFETY: the caller's word.
-    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
-    measure(Hypercall::CvWaitNowrap, || {
-        let me = mtx.me();
-        let (_, active) = cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
-        transition::waited_actively(Hypercall::CvWaitNowrap, active);
-        mtx.enter_in_place(Hypercall::CvWaitNowrap, me);
+    on_backend!(Hypercall::CvWaitNowrap, cv_wait_nowrap(cv, mtx), B => {
+        // SAFETY: the caller's word.
+        let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
+        measure(Hypercall::CvWaitNowrap, || {
+            let me = mtx.me();
+            let (_, active) = cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
+            transition::waited_actively(Hypercall::CvWaitNowrap, active);
+            mtx.enter_in_place(Hypercall::CvWaitNowrap, me);
+        })
     })
 }
 
@@ -104,15 +124,17 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
 /// As for [`rumpuser_cv_wait`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_timedwait(cv: *mut Cv, mtx: *mut Mtx, seconds: i64, nanoseconds: i64) -> c_int {
-    // SAFETY: the caller's word.
-    let (cv, mtx) = unsafe { (&*cv, &*mtx) };
-    measure(Hypercall::CvTimedwait, || {
-        // The time runs from the call, not from when the virtual CPU has been given up.
-        let deadline = Deadline::after(seconds, nanoseconds);
-        match cv.wait(Hypercall::CvTimedwait, mtx, Some(&deadline)) {
-            Outcome::Signalled => 0,
-            Outcome::TimedOut => Errno(libc::ETIMEDOUT).to_netbsd(),
-        }
+    on_backend!(Hypercall::CvTimedwait, cv_timedwait(cv, mtx, seconds, nanoseconds), B => {
+        // SAFETY: the caller's word.
+        let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
+        measure(Hypercall::CvTimedwait, || {
+            // The time runs from the call, not from when the virtual CPU has been given up.
+            let deadline = Deadline::after(seconds, nanoseconds);
+            match cv.wait(Hypercall::CvTimedwait, mtx, Some(&deadline)) {
+                Outcome::Signalled => 0,
+                Outcome::TimedOut => Errno(libc::ETIMEDOUT).to_netbsd(),
+            }
+        })
     })
 }
 
@@ -122,10 +144,12 @@ pub unsafe extern "C" fn rumpuser_cv_timedwait(cv: *mut Cv, mtx: *mut Mtx, secon
 /// `cv` is a condition variable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
-    // SAFETY: the caller's word.
-    let cv = unsafe { &*cv };
-    let nobody = || cv.condition.waiters() == 0;
-    measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal())
+    on_backend!(Hypercall::CvSignal, cv_signal(cv), B => {
+        // SAFETY: the caller's word.
+        let cv = unsafe { Cv::<B>::at(cv) };
+        let nobody = || cv.condition.waiters() == 0;
+        measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal())
+    })
 }
 
 /// Ends the wait of all threads that wait.
@@ -134,10 +158,12 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
 /// `cv` is a condition variable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
-    // SAFETY: the caller's word.
-    let cv = unsafe { &*cv };
-    let nobody = || cv.condition.waiters() == 0;
-    measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast())
+    on_backend!(Hypercall::CvBroadcast, cv_broadcast(cv), B => {
+        // SAFETY: the caller's word.
+        let cv = unsafe { Cv::<B>::at(cv) };
+        let nobody = || cv.condition.waiters() == 0;
+        measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast())
+    })
 }
 
 /// How many threads wait for a signal; those that have got one are not among them.
@@ -146,11 +172,13 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
 /// `cv` is a condition variable; `waiters` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_cv_has_waiters(cv: *mut Cv, waiters: *mut c_int) {
-    // SAFETY: the caller's word.
-    let cv = unsafe { &*cv };
-    measure(Hypercall::CvHasWaiters, move || {
-        // No host has 2^31 threads.
+    on_backend!(Hypercall::CvHasWaiters, cv_has_waiters(cv, waiters), B => {
         // SAFETY: the caller's word.
-        unsafe { waiters.write(cv.condition.waiters() as c_int) };
+        let cv = unsafe { Cv::<B>::at(cv) };
+        measure(Hypercall::CvHasWaiters, move || {
+            // No host has 2^31 threads.
+            // SAFETY: the caller's word.
+            unsafe { waiters.write(cv.condition.waiters() as c_int) };
+        })
     })
 }

@@ -1,5 +1,7 @@
 //! Output: `rumpuser_putchar` to the console, `rumpuser_dprintf` to standard error.
 
+use super::seam::{self, forward};
+use crate::external;
 use crate::host::console;
 use core::ffi::{c_char, c_int, c_void};
 use rumpscope_probes::{Hypercall, measure};
@@ -10,6 +12,7 @@ use rumpscope_probes::{Hypercall, measure};
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_putchar(character: c_int) {
+    forward!(Hypercall::Putchar, putchar(character));
     measure(Hypercall::Putchar, || console::put(character as u8));
 }
 
@@ -17,10 +20,24 @@ unsafe extern "C" {
     // The C library's. A `va_list` is handed over as the address of its contents on both machines: it is an array on
     // x86-64, and a structure too large for registers on AArch64.
     fn vdprintf(fd: c_int, format: *const c_char, arguments: *mut c_void) -> c_int;
+    // Likewise.
+    fn vasprintf(text: *mut *mut c_char, format: *const c_char, arguments: *mut c_void) -> c_int;
 }
 
 /// Where [`rumpuser_dprintf`] goes once its arguments are a `va_list`.
 unsafe extern "C" fn print(format: *const c_char, arguments: *mut c_void) {
+    if let Some(library) = seam::external() {
+        // The arguments cannot be passed on, since the other library takes them as they come; but what they make can.
+        let mut text = core::ptr::null_mut();
+        // SAFETY: the guest's format and the arguments that go with it.
+        if unsafe { vasprintf(&mut text, format, arguments) } >= 0 {
+            // SAFETY: a format, and the string that it asks for.
+            external::forward(Hypercall::Dprintf, || unsafe { (library.dprintf)(c"%s".as_ptr(), text) });
+            // SAFETY: made by the successful call above, and used by nobody any more.
+            unsafe { libc::free(text.cast()) };
+        }
+        return;
+    }
     measure(Hypercall::Dprintf, || {
         if super::argument::pointer(Hypercall::Dprintf, "format", format).is_ok() {
             // SAFETY: the guest's format and the arguments that go with it.

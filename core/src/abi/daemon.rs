@@ -1,6 +1,9 @@
 //! Going into the background: `rumpuser_daemonize_begin`, `daemonize_done`.
 
 use super::result;
+use super::seam::{self, forward};
+use crate::host::diagnostic::warn;
+use crate::host::errno::Errno;
 use crate::host::{console, daemon};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure};
@@ -11,16 +14,25 @@ use rumpscope_probes::{Hypercall, measure};
 /// The program has one thread: in the child, locks of others would never be released.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_daemonize_begin() -> c_int {
+    // A guest calls this before `rumpuser_init`.
+    if let Err(problem) = seam::choose() {
+        warn(Hypercall::DaemonizeBegin.name(), format_args!("{problem}"));
+        return Errno(libc::ENOEXEC).to_netbsd();
+    }
     measure(Hypercall::DaemonizeBegin, || {
         // Or both processes would write it.
         console::flush();
         // A child made by fork measures nothing, or there would be two writers; but this one is the guest from now on.
         let mode = rumpscope_probes::mode();
-        let outcome = daemon::fork_into_background();
-        if outcome.is_ok() {
+        let error = match seam::external() {
+            None => result(daemon::fork_into_background()),
+            // SAFETY: the program has one thread, says the caller.
+            Some(library) => unsafe { (library.daemonize_begin)() },
+        };
+        if error == 0 {
             rumpscope_probes::continue_in_forked_child(mode);
         }
-        result(outcome)
+        error
     })
 }
 
@@ -31,6 +43,7 @@ pub unsafe extern "C" fn rumpuser_daemonize_begin() -> c_int {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_daemonize_done(error: c_int) -> c_int {
+    forward!(Hypercall::DaemonizeDone, daemonize_done(error));
     measure(Hypercall::DaemonizeDone, || {
         console::flush();
         result(daemon::tell_parent(error))

@@ -2,11 +2,11 @@
 
 use super::argument::{invalid, pointer, string};
 use super::result;
+use super::seam::{forward, off_cpu};
 use super::types::{Iovec, file_type, open, sync};
 use crate::host::errno::Errno;
 use crate::host::file::transfer::{Direction, Place, transfer};
 use crate::host::file::{self, Access, Creation, Kind, flush};
-use crate::upcall::off_cpu;
 use libc::{c_char, c_int};
 use rumpscope_probes::{Hypercall, measure};
 
@@ -22,6 +22,7 @@ const NO_SEEK: i64 = -1;
 /// `path` is null or a string; `fd` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_open(path: *const c_char, mode: c_int, fd: *mut c_int) -> c_int {
+    forward!(Hypercall::Open, open(path, mode, fd));
     let call = Hypercall::Open;
     measure(call, || {
         let open = || {
@@ -62,6 +63,7 @@ fn open_mode(mode: c_int) -> Option<(Access, Creation)> {
 /// `fd` is from [`rumpuser_open`], and nobody uses it any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_close(fd: c_int) -> c_int {
+    forward!(Hypercall::Close, close(fd));
     let call = Hypercall::Close;
     measure(call, || result(off_cpu(call, || file::close(fd))))
 }
@@ -73,6 +75,7 @@ pub unsafe extern "C" fn rumpuser_close(fd: c_int) -> c_int {
 /// `path` is null or a string; `size` and `kind` are null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_getfileinfo(path: *const c_char, size: *mut u64, kind: *mut c_int) -> c_int {
+    forward!(Hypercall::Getfileinfo, getfileinfo(path, size, kind));
     let call = Hypercall::Getfileinfo;
     measure(call, || {
         let ask = || {
@@ -120,6 +123,7 @@ pub unsafe extern "C" fn rumpuser_iovread(
     offset: i64,
     bytes: *mut usize,
 ) -> c_int {
+    forward!(Hypercall::Iovread, iovread(fd, buffers, count, offset, bytes));
     // SAFETY: the caller's promise.
     measure(Hypercall::Iovread, || unsafe {
         move_bytes(Hypercall::Iovread, Direction::Read, fd, buffers, count, offset, bytes)
@@ -139,6 +143,7 @@ pub unsafe extern "C" fn rumpuser_iovwrite(
     offset: i64,
     bytes: *mut usize,
 ) -> c_int {
+    forward!(Hypercall::Iovwrite, iovwrite(fd, buffers, count, offset, bytes));
     // SAFETY: the caller's promise.
     measure(Hypercall::Iovwrite, || unsafe {
         move_bytes(Hypercall::Iovwrite, Direction::Write, fd, buffers, count, offset, bytes)
@@ -197,6 +202,7 @@ unsafe fn move_bytes(
 /// None beyond `fd` being the guest's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_syncfd(fd: c_int, flags: c_int, start: u64, length: u64) -> c_int {
+    forward!(Hypercall::Syncfd, syncfd(fd, flags, start, length));
     let call = Hypercall::Syncfd;
     measure(call, || {
         let synchronise = || {

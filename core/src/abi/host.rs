@@ -2,6 +2,7 @@
 
 use super::argument::{invalid, pointer, string};
 use super::result;
+use super::seam::{self, forward};
 use super::types::{EXIT_PANIC, KILL_SELF, param, random};
 use crate::host::errno::Errno;
 use crate::host::{console, diagnostic, parameter, signal};
@@ -18,6 +19,7 @@ use rumpscope_probes::{Hypercall, measure};
 /// `name` is null or a string; `buffer` is null or valid for writes of `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_getparam(name: *const c_char, buffer: *mut c_void, size: usize) -> c_int {
+    forward!(Hypercall::Getparam, getparam(name, buffer, size));
     let call = Hypercall::Getparam;
     measure(call, || {
         let ask = || {
@@ -76,6 +78,10 @@ fn number_of_cpus() -> usize {
 pub unsafe extern "C" fn rumpuser_seterrno(error: c_int) {
     measure(Hypercall::Seterrno, || ());
     // Last: setting up a counter may call the host.
+    if let Some(library) = seam::external() {
+        // SAFETY: any number is right.
+        return unsafe { (library.seterrno)(error) };
+    }
     // SAFETY: the calling thread's own.
     unsafe { *libc::__errno_location() = error };
 }
@@ -89,6 +95,7 @@ pub unsafe extern "C" fn rumpuser_seterrno(error: c_int) {
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_kill(process: i64, number: c_int) -> c_int {
+    forward!(Hypercall::Kill, kill(process, number));
     let call = Hypercall::Kill;
     measure(call, || {
         let send = || {
@@ -115,6 +122,10 @@ pub unsafe extern "C" fn rumpuser_kill(process: i64, number: c_int) -> c_int {
 pub unsafe extern "C" fn rumpuser_exit(status: c_int) -> ! {
     measure(Hypercall::Exit, || ());
     rumpscope_probes::guest_ended();
+    if let Some(library) = seam::external() {
+        // SAFETY: the guest asked for it.
+        unsafe { (library.exit)(status) }
+    }
     console::flush();
     if status == EXIT_PANIC {
         diagnostic::fatal(Hypercall::Exit.name(), format_args!("the guest panicked"));
@@ -137,6 +148,7 @@ pub unsafe extern "C" fn rumpuser_getrandom(
     flags: c_int,
     bytes: *mut usize,
 ) -> c_int {
+    forward!(Hypercall::Getrandom, getrandom(buffer, size, flags, bytes));
     let call = Hypercall::Getrandom;
     measure(call, || {
         let fill = || {

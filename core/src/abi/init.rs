@@ -1,19 +1,21 @@
 //! `rumpuser_init`: the guest introduces itself.
 
 use super::block;
+use super::seam;
 use super::types::{Hyperup, VERSION};
+use crate::external;
+use crate::external::External;
 use crate::guest::vcpu;
+use crate::host::block::Choice;
 use crate::host::diagnostic::warn;
 use crate::host::errno::Errno;
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, WhichVcpu, measure};
 
-/// Threads and synchronization, as reports name it; the block I/O engine follows.
-const THREADS: &str = "native";
-
 /// Takes the guest's upcalls and begins to measure. 0, or a NetBSD error number: the version is not ours, the table is
-/// missing, or a guest is here already (there is room for one in a process).
+/// missing, a guest is here already (there is room for one in a process), or the back end that the environment asks for
+/// cannot be had.
 ///
 /// # Safety
 /// `upcalls` is null or points to the interface's table, of which the functions are read and the spare slots are not.
@@ -23,20 +25,46 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
         warn("init", format_args!("{problem}"));
         return errno.to_netbsd();
     }
+    let backend = match seam::choose() {
+        Ok(kind) => kind,
+        Err(problem) => {
+            warn("init", format_args!("{problem}"));
+            return Errno(libc::ENOEXEC).to_netbsd();
+        }
+    };
     let which_vcpu: Option<WhichVcpu> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
-    let block_io = block::choice();
-    if let Some(problem) = &block_io.problem {
-        warn("init", format_args!("{problem}"));
-    }
-    if let Err(problem) = rumpscope_probes::begin(&format!("{THREADS}, {block_io}"), which_vcpu) {
+    let library = seam::external();
+    // Another library has an engine of its own.
+    let described = if library.is_some() { backend.to_string() } else { format!("{backend}, {}", block_io()) };
+    if let Err(problem) = rumpscope_probes::begin(&described, which_vcpu) {
         warn("init", format_args!("{problem}"));
     }
     measure(Hypercall::Init, || {
         // SAFETY: by contract the functions of the table are there; it may end before the spare slots, which therefore
         // are not touched.
         upcall::install(unsafe { Hyperup::copy_functions(upcalls) });
-        0
+        library.map_or(0, initialise)
     })
+}
+
+/// Has the other library begin. It gets upcalls of ours, which pass on to the guest's.
+fn initialise(library: &External) -> c_int {
+    // SAFETY: a table that stays.
+    let error = external::on_account_of(Hypercall::Init, || unsafe { (library.init)(VERSION, external::table()) });
+    if error != 0 {
+        let problem = "is it one of another version of the interface?";
+        warn("init", format_args!("the external library refuses version {VERSION} with its error {error}: {problem}"));
+    }
+    error
+}
+
+/// The block I/O engine, as reports name it.
+fn block_io() -> &'static Choice {
+    let choice = block::choice();
+    if let Some(problem) = &choice.problem {
+        warn("init", format_args!("{problem}"));
+    }
+    choice
 }
 
 fn check(version: c_int, upcalls: *const Hyperup) -> Result<(), (Errno, String)> {

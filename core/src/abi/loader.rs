@@ -3,6 +3,7 @@
 //! A shared rump kernel is many objects. At boot it asks for their symbols, for its own symbol table, and for what
 //! they put into *link sets*: arrays of pointers that a linker collects, found by the symbols at their two ends.
 
+use super::seam::forward;
 use super::types::{Component, Evcnt, Modinfo};
 use crate::host::diagnostic;
 use crate::host::elf::table::Table;
@@ -39,6 +40,7 @@ pub unsafe extern "C" fn rumpuser_dl_bootstrap(
     compload: Option<CompLoad>,
     evcntattach: *const c_void,
 ) {
+    forward!(Hypercall::DlBootstrap, dl_bootstrap(modinit, symload, compload, evcntattach));
     let call = Hypercall::DlBootstrap;
     measure(call, || {
         let (Some(modinit), Some(symload), Some(compload)) = (modinit, symload, compload) else {

@@ -2,6 +2,7 @@
 
 use super::argument::{invalid, pointer};
 use super::result;
+use super::seam::forward;
 use crate::host::diagnostic;
 use crate::host::memory::{self, mapping};
 use core::ptr::NonNull;
@@ -14,6 +15,7 @@ use rumpscope_probes::{Hypercall, measure, measure_quick};
 /// `memory` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_malloc(size: usize, alignment: c_int, memory: *mut *mut c_void) -> c_int {
+    forward!(Hypercall::Malloc, malloc(size, alignment, memory));
     let call = Hypercall::Malloc;
     let from_magazine = || {
         let page = memory::allocate_at_once(size, usize::try_from(alignment).ok()?).filter(|_| !memory.is_null())?;
@@ -43,6 +45,7 @@ pub unsafe extern "C" fn rumpuser_malloc(size: usize, alignment: c_int, memory: 
 /// `memory` is null, or from [`rumpuser_malloc`], not freed yet, and used by nobody any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_free(memory: *mut c_void, size: usize) {
+    forward!(Hypercall::Free, free(memory, size));
     let call = Hypercall::Free;
     // SAFETY: the caller's promise; what is not taken here is still to be freed below.
     let to_magazine = || unsafe { memory::release_at_once(NonNull::new(memory)?, size) }.then_some(());
@@ -68,6 +71,7 @@ pub unsafe extern "C" fn rumpuser_anonmmap(
     exec: c_int,
     memory: *mut *mut c_void,
 ) -> c_int {
+    forward!(Hypercall::Anonmmap, anonmmap(prefer, size, alignbit, exec, memory));
     let call = Hypercall::Anonmmap;
     measure(call, || {
         let map = || {
@@ -91,6 +95,7 @@ pub unsafe extern "C" fn rumpuser_anonmmap(
 /// They were mapped for the guest, and nobody uses them any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_unmap(memory: *mut c_void, size: usize) {
+    forward!(Hypercall::Unmap, unmap(memory, size));
     let call = Hypercall::Unmap;
     measure(call, || {
         // SAFETY: the caller's promise.

@@ -1,29 +1,41 @@
 //! Mutexes.
 
 use super::object;
+use super::seam::on_backend;
 use super::types::{Lwp, mutex};
+use crate::host::backend::{Backend, Mutex, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Mutex, Owner};
+use crate::host::sync::Owner;
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
-/// A mutex of the guest.
+/// A mutex of the guest. (The interface gives out its address; which back end it is of, all know.)
 #[derive(Debug)]
 // A line of its own: neighbours do not slow each other down.
 #[repr(align(64))]
-pub struct Mtx {
-    lock: Mutex,
+pub struct Mtx<B: Backend = Native> {
+    lock: B::Mutex,
     flags: c_int,
 }
 
-impl Mtx {
+impl<B: Backend> Mtx<B> {
+    /// The mutex at an address that the guest has from us.
+    ///
+    /// # Safety
+    /// It is one of this back end, and stays as long as the reference.
+    #[inline(always)]
+    pub(super) unsafe fn at<'a>(mtx: *mut Mtx) -> &'a Self {
+        // SAFETY: the caller's word.
+        unsafe { &*mtx.cast() }
+    }
+
     /// The name under which the calling thread holds this mutex: its lwp, which `rumpuser_mutex_owner` tells, or
-    /// for mutexes without an owner the host thread. Host threads are compared too, so that errors are found.
+    /// for mutexes without an owner the thread. Threads are compared too, so that errors are found.
     #[inline(always)]
     pub(super) fn me(&self) -> Owner {
-        if self.flags & mutex::KMUTEX != 0 { Owner::from_address(lwp::current()) } else { lwp::host_thread() }
+        if self.flags & mutex::KMUTEX != 0 { Owner::from_address(lwp::current()) } else { B::running_thread() }
     }
 
     #[inline(always)]
@@ -43,14 +55,11 @@ impl Mtx {
         }
     }
 
-    /// Spin mutexes are held for a short time by who runs at that time, so looking again soon is cheapest. But the
-    /// host may have taken its processor from the holder. Then only sleeping helps: processors are fewer than threads.
+    /// Spin mutexes are held for a short time, by who runs at that time.
     #[cold]
     fn enter_in_place_contended(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        if !self.lock.try_lock_spinning(me) {
-            self.lock.lock(me);
-        }
+        self.lock.lock_in_place(me);
     }
 
     #[cold]
@@ -95,12 +104,14 @@ impl Mtx {
 /// `mtx` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
-    measure_short(Hypercall::MutexInit, || {
-        if !matches!(flags, 1..=3) {
-            diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
-        }
-        // SAFETY: the caller's word.
-        unsafe { mtx.write(object::create("mutex_init", Mtx { lock: Mutex::new(), flags })) };
+    on_backend!(Hypercall::MutexInit, mutex_init(mtx, flags), B => {
+        measure_short(Hypercall::MutexInit, || {
+            if !matches!(flags, 1..=3) {
+                diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
+            }
+            // SAFETY: the caller's word.
+            unsafe { mtx.write(object::create("mutex_init", Mtx::<B> { lock: Mutex::new(), flags }).cast()) };
+        })
     })
 }
 
@@ -110,16 +121,18 @@ pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
 /// `mtx` is a mutex.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    let contended = || {
-        if mtx.is_spin() {
-            mtx.enter_in_place_contended(Hypercall::MutexEnter, mtx.me());
-        } else {
-            mtx.enter_off_cpu(Hypercall::MutexEnter, mtx.me());
-        }
-    };
-    measure_quick(Hypercall::MutexEnter, || mtx.lock.try_lock(mtx.me()).then_some(()), contended)
+    on_backend!(Hypercall::MutexEnter, mutex_enter(mtx), B => {
+        // SAFETY: the caller's word.
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        let contended = || {
+            if mtx.is_spin() {
+                mtx.enter_in_place_contended(Hypercall::MutexEnter, mtx.me());
+            } else {
+                mtx.enter_off_cpu(Hypercall::MutexEnter, mtx.me());
+            }
+        };
+        measure_quick(Hypercall::MutexEnter, || mtx.lock.try_lock(mtx.me()).then_some(()), contended)
+    })
 }
 
 /// Takes a spin mutex; never gives up the virtual CPU. For another mutex that would be a deadlock sooner or later: its
@@ -129,16 +142,18 @@ pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
 /// `mtx` is a mutex.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    let contended = || {
-        if !mtx.is_spin() {
-            diagnostic::fatal("mutex_enter_nowrap", format_args!("mutex {mtx:p} is not a spin mutex"));
-        }
-        mtx.enter_in_place_contended(Hypercall::MutexEnterNowrap, mtx.me());
-    };
-    let enter = || (mtx.is_spin() && mtx.lock.try_lock(mtx.me())).then_some(());
-    measure_quick(Hypercall::MutexEnterNowrap, enter, contended)
+    on_backend!(Hypercall::MutexEnterNowrap, mutex_enter_nowrap(mtx), B => {
+        // SAFETY: the caller's word.
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        let contended = || {
+            if !mtx.is_spin() {
+                diagnostic::fatal("mutex_enter_nowrap", format_args!("mutex {mtx:p} is not a spin mutex"));
+            }
+            mtx.enter_in_place_contended(Hypercall::MutexEnterNowrap, mtx.me());
+        };
+        let enter = || (mtx.is_spin() && mtx.lock.try_lock(mtx.me())).then_some(());
+        measure_quick(Hypercall::MutexEnterNowrap, enter, contended)
+    })
 }
 
 /// Takes the mutex if it is free; `EBUSY` if it is not.
@@ -147,10 +162,12 @@ pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
 /// `mtx` is a mutex.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    measure_short(Hypercall::MutexTryenter, || {
-        if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+    on_backend!(Hypercall::MutexTryenter, mutex_tryenter(mtx), B => {
+        // SAFETY: the caller's word.
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        measure_short(Hypercall::MutexTryenter, || {
+            if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+        })
     })
 }
 
@@ -160,10 +177,12 @@ pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
 /// `mtx` is a mutex.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    let contended = || mtx.exit_contended(Hypercall::MutexExit, mtx.me());
-    measure_quick(Hypercall::MutexExit, || mtx.lock.try_unlock(mtx.me()).then_some(()), contended)
+    on_backend!(Hypercall::MutexExit, mutex_exit(mtx), B => {
+        // SAFETY: the caller's word.
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        let contended = || mtx.exit_contended(Hypercall::MutexExit, mtx.me());
+        measure_quick(Hypercall::MutexExit, || mtx.lock.try_unlock(mtx.me()).then_some(()), contended)
+    })
 }
 
 /// Ends a mutex that nobody holds.
@@ -172,13 +191,15 @@ pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
 /// `mtx` is a mutex that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
-    measure_short(Hypercall::MutexDestroy, || {
-        // SAFETY: the caller's word.
-        if let Some(owner) = unsafe { &(*mtx).lock }.owner() {
-            diagnostic::fatal("mutex_destroy", format_args!("mutex {mtx:p} is still held, by {owner:?}"));
-        }
-        // SAFETY: the caller's word; made by `rumpuser_mutex_init`.
-        unsafe { object::destroy(mtx) };
+    on_backend!(Hypercall::MutexDestroy, mutex_destroy(mtx), B => {
+        measure_short(Hypercall::MutexDestroy, || {
+            // SAFETY: the caller's word.
+            if let Some(owner) = unsafe { Mtx::<B>::at(mtx) }.lock.owner() {
+                diagnostic::fatal("mutex_destroy", format_args!("mutex {mtx:p} is still held, by {owner:?}"));
+            }
+            // SAFETY: the caller's word; made by `rumpuser_mutex_init`.
+            unsafe { object::destroy(mtx.cast::<Mtx<B>>()) };
+        })
     })
 }
 
@@ -188,15 +209,17 @@ pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
 /// `mtx` is a mutex; `lwp` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp) {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexOwner, move || {
-        if mtx.flags & mutex::KMUTEX == 0 {
-            diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:p} is not a kmutex and has no owner"));
-        }
-        let owner = mtx.lock.owner().unwrap_or(Owner::NOBODY).address();
+    on_backend!(Hypercall::MutexOwner, mutex_owner(mtx, lwp), B => {
         // SAFETY: the caller's word.
-        unsafe { lwp.write(owner) };
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        measure(Hypercall::MutexOwner, move || {
+            if mtx.flags & mutex::KMUTEX == 0 {
+                diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:p} is not a kmutex and has no owner"));
+            }
+            let owner = mtx.lock.owner().unwrap_or(Owner::NOBODY).address();
+            // SAFETY: the caller's word.
+            unsafe { lwp.write(owner) };
+        })
     })
 }
 
@@ -206,7 +229,9 @@ pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp)
 /// `mtx` is a mutex.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_mutex_spin_p(mtx: *mut Mtx) -> c_int {
-    // SAFETY: the caller's word.
-    let mtx = unsafe { &*mtx };
-    measure(Hypercall::MutexSpinP, move || mtx.flags & mutex::SPIN)
+    on_backend!(Hypercall::MutexSpinP, mutex_spin_p(mtx), B => {
+        // SAFETY: the caller's word.
+        let mtx = unsafe { Mtx::<B>::at(mtx) };
+        measure(Hypercall::MutexSpinP, move || mtx.flags & mutex::SPIN)
+    })
 }

@@ -1,10 +1,12 @@
 //! Reader/writer locks.
 
 use super::object;
+use super::seam::on_backend;
 use super::types::rw;
+use crate::host::backend::{Backend, Native, Rwlock};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Owner, Rwlock};
+use crate::host::sync::Owner;
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
@@ -13,8 +15,20 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[derive(Debug)]
 // A line of its own: neighbours do not slow each other down.
 #[repr(align(64))]
-pub struct Rw {
-    lock: Rwlock,
+pub struct Rw<B: Backend = Native> {
+    lock: B::Rwlock,
+}
+
+impl<B: Backend> Rw<B> {
+    /// The lock at an address that the guest has from us.
+    ///
+    /// # Safety
+    /// It is one of this back end, and stays as long as the reference.
+    #[inline(always)]
+    unsafe fn at<'a>(rw: *mut Rw) -> &'a Self {
+        // SAFETY: the caller's word.
+        unsafe { &*rw.cast() }
+    }
 }
 
 /// Writers are known by their lwp.
@@ -24,7 +38,7 @@ fn me() -> Owner {
 }
 
 #[cold]
-fn enter_contended(rw: &Rw, kind: c_int) {
+fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
     if !matches!(kind, rw::READER | rw::WRITER) {
         fatal_kind(Hypercall::RwEnter, kind);
     }
@@ -39,7 +53,7 @@ fn enter_contended(rw: &Rw, kind: c_int) {
 }
 
 #[cold]
-fn fatal_not_held(call: Hypercall, rw: &Rw, how: &str) -> ! {
+fn fatal_not_held<B: Backend>(call: Hypercall, rw: &Rw<B>, how: &str) -> ! {
     diagnostic::fatal(call.name(), format_args!("lock {rw:p} is not held by the caller{how}"))
 }
 
@@ -54,9 +68,11 @@ fn fatal_kind(call: Hypercall, kind: c_int) -> ! {
 /// `rw` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
-    measure_short(Hypercall::RwInit, || {
-        // SAFETY: the caller's word.
-        unsafe { rw.write(object::create("rw_init", Rw { lock: Rwlock::new() })) };
+    on_backend!(Hypercall::RwInit, rw_init(rw), B => {
+        measure_short(Hypercall::RwInit, || {
+            // SAFETY: the caller's word.
+            unsafe { rw.write(object::create("rw_init", Rw::<B> { lock: Rwlock::new() }).cast()) };
+        })
     })
 }
 
@@ -66,14 +82,16 @@ pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
 /// `rw` is a reader/writer lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    let enter = || match kind {
-        rw::READER => rw.lock.try_read(),
-        rw::WRITER => rw.lock.try_write(me()),
-        _ => false,
-    };
-    measure_quick(Hypercall::RwEnter, || enter().then_some(()), || enter_contended(rw, kind))
+    on_backend!(Hypercall::RwEnter, rw_enter(kind, rw), B => {
+        // SAFETY: the caller's word.
+        let rw = unsafe { Rw::<B>::at(rw) };
+        let enter = || match kind {
+            rw::READER => rw.lock.try_read(),
+            rw::WRITER => rw.lock.try_write(me()),
+            _ => false,
+        };
+        measure_quick(Hypercall::RwEnter, || enter().then_some(()), || enter_contended(rw, kind))
+    })
 }
 
 /// Enters as reader or writer if that needs no wait, else `EBUSY`. A reader finds it busy while a writer waits.
@@ -82,15 +100,17 @@ pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
 /// `rw` is a reader/writer lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    measure_short(Hypercall::RwTryenter, || {
-        let entered = match kind {
-            rw::READER => rw.lock.try_read(),
-            rw::WRITER => rw.lock.try_write(me()),
-            _ => return Errno(libc::EINVAL).to_netbsd(),
-        };
-        if entered { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+    on_backend!(Hypercall::RwTryenter, rw_tryenter(kind, rw), B => {
+        // SAFETY: the caller's word.
+        let rw = unsafe { Rw::<B>::at(rw) };
+        measure_short(Hypercall::RwTryenter, || {
+            let entered = match kind {
+                rw::READER => rw.lock.try_read(),
+                rw::WRITER => rw.lock.try_write(me()),
+                _ => return Errno(libc::EINVAL).to_netbsd(),
+            };
+            if entered { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+        })
     })
 }
 
@@ -100,12 +120,14 @@ pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int
 /// `rw` is a reader/writer lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    measure_short(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
-        Ok(Ok(())) => 0,
-        Ok(Err(_)) => Errno(libc::EBUSY).to_netbsd(),
-        Err(_) => fatal_not_held(Hypercall::RwTryupgrade, rw, " as reader"),
+    on_backend!(Hypercall::RwTryupgrade, rw_tryupgrade(rw), B => {
+        // SAFETY: the caller's word.
+        let rw = unsafe { Rw::<B>::at(rw) };
+        measure_short(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
+            Ok(Ok(())) => 0,
+            Ok(Err(_)) => Errno(libc::EBUSY).to_netbsd(),
+            Err(_) => fatal_not_held(Hypercall::RwTryupgrade, rw, " as reader"),
+        })
     })
 }
 
@@ -115,14 +137,16 @@ pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
 /// `rw` is a reader/writer lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    let contended = || {
-        if rw.lock.downgrade_contended(me()).is_err() {
-            fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
-        }
-    };
-    measure_quick(Hypercall::RwDowngrade, || rw.lock.try_downgrade(me()).then_some(()), contended)
+    on_backend!(Hypercall::RwDowngrade, rw_downgrade(rw), B => {
+        // SAFETY: the caller's word.
+        let rw = unsafe { Rw::<B>::at(rw) };
+        let contended = || {
+            if rw.lock.downgrade_contended(me()).is_err() {
+                fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
+            }
+        };
+        measure_quick(Hypercall::RwDowngrade, || rw.lock.try_downgrade(me()).then_some(()), contended)
+    })
 }
 
 /// Leaves.
@@ -131,14 +155,16 @@ pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
 /// `rw` is a reader/writer lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    let contended = || {
-        if rw.lock.exit_contended(me()).is_err() {
-            fatal_not_held(Hypercall::RwExit, rw, "");
-        }
-    };
-    measure_quick(Hypercall::RwExit, || rw.lock.try_exit(me()).then_some(()), contended)
+    on_backend!(Hypercall::RwExit, rw_exit(rw), B => {
+        // SAFETY: the caller's word.
+        let rw = unsafe { Rw::<B>::at(rw) };
+        let contended = || {
+            if rw.lock.exit_contended(me()).is_err() {
+                fatal_not_held(Hypercall::RwExit, rw, "");
+            }
+        };
+        measure_quick(Hypercall::RwExit, || rw.lock.try_exit(me()).then_some(()), contended)
+    })
 }
 
 /// Ends a lock that nobody holds.
@@ -147,13 +173,15 @@ pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
 /// `rw` is a reader/writer lock that nobody uses from now on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
-    measure_short(Hypercall::RwDestroy, || {
-        // SAFETY: the caller's word.
-        if !unsafe { &(*rw).lock }.is_unused() {
-            diagnostic::fatal("rw_destroy", format_args!("lock {rw:p} is still held"));
-        }
-        // SAFETY: the caller's word; made by `rumpuser_rw_init`.
-        unsafe { object::destroy(rw) };
+    on_backend!(Hypercall::RwDestroy, rw_destroy(rw), B => {
+        measure_short(Hypercall::RwDestroy, || {
+            // SAFETY: the caller's word.
+            if !unsafe { Rw::<B>::at(rw) }.lock.is_unused() {
+                diagnostic::fatal("rw_destroy", format_args!("lock {rw:p} is still held"));
+            }
+            // SAFETY: the caller's word; made by `rumpuser_rw_init`.
+            unsafe { object::destroy(rw.cast::<Rw<B>>()) };
+        })
     })
 }
 
@@ -167,15 +195,17 @@ pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
 /// `rw` is a reader/writer lock; `held` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_rw_held(kind: c_int, rw: *mut Rw, held: *mut c_int) {
-    // SAFETY: the caller's word.
-    let rw = unsafe { &*rw };
-    measure(Hypercall::RwHeld, move || {
-        let answer = match kind {
-            rw::READER => rw.lock.readers() != 0,
-            rw::WRITER => rw.lock.is_written_by(me()),
-            _ => fatal_kind(Hypercall::RwHeld, kind),
-        };
+    on_backend!(Hypercall::RwHeld, rw_held(kind, rw, held), B => {
         // SAFETY: the caller's word.
-        unsafe { held.write(answer.into()) };
+        let rw = unsafe { Rw::<B>::at(rw) };
+        measure(Hypercall::RwHeld, move || {
+            let answer = match kind {
+                rw::READER => rw.lock.readers() != 0,
+                rw::WRITER => rw.lock.is_written_by(me()),
+                _ => fatal_kind(Hypercall::RwHeld, kind),
+            };
+            // SAFETY: the caller's word.
+            unsafe { held.write(answer.into()) };
+        })
     })
 }

@@ -3,6 +3,7 @@
 //! `rumpuser_sp_init` says so; a guest that goes on without the proxy works. The other calls are only made for
 //! remote clients, of which there are none then.
 
+use super::seam::forward;
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
 use core::ffi::CStr;
@@ -30,10 +31,11 @@ fn unsupported(call: Hypercall) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_sp_init(
     url: *const c_char,
-    _ostype: *const c_char,
-    _osrelease: *const c_char,
-    _machine: *const c_char,
+    ostype: *const c_char,
+    osrelease: *const c_char,
+    machine: *const c_char,
 ) -> c_int {
+    forward!(Hypercall::SpInit, sp_init(url, ostype, osrelease, machine));
     let call = Hypercall::SpInit;
     let url = if url.is_null() {
         c"no address"
@@ -54,11 +56,12 @@ pub unsafe extern "C" fn rumpuser_sp_init(
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_sp_copyin(
-    _client: *mut c_void,
-    _from: *const c_void,
-    _to: *mut c_void,
-    _size: usize,
+    client: *mut c_void,
+    from: *const c_void,
+    to: *mut c_void,
+    size: usize,
 ) -> c_int {
+    forward!(Hypercall::SpCopyin, sp_copyin(client, from, to, size));
     unsupported(Hypercall::SpCopyin)
 }
 
@@ -68,11 +71,12 @@ pub unsafe extern "C" fn rumpuser_sp_copyin(
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_sp_copyinstr(
-    _client: *mut c_void,
-    _from: *const c_void,
-    _to: *mut c_void,
-    _size: *mut usize,
+    client: *mut c_void,
+    from: *const c_void,
+    to: *mut c_void,
+    size: *mut usize,
 ) -> c_int {
+    forward!(Hypercall::SpCopyinstr, sp_copyinstr(client, from, to, size));
     unsupported(Hypercall::SpCopyinstr)
 }
 
@@ -82,11 +86,12 @@ pub unsafe extern "C" fn rumpuser_sp_copyinstr(
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_sp_copyout(
-    _client: *mut c_void,
-    _from: *const c_void,
-    _to: *mut c_void,
-    _size: usize,
+    client: *mut c_void,
+    from: *const c_void,
+    to: *mut c_void,
+    size: usize,
 ) -> c_int {
+    forward!(Hypercall::SpCopyout, sp_copyout(client, from, to, size));
     unsupported(Hypercall::SpCopyout)
 }
 
@@ -96,11 +101,12 @@ pub unsafe extern "C" fn rumpuser_sp_copyout(
 /// None.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_sp_copyoutstr(
-    _client: *mut c_void,
-    _from: *const c_void,
-    _to: *mut c_void,
-    _size: *mut usize,
+    client: *mut c_void,
+    from: *const c_void,
+    to: *mut c_void,
+    size: *mut usize,
 ) -> c_int {
+    forward!(Hypercall::SpCopyoutstr, sp_copyoutstr(client, from, to, size));
     unsupported(Hypercall::SpCopyoutstr)
 }
 
@@ -109,7 +115,8 @@ pub unsafe extern "C" fn rumpuser_sp_copyoutstr(
 /// # Safety
 /// None.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rumpuser_sp_anonmmap(_client: *mut c_void, _size: usize, _memory: *mut *mut c_void) -> c_int {
+pub unsafe extern "C" fn rumpuser_sp_anonmmap(client: *mut c_void, size: usize, memory: *mut *mut c_void) -> c_int {
+    forward!(Hypercall::SpAnonmmap, sp_anonmmap(client, size, memory));
     unsupported(Hypercall::SpAnonmmap)
 }
 
@@ -118,7 +125,8 @@ pub unsafe extern "C" fn rumpuser_sp_anonmmap(_client: *mut c_void, _size: usize
 /// # Safety
 /// None.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rumpuser_sp_raise(_client: *mut c_void, _signal: c_int) -> c_int {
+pub unsafe extern "C" fn rumpuser_sp_raise(client: *mut c_void, signal: c_int) -> c_int {
+    forward!(Hypercall::SpRaise, sp_raise(client, signal));
     unsupported(Hypercall::SpRaise)
 }
 
@@ -127,6 +135,7 @@ pub unsafe extern "C" fn rumpuser_sp_raise(_client: *mut c_void, _signal: c_int)
 /// # Safety
 /// None.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rumpuser_sp_fini(_client: *mut c_void) {
+pub unsafe extern "C" fn rumpuser_sp_fini(client: *mut c_void) {
+    forward!(Hypercall::SpFini, sp_fini(client));
     measure(Hypercall::SpFini, || {});
 }

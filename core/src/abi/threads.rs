@@ -1,8 +1,11 @@
 //! Host threads for the guest.
 
 use super::result;
+use super::seam::{self, Other, on_backend};
+use crate::host::backend::{Backend, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
+use crate::host::pthread::Pthread;
 use crate::host::thread;
 use crate::upcall;
 use core::ffi::{CStr, c_void};
@@ -13,10 +16,10 @@ use rumpscope_probes::{Hypercall, measure};
 /// another thread, that is the caller's error at once (`EAGAIN`). A joinable thread needs `cookie`, which
 /// [`rumpuser_thread_join`] takes.
 ///
-/// Two arguments have no effect. `_priority`: a guest thread runs while it holds a virtual CPU, so a host thread with
-/// less than the others' share of the host would stall all who want the same virtual CPU; more than their share takes
-/// privileges. `_cpu`, the virtual CPU that the thread will be bound to: the guest keeps that promise itself, on
-/// whichever host CPU; host threads that are pinned for it wait for each other where there are fewer host CPUs.
+/// Two arguments have no effect with back ends of ours. `priority`: a guest thread runs while it holds a virtual CPU, so
+/// a host thread with less than the others' share of the host would stall all who want the same virtual CPU; more than
+/// their share takes privileges. `cpu`, the virtual CPU that the thread will be bound to: the guest keeps that promise
+/// itself, on whichever host CPU; host threads that are pinned for it wait for each other where there are fewer host CPUs.
 ///
 /// # Safety
 /// `main` may be called with `argument` on another thread; `name` is a string or null; `cookie` may be written unless
@@ -27,12 +30,13 @@ pub unsafe extern "C" fn rumpuser_thread_create(
     argument: *mut c_void,
     name: *const c_char,
     joinable: c_int,
-    _priority: c_int,
-    _cpu: c_int,
+    priority: c_int,
+    cpu: c_int,
     cookie: *mut *mut c_void,
 ) -> c_int {
-    let joinable = joinable != 0;
-    measure(Hypercall::ThreadCreate, || {
+    let call = Hypercall::ThreadCreate;
+    on_backend!(call, thread_create(main, argument, name, joinable, priority, cpu, cookie), B => measure(call, || {
+        let joinable = joinable != 0;
         if joinable && cookie.is_null() {
             diagnostic::warn("thread_create", format_args!("a joinable thread without a cookie could not be joined"));
             return result(Err(Errno(libc::EINVAL)));
@@ -40,15 +44,13 @@ pub unsafe extern "C" fn rumpuser_thread_create(
         // SAFETY: a string, says the caller.
         let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });
         // SAFETY: the caller's word.
-        let thread = unsafe { thread::spawn(main, argument, name, joinable) };
-        result(thread.map(|thread| {
+        result(unsafe { B::spawn(main, argument, name, joinable) }.map(|thread| {
             if joinable {
-                // The host names threads by numbers of a pointer's size: nothing to allocate, nothing to leak.
                 // SAFETY: not null, so it may be written.
-                unsafe { cookie.write(core::ptr::without_provenance_mut(thread as usize)) };
+                unsafe { cookie.write(thread) };
             }
         }))
-    })
+    }))
 }
 
 /// Ends the calling host thread, from any depth, as if its main function had returned.
@@ -59,8 +61,14 @@ pub unsafe extern "C" fn rumpuser_thread_create(
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn rumpuser_thread_exit() -> ! {
     measure(Hypercall::ThreadExit, || ());
-    // SAFETY: the caller's word; no destructor is pending here.
-    unsafe { thread::exit() }
+    match seam::other() {
+        // SAFETY: the caller's word; no destructor is pending here, nor below.
+        Some(Other::External(library)) => unsafe { (library.thread_exit)() },
+        // SAFETY: as above.
+        Some(Other::Pthread) => unsafe { Pthread::exit() },
+        // SAFETY: as above.
+        None => unsafe { Native::exit() },
+    }
 }
 
 /// Waits, off the virtual CPU, for a joinable thread to end.
@@ -69,8 +77,9 @@ pub unsafe extern "C-unwind" fn rumpuser_thread_exit() -> ! {
 /// `cookie` is that of a joinable thread which nobody has joined.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_thread_join(cookie: *mut c_void) -> c_int {
-    measure(Hypercall::ThreadJoin, || {
+    let call = Hypercall::ThreadJoin;
+    on_backend!(call, thread_join(cookie), B => {
         // SAFETY: the caller's word.
-        result(upcall::off_cpu(Hypercall::ThreadJoin, || unsafe { thread::join(cookie as usize as libc::pthread_t) }))
+        measure(call, || result(upcall::off_cpu(call, || unsafe { B::join(cookie) })))
     })
 }

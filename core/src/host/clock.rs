@@ -63,13 +63,13 @@ pub fn now(clock: Clock) -> Result<timespec, Errno> {
     Ok(now)
 }
 
-/// Sleeps for `length`. Steps of the wall clock do not change it, signals do not end it.
+/// The time on the monotonic clock in `length` from now: a sleep until then is not changed by steps of the wall clock.
 ///
 /// # Errors
-/// Those of the host.
-pub fn sleep(length: Time) -> Result<(), Errno> {
+/// As for [`now`].
+pub fn after(length: Time) -> Result<Time, Errno> {
     let now = now(Clock::Monotonic)?;
-    sleep_until(Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec }.later(length))
+    Ok(Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec }.later(length))
 }
 
 /// Sleeps until the monotonic clock shows `deadline`; not at all where it has passed. Signals do not end it.
@@ -113,7 +113,7 @@ mod tests {
     fn a_sleep_is_not_shorter_than_asked() {
         let before = now(Clock::Monotonic).expect("clock");
         let length = Time::new(0, 2_000_000).expect("valid");
-        sleep(length).expect("slept");
+        sleep_until(after(length).expect("clock")).expect("slept");
         let after = now(Clock::Monotonic).expect("clock");
         let time = |host: timespec| Time::new(host.tv_sec, host.tv_nsec).expect("valid");
         let (start, end) = (time(before), time(after));

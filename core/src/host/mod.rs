@@ -1,5 +1,6 @@
 //! What a hypercall does on this host. One file per concept; nothing here knows the guest or measures anything.
 
+pub mod backend;
 pub mod block;
 pub mod clock;
 pub mod console;
@@ -11,6 +12,7 @@ pub mod errno;
 pub mod file;
 pub mod memory;
 pub mod parameter;
+pub mod pthread;
 pub mod random;
 #[cfg(test)]
 mod scratch;

@@ -38,8 +38,7 @@ impl Deadline {
     }
 
     /// As the host's calls take it.
-    #[cfg_attr(loom, expect(dead_code, reason = "the model of the futex knows no time"))]
-    pub(super) fn as_timespec(&self) -> &timespec {
+    pub(in crate::host) fn as_timespec(&self) -> &timespec {
         &self.0
     }
 }

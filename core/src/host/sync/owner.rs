@@ -25,13 +25,13 @@ impl Owner {
 
     /// The owner in a lock's word.
     #[inline(always)]
-    pub(super) const fn from_word(word: u64) -> Self {
+    pub(in crate::host) const fn from_word(word: u64) -> Self {
         Owner(word & Self::MASK)
     }
 
     /// The owner's bits of a lock's word.
     #[inline(always)]
-    pub(super) const fn to_word(self) -> u64 {
+    pub(in crate::host) const fn to_word(self) -> u64 {
         self.0
     }
 }

@@ -1,0 +1,141 @@
+//! Our own locks on the host's threads.
+
+use super::{Backend, Condvar, Mutex, Rwlock};
+use crate::host::sync::{self, Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner, StillWaited};
+
+/// The default back end: [`sync`] and the host's threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Native;
+
+impl Backend for Native {
+    type Mutex = sync::Mutex;
+    type Rwlock = sync::Rwlock;
+    type Condvar = sync::Condvar;
+}
+
+impl Mutex for sync::Mutex {
+    fn new() -> Self {
+        sync::Mutex::new()
+    }
+
+    #[inline(always)]
+    fn try_lock(&self, owner: Owner) -> bool {
+        sync::Mutex::try_lock(self, owner)
+    }
+
+    /// The holder runs, so looking again soon is cheapest. But the host may have taken its processor from it. Then only
+    /// sleeping helps: processors are fewer than threads.
+    fn lock_in_place(&self, owner: Owner) {
+        if !self.try_lock_spinning(owner) {
+            self.lock(owner);
+        }
+    }
+
+    fn lock_waiting(&self, owner: Owner) -> u64 {
+        sync::Mutex::lock_waiting(self, owner)
+    }
+
+    #[inline(always)]
+    fn try_unlock(&self, owner: Owner) -> bool {
+        sync::Mutex::try_unlock(self, owner)
+    }
+
+    fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
+        sync::Mutex::unlock_contended(self, owner)
+    }
+
+    #[inline(always)]
+    fn owner(&self) -> Option<Owner> {
+        sync::Mutex::owner(self)
+    }
+}
+
+impl Rwlock for sync::Rwlock {
+    fn new() -> Self {
+        sync::Rwlock::new()
+    }
+
+    #[inline(always)]
+    fn try_read(&self) -> bool {
+        sync::Rwlock::try_read(self)
+    }
+
+    #[inline(always)]
+    fn try_write(&self, owner: Owner) -> bool {
+        sync::Rwlock::try_write(self, owner)
+    }
+
+    fn read_waiting(&self) -> u64 {
+        sync::Rwlock::read_waiting(self)
+    }
+
+    fn write_waiting(&self, owner: Owner) -> u64 {
+        sync::Rwlock::write_waiting(self, owner)
+    }
+
+    #[inline(always)]
+    fn try_exit(&self, owner: Owner) -> bool {
+        sync::Rwlock::try_exit(self, owner)
+    }
+
+    fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        sync::Rwlock::exit_contended(self, owner)
+    }
+
+    #[inline(always)]
+    fn try_upgrade(&self, owner: Owner) -> Result<Result<(), OtherReaders>, NotHeld> {
+        sync::Rwlock::try_upgrade(self, owner)
+    }
+
+    #[inline(always)]
+    fn try_downgrade(&self, owner: Owner) -> bool {
+        sync::Rwlock::try_downgrade(self, owner)
+    }
+
+    fn downgrade_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        sync::Rwlock::downgrade_contended(self, owner)
+    }
+
+    #[inline(always)]
+    fn is_written_by(&self, owner: Owner) -> bool {
+        sync::Rwlock::is_written_by(self, owner)
+    }
+
+    #[inline(always)]
+    fn readers(&self) -> u64 {
+        sync::Rwlock::readers(self)
+    }
+
+    fn is_unused(&self) -> bool {
+        sync::Rwlock::is_unused(self)
+    }
+}
+
+impl Condvar for sync::Condvar {
+    fn new() -> Self {
+        sync::Condvar::new()
+    }
+
+    #[inline(always)]
+    fn waiters(&self) -> u32 {
+        sync::Condvar::waiters(self)
+    }
+
+    fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
+        sync::Condvar::wait(self, deadline, release)
+    }
+
+    #[inline(always)]
+    fn signal(&self) {
+        sync::Condvar::signal(self);
+    }
+
+    #[inline(always)]
+    fn broadcast(&self) {
+        sync::Condvar::broadcast(self);
+    }
+
+    fn retire(&self) -> Result<(), StillWaited> {
+        sync::Condvar::retire(self)
+    }
+}

@@ -1,0 +1,204 @@
+//! Reader/writer locks.
+//!
+//! Not on `pthread_rwlock_t`: that can neither be upgraded nor downgraded, does not tell who holds it, and in glibc has
+//! readers overtake writers that wait.
+
+use super::primitive::{Condition, Raw};
+use crate::host::backend;
+use crate::host::sync::{NotHeld, OtherReaders, Owner};
+use core::cell::UnsafeCell;
+
+/// A lock held by any number of readers or by one writer.
+///
+/// While a writer waits, new readers wait behind it; when a writer leaves, all readers that wait go in, and only when there
+/// are none another writer. So neither kind can keep the other out.
+#[derive(Debug)]
+pub struct Rwlock {
+    lock: Raw,
+    /// Under `lock`.
+    state: UnsafeCell<State>,
+    /// Readers wait for `State::admitted` to change.
+    readers: Condition,
+    /// Writers wait for the lock to be free.
+    writers: Condition,
+}
+
+// SAFETY: the state is used under `lock` only.
+unsafe impl Send for Rwlock {}
+// SAFETY: as above.
+unsafe impl Sync for Rwlock {}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who holds it as the writer.
+    writer: Option<Owner>,
+    /// How many hold it as readers; not when there is a writer.
+    reading: u64,
+    waiting_writers: u64,
+    waiting_readers: u64,
+    /// How often all waiting readers were let in, being counted by who did it.
+    admitted: u64,
+}
+
+impl State {
+    fn is_free(&self) -> bool {
+        self.writer.is_none() && self.reading == 0
+    }
+
+    fn is_open(&self) -> bool {
+        self.writer.is_none() && self.waiting_writers == 0
+    }
+
+    /// Says whether there were any.
+    fn admit_readers(&mut self) -> bool {
+        if self.waiting_readers == 0 {
+            return false;
+        }
+        self.reading += core::mem::take(&mut self.waiting_readers);
+        self.admitted += 1;
+        true
+    }
+}
+
+impl Rwlock {
+    fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        // SAFETY: under the lock.
+        self.lock.with(|| work(unsafe { &mut *self.state.get() }))
+    }
+
+    /// Waits on `condition` until `is_over`; under the lock.
+    fn wait(&self, condition: &Condition, mut is_over: impl FnMut(&State) -> bool) {
+        // SAFETY: under the lock, which the caller has and the condition variable gives back for the wait alone; the
+        // reference ends before each wait.
+        while !is_over(unsafe { &*self.state.get() }) {
+            // SAFETY: as above; both condition variables are used with this lock only.
+            unsafe { condition.wait(&self.lock, None) };
+        }
+    }
+}
+
+impl backend::Rwlock for Rwlock {
+    fn new() -> Self {
+        Rwlock {
+            lock: Raw::new(),
+            state: UnsafeCell::new(State::default()),
+            readers: Condition::new(),
+            writers: Condition::new(),
+        }
+    }
+
+    fn try_read(&self) -> bool {
+        self.with(|state| {
+            let open = state.is_open();
+            state.reading += u64::from(open);
+            open
+        })
+    }
+
+    fn try_write(&self, owner: Owner) -> bool {
+        self.with(|state| {
+            let free = state.is_free();
+            if free {
+                state.writer = Some(owner);
+            }
+            free
+        })
+    }
+
+    fn read_waiting(&self) -> u64 {
+        self.lock.with(|| {
+            // SAFETY: under the lock; ends before the wait.
+            let state = unsafe { &mut *self.state.get() };
+            if state.is_open() {
+                state.reading += 1;
+                return;
+            }
+            state.waiting_readers += 1;
+            let before = state.admitted;
+            self.wait(&self.readers, |state| state.admitted != before);
+        });
+        0
+    }
+
+    fn write_waiting(&self, owner: Owner) -> u64 {
+        self.lock.with(|| {
+            // SAFETY: under the lock; ends before the wait.
+            unsafe { (*self.state.get()).waiting_writers += 1 };
+            self.wait(&self.writers, State::is_free);
+            // SAFETY: under the lock.
+            let state = unsafe { &mut *self.state.get() };
+            state.waiting_writers -= 1;
+            state.writer = Some(owner);
+        });
+        0
+    }
+
+    fn try_exit(&self, owner: Owner) -> bool {
+        self.exit_contended(owner).is_ok()
+    }
+
+    // Others are woken under the lock: who gets it next may destroy it.
+    fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        self.with(|state| {
+            let readers_enter = match state.writer {
+                Some(writer) if writer == owner => {
+                    state.writer = None;
+                    state.admit_readers()
+                }
+                None if state.reading != 0 => {
+                    state.reading -= 1;
+                    false
+                }
+                _ => return Err(NotHeld),
+            };
+            if readers_enter {
+                self.readers.broadcast();
+            } else if state.reading == 0 && state.waiting_writers != 0 {
+                self.writers.signal();
+            }
+            Ok(())
+        })
+    }
+
+    fn try_upgrade(&self, owner: Owner) -> Result<Result<(), OtherReaders>, NotHeld> {
+        self.with(|state| match state.reading {
+            0 => Err(NotHeld),
+            1 => {
+                state.reading = 0;
+                state.writer = Some(owner);
+                Ok(Ok(()))
+            }
+            _ => Ok(Err(OtherReaders)),
+        })
+    }
+
+    fn try_downgrade(&self, owner: Owner) -> bool {
+        self.downgrade_contended(owner).is_ok()
+    }
+
+    fn downgrade_contended(&self, owner: Owner) -> Result<(), NotHeld> {
+        self.with(|state| {
+            if state.writer != Some(owner) {
+                return Err(NotHeld);
+            }
+            state.writer = None;
+            state.reading = 1;
+            if state.admit_readers() {
+                self.readers.broadcast();
+            }
+            Ok(())
+        })
+    }
+
+    fn is_written_by(&self, owner: Owner) -> bool {
+        self.with(|state| state.writer == Some(owner))
+    }
+
+    fn readers(&self) -> u64 {
+        self.with(|state| state.reading)
+    }
+
+    fn is_unused(&self) -> bool {
+        self.with(|state| state.is_free() && state.waiting_writers == 0 && state.waiting_readers == 0)
+    }
+}
