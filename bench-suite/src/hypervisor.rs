@@ -14,7 +14,7 @@ pub enum LoadError {
         /// What was tried.
         path: PathBuf,
         /// What the loader said.
-        reason: libloading::Error,
+        reason: String,
     },
     /// It lacks a hypercall.
     #[error("{path} is no rumpuser library: it has no {symbol}")]
@@ -159,7 +159,7 @@ impl Hypervisor {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         // SAFETY: a rumpuser library does nothing when it is loaded.
         let library = unsafe { libloading::Library::new(path) }
-            .map_err(|reason| LoadError::Open { path: path.to_owned(), reason })?;
+            .map_err(|error| LoadError::Open { path: path.to_owned(), reason: loader_says(&error) })?;
         let calls = Hypercalls::find(&library, path)?;
         // SAFETY: only our library has the symbol, with this type.
         let probes = unsafe { library.get::<GuestProbesFn>(GUEST_PROBES_SYMBOL.as_bytes()) }.ok().map(|probes| {
@@ -169,6 +169,11 @@ impl Hypervisor {
         std::mem::forget(library);
         Ok(Hypervisor { calls, probes: probes.filter(|probes| probes.version == GUEST_PROBES_VERSION) })
     }
+}
+
+/// The loader's own words, which stand behind those of the crate.
+pub(crate) fn loader_says(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The file name of our own library as cargo builds it.

@@ -1,7 +1,8 @@
 //! What a bench makes of runs whose truth is known: made-up ones.
 
 use rumpscope_bench_suite::ab::{
-    Amount, Bench, Case, Difference, Figures, Latency, Measured, Mismatch, Outcome, Plan, Probes, Slot, Variant,
+    Amount, Bench, Case, Difference, Figures, Guest, Latency, Load, Measured, Mismatch, Outcome, Plan, Probes, Slot,
+    Variant,
 };
 use rumpscope_bench_suite::workload::Workload;
 use std::collections::BTreeMap;
@@ -11,12 +12,13 @@ const ROUNDS: u32 = 12;
 fn plan() -> Plan {
     let variant =
         |label: &str| Variant { label: label.into(), library: "library".into(), env: BTreeMap::new(), again: None };
-    let case = |workload| Case { workload, ncpu: 2, threads: None };
+    let case = |workload| Case { workload: Load::Embedded(workload), ncpu: 2, threads: None };
     Plan {
         seed: 5,
         rounds: ROUNDS,
         amount: Amount::Operations(1000),
         warm_up_ns: 0,
+        guest: Guest::Embedded,
         cases: [Workload::Locks, Workload::Disk].map(case).to_vec(),
         variants: Plan::with_noise(&["first", "fast", "same"].map(variant)),
     }

@@ -6,6 +6,7 @@ pub use bench::BenchArgs;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use rumpscope_bench_suite::genuine;
 use rumpscope_bench_suite::guest::GuestOptions;
 use rumpscope_bench_suite::workload::Workload;
 use rumpscope_probes::Mode;
@@ -33,6 +34,9 @@ pub enum Command {
     /// The embedded guest itself; `run` and `bench` start it in processes of its own
     #[command(hide = true)]
     Guest(GuestCommand),
+    /// A genuine kernel with a load; `bench` starts it in processes of its own
+    #[command(hide = true)]
+    Kernel(KernelCommand),
 }
 
 const RUN_HELP: &str = "\
@@ -131,6 +135,42 @@ pub struct GuestCommand {
     pub figures: Option<PathBuf>,
 }
 
+/// `rumpscope kernel`.
+#[derive(Clone, Debug, Args)]
+pub struct KernelCommand {
+    /// The folder of the kernel
+    #[arg(long, value_name = "DIR")]
+    pub libraries: PathBuf,
+
+    /// What runs
+    #[arg(long)]
+    pub load: genuine::Load,
+
+    /// Client threads
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// For how long
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, required_unless_present = "operations")]
+    pub duration: Option<Duration>,
+
+    /// Operations in all
+    #[arg(long, value_name = "N")]
+    pub operations: Option<u64>,
+
+    /// How long the same runs before that
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub warm_up: Option<Duration>,
+
+    /// Where random choices begin
+    #[arg(long, value_name = "N")]
+    pub seed: u64,
+
+    /// Where the figures of the run are written to
+    #[arg(long, value_name = "FILE")]
+    pub figures: PathBuf,
+}
+
 impl GuestCommand {
     /// What the embedded guest makes of it.
     pub fn options(&self) -> GuestOptions {
@@ -165,12 +205,12 @@ impl GuestArgs {
     }
 }
 
-pub(crate) fn workload() -> impl TypedValueParser<Value = Workload> {
+fn workload() -> impl TypedValueParser<Value = Workload> {
     let values = Workload::ALL.map(|workload| PossibleValue::new(workload.name()).help(workload.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Workload>())
 }
 
-fn block_io() -> PossibleValuesParser {
+pub(crate) fn block_io() -> PossibleValuesParser {
     let help = |name| match name {
         "uring" => "io_uring; pool where the host refuses it",
         "pool" => "up to 8 threads",
@@ -179,6 +219,15 @@ fn block_io() -> PossibleValuesParser {
         _ => "what is best on this host",
     };
     PossibleValuesParser::new(choice::NAMES.map(|name| PossibleValue::new(name).help(help(name))))
+}
+
+/// The loads of `bench`, whatever its guest; which of them the guest has is found out later.
+pub(crate) fn load() -> PossibleValuesParser {
+    let embedded = Workload::ALL.map(|workload| (workload.name(), workload.description()));
+    let genuine = genuine::Load::ALL.map(|load| (load.name(), load.description()));
+    let genuine = genuine.map(|(name, help)| PossibleValue::new(name).help(format!("[genuine kernel] {help}")));
+    let embedded = embedded.map(|(name, help)| PossibleValue::new(name).help(help));
+    PossibleValuesParser::new(embedded.into_iter().chain(genuine).collect::<Vec<_>>())
 }
 
 fn timing() -> impl TypedValueParser<Value = Mode> {

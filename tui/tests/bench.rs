@@ -128,7 +128,8 @@ fn what_makes_no_sense_is_2() {
         ("twice", ["--backend", "native,native"]),
         ("rounds", ["--rounds", "0"]),
         ("workload", ["--workload", "nothing"]),
-        ("guest", ["--guest", "other"]),
+        ("guest", ["--guest", "/no/such/kernel"]),
+        ("genuine", ["--workload", "null"]),
     ] {
         let output = run(name, &arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}");
@@ -151,4 +152,56 @@ fn an_interrupted_bench_prints_what_there_is() {
     let table = text(&output.stdout);
     assert!(table.contains("ended early") && table.contains(" of 3000, each"), "{table}");
     assert!(!folder.exists());
+}
+
+/// Compiles a kernel with nothing but what is needed to be refused, or to fail.
+fn kernel(name: &str, source: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernel-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(folder.join("lib")).unwrap();
+    let file = folder.join("kernel.c");
+    std::fs::write(&file, source).unwrap();
+    let compiler = std::env::var("CC").unwrap_or("cc".to_owned());
+    let mut command = Command::new(compiler);
+    command.args(["-shared", "-fPIC", "-Wl,-z,lazy", "-Wl,-soname,librump.so.0", "-o"]);
+    assert!(command.arg(folder.join("lib/librump.so.0")).arg(&file).status().unwrap().success());
+    folder
+}
+
+/// What a bench says of a kernel under which no load runs: on standard error, and of the only run in the table.
+fn refused(name: &str, source: &str) -> (String, String) {
+    let folder = kernel(name, source);
+    let arguments =
+        ["--guest", folder.to_str().unwrap(), "--backend", "native", "--workload", "null,files", "--rounds"];
+    let output = run(name, &[&arguments[..], &["1", "--operations", "1", "--ascii"]].concat());
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+    let table = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    (text(&output.stderr).to_owned(), table)
+}
+
+#[test]
+fn a_kernel_without_a_component_lacks_the_loads_that_need_it_alone() {
+    let (told, table) = refused("parts", "int here;");
+    assert!(told.contains("load files needs librumpvfs.so.0, which is not in "), "{told}");
+    assert!(told.contains("left out") && !told.contains("null"), "{told}");
+    assert!(table.contains("the kernel in ") && table.contains(" has no rump_init"), "{table}");
+}
+
+#[test]
+fn a_kernel_that_wants_other_hypercalls_is_told_apart() {
+    let (_, table) =
+        refused("newer", "void rumpuser_from_the_future(void); void (*here)(void) = rumpuser_from_the_future;");
+    assert!(table.contains("are of different versions") && table.contains("rumpuser_from_the_future"), "{table}");
+}
+
+#[test]
+fn a_kernel_that_does_not_boot_says_why() {
+    // As a kernel of another version of the interface does it.
+    let names = "rump_pub_lwproc_rfork rump_pub_lwproc_newlwp rump_pub_lwproc_releaselwp rump_pub_etfs_register \
+         rump___sysimpl_getpid rump___sysimpl_open rump___sysimpl_close rump___sysimpl_read rump___sysimpl_write \
+         rump___sysimpl_pread rump___sysimpl_unlink rump___sysimpl_mkdir rump___sysimpl_mount50 rump_sys_pipe \
+         rump___sysimpl_socketpair rump___sysimpl_nanosleep50";
+    let stubs: String = names.split_whitespace().map(|name| format!("int {name}(void) {{ return -1; }}\n")).collect();
+    let boot = "int rumpuser_init(int, const void *); int rump_init(void) { return rumpuser_init(99, 0); }";
+    let (_, table) = refused("boot", &(stubs + boot));
+    assert!(table.contains("rump_init failed with NetBSD error") && table.contains("different versions"), "{table}");
 }

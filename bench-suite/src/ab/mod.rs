@@ -12,7 +12,7 @@ mod run;
 mod variant;
 
 pub use bench::{Bench, ReadError, SCHEMA, VERSION};
-pub use case::Case;
+pub use case::{Case, Guest, Load};
 pub use comparison::{Comparison, Difference};
 pub use consistency::Mismatch;
 pub use latency::{Latency, LatencyPair, Typical};

@@ -44,7 +44,7 @@ fn shuffled(count: usize, rng: &mut Rng) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ab::{Amount, Case, Variant};
+    use crate::ab::{Amount, Case, Guest, Load, Variant};
     use crate::workload::Workload;
     use std::collections::{BTreeMap, HashSet};
 
@@ -55,12 +55,13 @@ mod tests {
             env: BTreeMap::new(),
             again: None,
         };
-        let case = |workload| Case { workload, ncpu: 2, threads: None };
+        let case = |workload| Case { workload: Load::Embedded(workload), ncpu: 2, threads: None };
         Plan {
             seed,
             rounds: 600,
             amount: Amount::Operations(1),
             warm_up_ns: 0,
+            guest: Guest::Embedded,
             cases: [Workload::Locks, Workload::Disk].map(case).to_vec(),
             variants: Plan::with_noise(&["a", "b"].map(variant)),
         }

@@ -1,6 +1,6 @@
 //! What a bench is to do.
 
-use super::case::Case;
+use super::case::{Case, Guest};
 use super::variant::Variant;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Plan {
     pub amount: Amount,
     /// How long a run does the same before that, unmeasured.
     pub warm_up_ns: u64,
+    /// The kernel under which the variants run.
+    #[serde(default)]
+    pub guest: Guest,
     /// The loads.
     pub cases: Vec<Case>,
     /// The variants. All are compared with the first; the second is the first again.

@@ -11,14 +11,14 @@ mod partition;
 pub(crate) mod rng;
 mod runner;
 mod rwlocks;
-mod stopwatch;
+pub(crate) mod stopwatch;
 mod syscalls;
 mod threads;
 mod timers;
 mod visits;
 
 use client::Client;
-pub(crate) use runner::run;
+pub(crate) use runner::{run, share};
 
 use crate::guest::GuestError;
 use core::fmt;

@@ -114,7 +114,7 @@ fn parts(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Vec<Part>,
 }
 
 /// The share of one of `count` in `total`, so that all shares add up.
-fn share(total: u64, count: usize, index: usize) -> u64 {
+pub(crate) fn share(total: u64, count: usize, index: usize) -> u64 {
     let (count, index) = (count as u64, index as u64);
     total / count + u64::from(index < total % count)
 }

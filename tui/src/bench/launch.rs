@@ -1,4 +1,4 @@
-//! One run of a bench: a fresh process with the embedded guest on one library.
+//! One run of a bench: a fresh process with the guest on one library.
 //!
 //! Back ends are blind: the process is told the library and the environment of its variant, and otherwise the same in
 //! every run. It learns neither labels, nor the round, nor what else is compared.
@@ -7,7 +7,7 @@ use crate::child::{self, TimeUp};
 use crate::segment_folder::SegmentFolder;
 use crate::{exit, signal};
 use anyhow::Context;
-use rumpscope_bench_suite::ab::{Amount, Case, Figures, Measured, Outcome, Plan, Probes, Slot, Variant};
+use rumpscope_bench_suite::ab::{Amount, Case, Figures, Guest, Load, Measured, Outcome, Plan, Probes, Slot, Variant};
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, Mode};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
@@ -40,7 +40,7 @@ pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
         Amount::DurationNs(ns) => warm_up + Duration::from_nanos(ns) + HANGS,
         Amount::Operations(_) => warm_up + HANGS_BY_OPERATIONS,
     };
-    let ended = child::run(&mut command, Some(limit)).context("cannot start the embedded guest")?;
+    let ended = child::run(&mut command, Some(limit)).context("cannot start the guest")?;
     if ended.asked_to_end {
         return Ok(None);
     }
@@ -55,9 +55,23 @@ pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
 fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Result<Command> {
     let own = std::env::current_exe().context("cannot find the program that this is, to start the guest with")?;
     let mut command = Command::new(own);
-    command.arg("guest").args([
-        format!("--workload={}", case.workload),
-        format!("--ncpu={}", case.ncpu),
+    // What is left from the caller's own experiments would be part of ours.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RUMP") {
+            command.env_remove(name);
+        }
+    }
+    match &plan.guest {
+        Guest::Embedded => {
+            command.arg("guest").arg(format!("--workload={}", case.workload.name()));
+            command.arg(format!("--ncpu={}", case.ncpu));
+        }
+        Guest::Genuine(libraries) => {
+            command.arg("kernel").arg(format!("--load={}", case.workload.name())).arg("--libraries").arg(libraries);
+            command.env("RUMP_NCPU", case.ncpu.to_string());
+        }
+    }
+    command.args([
         format!("--seed={seed}"),
         format!("--warm-up={}ns", plan.warm_up_ns),
         match plan.amount {
@@ -66,12 +80,6 @@ fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Re
         },
     ]);
     command.args(case.threads.map(|threads| format!("--threads={threads}")));
-    // What is left from the caller's own experiments would be part of ours.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RUMP") {
-            command.env_remove(name);
-        }
-    }
     command.env("RUMPSCOPE_LIBRARY", &variant.library).envs(&variant.env);
     Ok(command)
 }
@@ -101,7 +109,10 @@ fn probes(folder: &SegmentFolder, case: &Case, seed: u64) -> Probes {
         Ok(snapshot) => snapshot,
         Err(error) => return Probes::Unreadable { reason: error.to_string() },
     };
-    let ran = Ran::Embedded { workload: case.workload.name().to_owned(), seed };
+    let ran = match case.workload {
+        Load::Embedded(workload) => Ran::Embedded { workload: workload.name().to_owned(), seed },
+        Load::Genuine(load) => Ran::Program { command: vec![load.name().to_owned()] },
+    };
     let run = Run { ran, ended: Ended::Exited { status: 0 }, host: Host::this() };
     Probes::new(&Summary::new(&snapshot, run))
 }

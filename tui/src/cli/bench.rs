@@ -1,7 +1,8 @@
 //! `rumpscope bench` on the command line.
 
 use clap::Args;
-use rumpscope_bench_suite::workload::Workload;
+use rumpscope_bench_suite::ab::Guest;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ Examples:
   rumpscope bench --backend native,stock=external:/usr/lib/librumpuser.so.0
   rumpscope bench --backend native@off,stock=external:/usr/lib/librumpuser.so.0 \\
                   --workload locks,disk --ncpu 1,2,4 --threads 1,4 --rounds 20
+  rumpscope bench --guest /usr/local/rump --workload pipe,rawdisk
+                                                   the same with a genuine kernel
   rumpscope bench --backend native --json noise.json   how noisy is this machine?
 
 The first back end is what the others are compared with; it also runs a second
@@ -32,13 +35,18 @@ pub struct BenchArgs {
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,
 
-    /// The loads [default: all but mixed, which is made of the others]
-    #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = super::workload())]
-    pub workload: Vec<Workload>,
+    /// Engines of block transfers: each with each of our own back ends [default: auto]
+    #[arg(long, value_name = "E,...", value_delimiter = ',', value_parser = super::block_io())]
+    pub block_io: Vec<String>,
 
-    /// The kernel under which the back ends run
-    #[arg(long, value_name = "GUEST", default_value = "embedded", value_parser = ["embedded"])]
-    pub guest: String,
+    /// The loads [default: all of the guest's, but not mixed, which is made of the others]
+    #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = super::load())]
+    pub workload: Vec<String>,
+
+    /// The kernel that runs on the back ends: the embedded one, or the genuine one whose librump.so.0 lies in DIR or
+    /// DIR/lib
+    #[arg(long, value_name = "embedded|DIR", default_value = "embedded", value_parser = guest)]
+    pub guest: Guest,
 
     /// Virtual CPUs of the guest, each number a load of its own [default: as many as the host has cores]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -79,4 +87,8 @@ pub struct BenchArgs {
     /// Compare runs that were timed by different clocks or left segments of different versions, too
     #[arg(long)]
     pub force: bool,
+}
+
+fn guest(text: &str) -> Result<Guest, Infallible> {
+    Ok(if text == "embedded" { Guest::Embedded } else { Guest::Genuine(PathBuf::from(text)) })
 }

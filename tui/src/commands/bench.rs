@@ -4,9 +4,9 @@ use crate::bench::{launch, progress::Progress, table};
 use crate::cli::BenchArgs;
 use crate::output::Output;
 use crate::{exit, interrupt};
-use anyhow::{Context, bail};
-use rumpscope_bench_suite::ab::{Amount, Bench, Case, Outcome, Plan, Variant};
-use rumpscope_bench_suite::workload::Workload;
+use anyhow::{Context, anyhow, bail};
+use rumpscope_bench_suite::ab::{Amount, Bench, Case, Guest, Load, Outcome, Plan, Variant};
+use rumpscope_bench_suite::genuine::Libraries;
 use std::time::Duration;
 
 /// Makes the bench; the result is the exit status.
@@ -62,6 +62,7 @@ fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
     }) {
         bail!("back end {twice} is named twice: each needs its own name, as in again={twice}");
     }
+    let (guest, loads) = guest(args)?;
     let ns = |time: Duration| u64::try_from(time.as_nanos()).context("a time is too long");
     let amount = match args.operations {
         Some(operations) => Amount::Operations(operations),
@@ -72,21 +73,41 @@ fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
         rounds: args.rounds,
         amount,
         warm_up_ns: ns(args.warm_up)?,
-        cases: cases(args),
+        guest,
+        cases: cases(args, &loads),
         variants: Plan::with_noise(&variants),
     })
 }
 
-/// Every workload with every number of virtual CPUs and of threads.
-fn cases(args: &BenchArgs) -> Vec<Case> {
-    let all = Workload::ALL.into_iter().filter(|workload| *workload != Workload::Mixed);
-    let workloads = if args.workload.is_empty() { all.collect() } else { args.workload.clone() };
+/// The guest, and the loads that it can run of those that are wanted.
+fn guest(args: &BenchArgs) -> anyhow::Result<(Guest, Vec<Load>)> {
+    let named = args.workload.iter().map(|name| Load::of(&args.guest, name)).collect::<Result<Vec<_>, _>>();
+    let mut loads = named.map_err(|unknown| anyhow!(unknown))?;
+    if loads.is_empty() {
+        loads = Load::all(&args.guest);
+    }
+    let Guest::Genuine(folder) = &args.guest else { return Ok((Guest::Embedded, loads)) };
+    let libraries = Libraries::find(folder)?;
+    loads.retain(|load| match load {
+        Load::Embedded(_) => true,
+        Load::Genuine(load) => {
+            libraries.check(*load).inspect_err(|missing| eprintln!("rumpscope: {missing}; it is left out")).is_ok()
+        }
+    });
+    if loads.is_empty() {
+        bail!("the kernel has not the libraries that the loads need");
+    }
+    Ok((Guest::Genuine(libraries.folder().to_owned()), loads))
+}
+
+/// Every load with every number of virtual CPUs and of threads.
+fn cases(args: &BenchArgs, loads: &[Load]) -> Vec<Case> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(256) as u32;
     let ncpu = if args.ncpu.is_empty() { vec![cores] } else { args.ncpu.iter().copied().map(u32::from).collect() };
     let threads: Vec<_> = args.threads.iter().map(|threads| Some(usize::from(*threads))).collect();
     let threads = if threads.is_empty() { vec![None] } else { threads };
     let mut cases = Vec::new();
-    for workload in workloads {
+    for &workload in loads {
         for &ncpu in &ncpu {
             cases.extend(threads.iter().map(|&threads| Case { workload, ncpu, threads }));
         }

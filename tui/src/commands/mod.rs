@@ -2,6 +2,7 @@
 
 mod bench;
 mod guest;
+mod kernel;
 mod run;
 
 use crate::cli::{Cli, Command};
@@ -15,5 +16,6 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<i32> {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Guest(args) => Ok(guest::run(&args)),
+        Command::Kernel(args) => Ok(kernel::run(&args)),
     }
 }

@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "shared with the tests of `run`, which use all of it")]
 mod programs;
 
+mod bench;
+
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
