@@ -10,6 +10,7 @@ use rumpscope_bench_suite::genuine;
 use rumpscope_bench_suite::guest::GuestOptions;
 use rumpscope_bench_suite::workload::Workload;
 use rumpscope_probes::Mode;
+use rumpuser::host::backend::Kind as BackendKind;
 use rumpuser::host::block::choice;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,6 +63,11 @@ pub struct RunArgs {
     /// What both kinds of guest understand.
     #[command(flatten)]
     pub guest: GuestArgs,
+
+    /// How the guest's threads and locks are made: native, pthread, or external:FILE, any other librumpuser.so, which then
+    /// makes everything, block transfers too [default: native]
+    #[arg(long, value_name = "BACKEND", value_parser = backend)]
+    pub backend: Option<OsString>,
 
     /// How block transfers are made; reads that the host has in memory are answered without any of these, except with
     /// `thread` [default: auto]
@@ -228,6 +234,17 @@ pub(crate) fn load() -> PossibleValuesParser {
     let genuine = genuine.map(|(name, help)| PossibleValue::new(name).help(format!("[genuine kernel] {help}")));
     let embedded = embedded.map(|(name, help)| PossibleValue::new(name).help(help));
     PossibleValuesParser::new(embedded.into_iter().chain(genuine).collect::<Vec<_>>())
+}
+
+/// A back end by its name, as the library takes it. A path is made absolute: the guest may run elsewhere.
+fn backend(setting: &str) -> Result<OsString, String> {
+    match BackendKind::from_setting(setting.into())? {
+        BackendKind::External(path) => {
+            let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(BackendKind::External(path).setting())
+        }
+        kind => Ok(kind.setting()),
+    }
 }
 
 fn timing() -> impl TypedValueParser<Value = Mode> {

@@ -53,8 +53,7 @@ pub fn child_main(options: &str, mut hypervisor: Hypervisor) -> ! {
 }
 
 fn balance(workload: &str, ncpu: u32, operations: u64) {
-    let ended =
-        process::run(&format!("accounting-{workload}"), &format!("guest {workload} {ncpu} {operations}"), None, None);
+    let ended = process::run(&format!("accounting-{workload}"), &format!("guest {workload} {ncpu} {operations}"), &[]);
     assert!(ended.status.success());
     let snapshot = ended.open().snapshot_ended(ended.told("closed")).expect("a sound segment");
     assert!(snapshot.coverage.vcpus_known && snapshot.coverage.guest_transitions_seen);

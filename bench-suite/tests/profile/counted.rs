@@ -5,43 +5,54 @@ use crate::parts;
 use crate::process::{self, Ended};
 use crate::tally;
 use libtest_mimic::Trial;
-use rumpscope_probes::{CATALOGUE, Distribution, Hypercall, Metric, Mode, Quantity, Snapshot, Timing};
+use rumpscope_probes::{
+    CATALOGUE, Distribution, ENV_SWITCH, ENV_TIMING, Hypercall, Metric, Mode, Quantity, Snapshot, Timing,
+};
+use rumpuser::host::backend::choice::{NAMES, VARIABLE};
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = [Mode::Exact, Mode::Full, Mode::Sampled, Mode::Counts]
-        .into_iter()
-        .map(|mode| {
-            Trial::test(format!("counted::every_hypercall_in_mode_{}", mode.name()), move || {
-                every_hypercall(mode);
-                Ok(())
-            })
+    let test = |name: String, run: Box<dyn Fn() + Send>| {
+        Trial::test(format!("counted::{name}"), move || {
+            run();
+            Ok(())
         })
-        .collect();
-    trials.push(Trial::test("counted::nothing_in_mode_off", || {
-        let ended = run("off", Some("off"), None);
-        assert!(ended.snapshot().cells.is_empty(), "{:?}", ended.snapshot().cells.keys());
-        Ok(())
-    }));
-    trials.push(Trial::test("counted::no_segment_where_it_is_switched_off", || {
-        let ended = run("switch", None, Some("0"));
-        assert!(!ended.has_segment());
-        Ok(())
-    }));
-    trials
+    };
+    let modes = [Mode::Exact, Mode::Full, Mode::Sampled, Mode::Counts].map(|mode| {
+        test(format!("every_hypercall_in_mode_{}", mode.name()), Box::new(move || every_hypercall(mode, NAMES[0])))
+    });
+    let backends = NAMES.into_iter().skip(1).map(|backend| {
+        test(format!("every_hypercall_on_{backend}"), Box::new(move || every_hypercall(Mode::Exact, backend)))
+    });
+    let nothing = [
+        test("nothing_in_mode_off".to_owned(), Box::new(nothing_in_mode_off)),
+        test("no_segment_where_it_is_switched_off".to_owned(), Box::new(no_segment_where_it_is_switched_off)),
+    ];
+    modes.into_iter().chain(backends).chain(nothing).collect()
 }
 
-fn run(name: &str, timing: Option<&str>, switch: Option<&str>) -> Ended {
-    let ended = process::run(&format!("counted-{name}"), "calls -", timing, switch);
+fn nothing_in_mode_off() {
+    let ended = run("off", &[(ENV_TIMING, "off")]);
+    assert!(ended.snapshot().cells.is_empty(), "{:?}", ended.snapshot().cells.keys());
+}
+
+fn no_segment_where_it_is_switched_off() {
+    let ended = run("switch", &[(ENV_SWITCH, "0")]);
+    assert!(!ended.has_segment());
+}
+
+fn run(name: &str, environment: &[(&str, &str)]) -> Ended {
+    let ended = process::run(&format!("counted-{name}"), "calls -", environment);
     // By then the calls have only begun; their results are in the counts, which come at the end.
     assert_eq!(ended.status.code(), Some(IN_BACKGROUND));
     assert_ne!(tally::told(&ended, Hypercall::Exit), 0);
     ended
 }
 
-fn every_hypercall(mode: Mode) {
-    let ended = run(mode.name(), Some(mode.name()), None);
+fn every_hypercall(mode: Mode, backend: &str) {
+    let ended = run(&format!("{}-{backend}", mode.name()), &[(ENV_TIMING, mode.name()), (VARIABLE, backend)]);
     let snapshot = ended.snapshot();
     assert_eq!(snapshot.mode, mode);
+    assert!(snapshot.backend.starts_with(backend), "{}", snapshot.backend);
     assert!(snapshot.coverage.guest_ended);
     assert_eq!((snapshot.coverage.lost_timings, snapshot.coverage.lost_places), (0, 0));
     for entry in CATALOGUE.iter().filter(|entry| entry.call.is_exported() || entry.call == Hypercall::BioDone) {

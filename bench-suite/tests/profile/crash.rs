@@ -134,7 +134,7 @@ fn dies_by(signal: c_int) {
     let name = format!("crash-{signal}");
     let path = PathBuf::from(format!("{}/{name}-{}.watch", env!("CARGO_TARGET_TMPDIR"), std::process::id()));
     File::create(&path).and_then(|file| file.set_len(4096)).expect("a file of a page");
-    let ended = process::run(&name, &format!("crash {signal} {}", path.display()), None, None);
+    let ended = process::run(&name, &format!("crash {signal} {}", path.display()), &[]);
     assert_eq!(ended.status.signal(), Some(signal), "{}", ended.status);
     let words = std::fs::read(&path).expect("what was watched");
     std::fs::remove_file(&path).expect("our file");

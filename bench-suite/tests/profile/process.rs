@@ -3,6 +3,7 @@
 use rumpscope_bench_suite::hypervisor::{Hypervisor, own_library};
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, Snapshot};
+use rumpuser::host::backend::choice::VARIABLE;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -38,14 +39,15 @@ pub struct Ended {
     segment: PathBuf,
 }
 
-/// Runs measured process `what`; `name` is the test's own, `timing` and `switch` are for the environment.
-pub fn run(name: &str, what: &str, timing: Option<&str>, switch: Option<&str>) -> Ended {
+/// Runs measured process `what`; `name` is the test's own. `environment` is what it is told beside that.
+pub fn run(name: &str, what: &str, environment: &[(&str, &str)]) -> Ended {
     let segment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("profile-{name}-{}", std::process::id()));
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.env(CHILD, what).env(ENV_SEGMENT, &segment).env_remove(ENV_TIMING).env_remove(ENV_SWITCH);
-    // Ours, which was built with this program.
-    command.env_remove("RUMPSCOPE_LIBRARY");
-    command.envs(timing.map(|timing| (ENV_TIMING, timing))).envs(switch.map(|switch| (ENV_SWITCH, switch)));
+    // Not the library either: ours, which was built with this program.
+    for variable in [ENV_TIMING, ENV_SWITCH, VARIABLE, "RUMPSCOPE_LIBRARY"] {
+        command.env_remove(variable);
+    }
+    command.env(CHILD, what).env(ENV_SEGMENT, &segment).envs(environment.iter().copied());
     // Also where the process goes on in a child: the end of its output is its end.
     let output = command.stdin(Stdio::null()).output().expect("it can be started");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());

@@ -9,6 +9,7 @@ use anyhow::Context;
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary, json, table};
+use rumpuser::host::backend;
 use rumpuser::host::block::choice;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
@@ -27,6 +28,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     command.env(ENV_SEGMENT, folder.segment());
     if let Some(mode) = args.timing {
         command.env(ENV_TIMING, mode.name());
+    }
+    if let Some(backend) = &args.backend {
+        command.env(backend::choice::VARIABLE, backend);
     }
     if let Some(engine) = &args.block_io {
         command.env(choice::VARIABLE, engine);

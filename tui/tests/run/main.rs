@@ -17,6 +17,9 @@ fn bad_usage_is_2() {
     for arguments in [
         &["run", "--timing", "guess"][..],
         &["run", "--block-io", "fast"],
+        &["run", "--backend", "fast"],
+        &["run", "--backend", "external:"],
+        &["run", "--backend", "external:/nowhere/librumpuser.so.0"],
         &["run", "--duration", "10"],
         &["run", "--ncpu", "0"],
         &["fly"],
@@ -64,6 +67,16 @@ fn the_block_io_engine_is_chosen_and_named() {
         assert_eq!(ended.status, Some(0), "{}", ended.stderr);
         let profile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!(profile["backend"], backend);
+    }
+}
+
+#[test]
+fn the_back_end_is_chosen_and_named() {
+    for backend in ["native", "pthread"] {
+        let ended = run(&["run", "--backend", backend, "--workload", "locks", "--duration", "100ms", "--json", "-"]);
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        let profile: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(profile["backend"], format!("{backend}, pool"));
     }
 }
 

@@ -21,9 +21,15 @@ pub fn scratch(name: &str) -> PathBuf {
 /// The command with these arguments, in an environment that says nothing about measuring.
 pub fn rumpscope(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rumpscope"));
-    for variable in
-        ["RUMPSCOPE", "RUMPSCOPE_TIMING", "RUMPSCOPE_BLOCK_IO", "RUMPSCOPE_SEGMENT", "LD_PRELOAD", "COLUMNS"]
-    {
+    for variable in [
+        "RUMPSCOPE",
+        "RUMPSCOPE_TIMING",
+        "RUMPSCOPE_BACKEND",
+        "RUMPSCOPE_BLOCK_IO",
+        "RUMPSCOPE_SEGMENT",
+        "LD_PRELOAD",
+        "COLUMNS",
+    ] {
         command.env_remove(variable);
     }
     command.args(arguments);

@@ -1,7 +1,7 @@
 //! Which back end is used.
 
 use core::fmt::{Display, Formatter, Result as FmtResult};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,14 @@ impl Kind {
         match setting.as_bytes().strip_prefix(EXTERNAL.as_bytes()) {
             Some(path) if !path.is_empty() => Ok(Kind::External(OsString::from_vec(path.to_vec()).into())),
             _ => Err(format!("{}: not one of {}, {EXTERNAL}PATH", setting.display(), NAMES.join(", "))),
+        }
+    }
+
+    /// What is to be said to get it: the other way round from [`from_setting`](Self::from_setting).
+    pub fn setting(&self) -> OsString {
+        match self {
+            Kind::External(path) => [OsStr::new(EXTERNAL), path.as_os_str()].into_iter().collect(),
+            kind => kind.to_string().into(),
         }
     }
 }
@@ -102,10 +110,12 @@ mod tests {
         assert_eq!(Choice::new(None), Choice { kind: Kind::Native, problem: None });
         for name in NAMES {
             let choice = Choice::new(Some(name.into()));
-            assert_eq!((choice.kind.to_string().as_str(), choice.problem), (name, None));
+            assert_eq!((choice.kind.to_string().as_str(), &choice.problem), (name, &None));
+            assert_eq!(choice.kind.setting(), name);
         }
         let external = Choice::new(Some("external:/some/lib.so".into()));
         assert_eq!(external, Choice { kind: Kind::External("/some/lib.so".into()), problem: None });
+        assert_eq!(external.kind.setting(), "external:/some/lib.so");
     }
 
     #[test]

@@ -49,7 +49,26 @@ impl State {
         self.writer.is_none() && self.waiting_writers == 0
     }
 
-    /// Says whether there were any.
+    fn waiting(&self) -> u64 {
+        self.waiting_writers + self.waiting_readers
+    }
+
+    /// Takes one holder away: the writer, if that is `owner`, or a reader. Says whether it was the writer.
+    fn leave(&mut self, owner: Owner) -> Result<bool, NotHeld> {
+        match self.writer {
+            Some(writer) if writer == owner => {
+                self.writer = None;
+                Ok(true)
+            }
+            None if self.reading != 0 => {
+                self.reading -= 1;
+                Ok(false)
+            }
+            _ => Err(NotHeld),
+        }
+    }
+
+    /// Lets all in who wait to read. Says whether there were any.
     fn admit_readers(&mut self) -> bool {
         if self.waiting_readers == 0 {
             return false;
@@ -134,23 +153,14 @@ impl backend::Rwlock for Rwlock {
     }
 
     fn try_exit(&self, owner: Owner) -> bool {
-        self.exit_contended(owner).is_ok()
+        self.with(|state| state.waiting() == 0 && state.leave(owner).is_ok())
     }
 
     // Others are woken under the lock: who gets it next may destroy it.
     fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
         self.with(|state| {
-            let readers_enter = match state.writer {
-                Some(writer) if writer == owner => {
-                    state.writer = None;
-                    state.admit_readers()
-                }
-                None if state.reading != 0 => {
-                    state.reading -= 1;
-                    false
-                }
-                _ => return Err(NotHeld),
-            };
+            let wrote = state.leave(owner)?;
+            let readers_enter = wrote && state.admit_readers();
             if readers_enter {
                 self.readers.broadcast();
             } else if state.reading == 0 && state.waiting_writers != 0 {
@@ -173,7 +183,14 @@ impl backend::Rwlock for Rwlock {
     }
 
     fn try_downgrade(&self, owner: Owner) -> bool {
-        self.downgrade_contended(owner).is_ok()
+        self.with(|state| {
+            let may = state.waiting() == 0 && state.writer == Some(owner);
+            if may {
+                state.writer = None;
+                state.reading = 1;
+            }
+            may
+        })
     }
 
     fn downgrade_contended(&self, owner: Owner) -> Result<(), NotHeld> {
@@ -199,6 +216,6 @@ impl backend::Rwlock for Rwlock {
     }
 
     fn is_unused(&self) -> bool {
-        self.with(|state| state.is_free() && state.waiting_writers == 0 && state.waiting_readers == 0)
+        self.with(|state| state.is_free() && state.waiting() == 0)
     }
 }
