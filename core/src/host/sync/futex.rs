@@ -41,6 +41,8 @@ pub(super) enum Wake {
 /// Sleeps while the low 32 bits of `word` are `expected`, until somebody calls [`wake`] on it, until the deadline, or
 /// for a time that the host chooses.
 pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>) -> Wake {
+    #[cfg(delays)]
+    super::delayed::delay();
     let timeout = deadline.map_or(core::ptr::null(), |deadline| core::ptr::from_ref(deadline.as_timespec()));
     // SAFETY: the word is alive during the call, and so is the time. This form of the call takes an absolute time on
     // CLOCK_MONOTONIC.
@@ -70,6 +72,8 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
 /// Wakes up to `count` of those who sleep on `word`. The word itself may be gone: only its address is used. What is
 /// there now, if anything, is another word whose sleepers see a wake-up that was not for them.
 pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
+    #[cfg(delays)]
+    super::delayed::delay();
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
     unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count) };

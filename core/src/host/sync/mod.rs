@@ -4,11 +4,13 @@
 //! is the caller's business, so every lock offers its parts (try, wait) one by one.
 //!
 //! Built with `--cfg loom`, the same code runs on loom's atomics and on a model of the futex; `tests/loom.rs` explores
-//! the interleavings.
+//! the interleavings. Built with `--cfg delays`, it runs on atomics that dawdle; `tests/stress.rs` looks what comes of it.
 
 mod active;
 mod condvar;
 mod deadline;
+#[cfg(delays)]
+mod delayed;
 #[cfg(not(loom))]
 mod futex;
 #[cfg(loom)]
@@ -22,6 +24,8 @@ mod rwlock;
 
 pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
+#[cfg(delays)]
+pub use delayed::seed_delays;
 pub use mutex::{Mutex, NotOwner};
 pub use owner::Owner;
 pub use rwlock::{NotHeld, OtherReaders, Rwlock};

@@ -1,4 +1,4 @@
-//! What the locks are made of: the real thing, or loom's.
+//! What the locks are made of: the real thing, loom's, or one that dawdles.
 
 #[cfg(loom)]
 pub(super) use loom::{
@@ -10,11 +10,12 @@ pub(super) use loom::{
 
 #[cfg(not(loom))]
 pub(super) use self::real::UnsafeCell;
+#[cfg(all(delays, not(loom)))]
+pub(super) use super::delayed::{AtomicU32, AtomicU64};
+#[cfg(not(any(loom, delays)))]
+pub(super) use core::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
-pub(super) use core::{
-    hint::spin_loop,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+pub(super) use core::{hint::spin_loop, sync::atomic::Ordering};
 #[cfg(not(loom))]
 pub(super) use std::thread::yield_now;
 
