@@ -17,6 +17,7 @@ pub use comparison::{Comparison, Difference};
 pub use consistency::Mismatch;
 pub use latency::{Latency, LatencyPair, Typical};
 pub use order::Slot;
+pub(crate) use order::shuffled;
 pub use plan::{Amount, Plan};
 pub use run::{Figures, Measured, Outcome, Probes, Run};
 pub use variant::{BadVariant, Variant};

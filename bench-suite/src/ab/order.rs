@@ -33,7 +33,7 @@ impl Plan {
 }
 
 /// 0 to `count` in random order (Fisher and Yates; Durstenfeld, 1964).
-fn shuffled(count: usize, rng: &mut Rng) -> Vec<usize> {
+pub(crate) fn shuffled(count: usize, rng: &mut Rng) -> Vec<usize> {
     let mut items: Vec<_> = (0..count).collect();
     for last in (1..count).rev() {
         items.swap(last, rng.below(last as u64 + 1) as usize);
