@@ -1,7 +1,9 @@
-//! The locks under real threads, more of them than processors.
+//! The locks of every back end whose threads are the host's, under real threads, more of them than processors.
 #![cfg(not(loom))]
 
-use rumpuser::host::sync::{Condvar, Deadline, Mutex, NotHeld, NotOwner, OtherReaders, Outcome, Owner, Rwlock};
+use rumpuser::host::backend::{Backend, Condvar, Mutex, Native, Rwlock};
+use rumpuser::host::pthread::Pthread;
+use rumpuser::host::sync::{Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -43,22 +45,81 @@ fn run(count: usize, body: impl Fn(usize) + Sync) {
     });
 }
 
-#[test]
-fn mutex_excludes() {
-    let mutex = Mutex::new();
+fn lock(mutex: &impl Mutex, owner: Owner) {
+    if !mutex.try_lock(owner) {
+        mutex.lock_waiting(owner);
+    }
+}
+
+fn unlock(mutex: &impl Mutex, owner: Owner) -> Result<(), NotOwner> {
+    if mutex.try_unlock(owner) { Ok(()) } else { mutex.unlock_contended(owner) }
+}
+
+fn read_lock(lock: &impl Rwlock) {
+    if !lock.try_read() {
+        lock.read_waiting();
+    }
+}
+
+fn write_lock(lock: &impl Rwlock, owner: Owner) {
+    if !lock.try_write(owner) {
+        lock.write_waiting(owner);
+    }
+}
+
+fn exit(lock: &impl Rwlock, owner: Owner) -> Result<(), NotHeld> {
+    if lock.try_exit(owner) { Ok(()) } else { lock.exit_contended(owner) }
+}
+
+fn downgrade(lock: &impl Rwlock, owner: Owner) -> Result<(), NotHeld> {
+    if lock.try_downgrade(owner) { Ok(()) } else { lock.downgrade_contended(owner) }
+}
+
+macro_rules! on_every_backend {
+    ($($test:ident)*) => {
+        mod native {
+            $(#[test]
+            fn $test() {
+                super::$test::<super::Native>();
+            })*
+        }
+        mod pthread {
+            $(#[test]
+            fn $test() {
+                super::$test::<super::Pthread>();
+            })*
+        }
+    };
+}
+
+on_every_backend! {
+    mutex_excludes
+    mutex_belongs_to_its_owner
+    rwlock_excludes_writers_and_shares_readers
+    rwlock_knows_how_it_is_held
+    rwlock_starves_nobody
+    condvar_loses_no_signal
+    condvar_counts_signals_exactly
+    broadcast_ends_every_wait_and_first_come_is_first_served
+    past_deadlines_end_at_once
+    far_deadlines_wait_for_the_signal
+}
+
+fn mutex_excludes<B: Backend>() {
+    let mutex = B::Mutex::new();
     let count = Guarded(UnsafeCell::new(0u64));
     run(THREADS, |thread| {
         let me = name(thread);
         for round in 0..ROUNDS {
             match round % 3 {
-                0 => mutex.lock(me),
-                1 if mutex.try_lock_spinning(me) => {}
+                0 => lock(&mutex, me),
+                1 => mutex.lock_in_place(me),
                 _ if mutex.try_lock(me) => {}
-                _ => mutex.lock(me),
+                _ => lock(&mutex, me),
             }
             assert_eq!(mutex.owner(), Some(me));
             count.set(count.get() + 1);
-            mutex.unlock(me).unwrap();
+            unlock(&mutex, me).unwrap();
             assert_ne!(mutex.owner(), Some(me));
         }
     });
@@ -66,23 +127,21 @@ fn mutex_excludes() {
     assert_eq!(mutex.owner(), None);
 }
 
-#[test]
-fn mutex_belongs_to_its_owner() {
-    let mutex = Mutex::new();
-    assert_eq!(mutex.unlock(name(0)), Err(NotOwner));
-    mutex.lock(name(0));
+fn mutex_belongs_to_its_owner<B: Backend>() {
+    let mutex = B::Mutex::new();
+    assert_eq!(unlock(&mutex, name(0)), Err(NotOwner));
+    lock(&mutex, name(0));
     assert!(!mutex.try_lock(name(0)) && !mutex.try_lock(name(1)));
-    assert_eq!(mutex.unlock(name(1)), Err(NotOwner));
+    assert_eq!(unlock(&mutex, name(1)), Err(NotOwner));
     assert_eq!(mutex.owner().map(Owner::address), Some((&raw const NAMES[0]).cast_mut()));
-    assert_eq!(mutex.unlock(name(0)), Ok(()));
+    assert_eq!(unlock(&mutex, name(0)), Ok(()));
     assert!(mutex.try_lock(Owner::NOBODY));
     assert_eq!(mutex.owner(), Some(Owner::NOBODY));
-    assert_eq!(mutex.unlock(Owner::NOBODY), Ok(()));
+    assert_eq!(unlock(&mutex, Owner::NOBODY), Ok(()));
 }
 
-#[test]
-fn rwlock_excludes_writers_and_shares_readers() {
-    let lock = Rwlock::new();
+fn rwlock_excludes_writers_and_shares_readers<B: Backend>() {
+    let lock = B::Rwlock::new();
     let pair = Guarded(UnsafeCell::new((0u64, 0u64)));
     let upgrades = AtomicU64::new(0);
     let writes = AtomicU64::new(0);
@@ -103,27 +162,21 @@ fn rwlock_excludes_writers_and_shares_readers() {
             // Every thread does everything, each in an order of its own.
             match (round + thread as u64 * 7) % 11 {
                 0 | 1 => {
-                    if !lock.try_write(me) {
-                        lock.write_waiting(me);
-                    }
+                    write_lock(&lock, me);
                     assert!(lock.is_written_by(me) && lock.readers() == 0);
                     write();
                 }
                 2 => {
-                    if !lock.try_write(me) {
-                        lock.write_waiting(me);
-                    }
+                    write_lock(&lock, me);
                     write();
                     let before = pair.get();
-                    lock.downgrade(me).unwrap();
+                    downgrade(&lock, me).unwrap();
                     assert!(!lock.is_written_by(me) && lock.readers() >= 1);
                     // No writer got in between.
                     assert_eq!(read(), before);
                 }
                 3 => {
-                    if !lock.try_read() {
-                        lock.read_waiting();
-                    }
+                    read_lock(&lock);
                     let before = read();
                     match lock.try_upgrade(me).unwrap() {
                         Ok(()) => {
@@ -136,14 +189,12 @@ fn rwlock_excludes_writers_and_shares_readers() {
                     }
                 }
                 _ => {
-                    if !lock.try_read() {
-                        lock.read_waiting();
-                    }
+                    read_lock(&lock);
                     assert!(lock.readers() >= 1 && !lock.is_written_by(me));
                     read();
                 }
             }
-            lock.exit(me).unwrap();
+            exit(&lock, me).unwrap();
         }
     });
     assert!(lock.is_unused());
@@ -152,30 +203,28 @@ fn rwlock_excludes_writers_and_shares_readers() {
     assert!(upgrades.into_inner() > 0);
 }
 
-#[test]
-fn rwlock_knows_how_it_is_held() {
-    let lock = Rwlock::new();
+fn rwlock_knows_how_it_is_held<B: Backend>() {
+    let lock = B::Rwlock::new();
     let (me, other) = (name(0), name(1));
-    assert_eq!(lock.exit(me), Err(NotHeld));
-    assert_eq!(lock.downgrade(me), Err(NotHeld));
+    assert_eq!(exit(&lock, me), Err(NotHeld));
+    assert_eq!(downgrade(&lock, me), Err(NotHeld));
     assert_eq!(lock.try_upgrade(me), Err(NotHeld));
     assert!(lock.try_read() && lock.try_read() && !lock.try_write(me));
     assert_eq!(lock.readers(), 2);
     assert_eq!(lock.try_upgrade(me), Ok(Err(OtherReaders)));
-    assert_eq!(lock.exit(me), Ok(()));
+    assert_eq!(exit(&lock, me), Ok(()));
     assert_eq!(lock.try_upgrade(me), Ok(Ok(())));
     assert!(lock.is_written_by(me) && !lock.is_written_by(other) && !lock.try_read());
-    assert_eq!((lock.exit(other), lock.downgrade(other)), (Err(NotHeld), Err(NotHeld)));
-    assert_eq!(lock.downgrade(me), Ok(()));
+    assert_eq!((exit(&lock, other), downgrade(&lock, other)), (Err(NotHeld), Err(NotHeld)));
+    assert_eq!(downgrade(&lock, me), Ok(()));
     assert!(!lock.is_written_by(me) && lock.readers() == 1);
-    assert_eq!(lock.exit(me), Ok(()));
+    assert_eq!(exit(&lock, me), Ok(()));
     assert!(lock.is_unused());
 }
 
 /// Readers and writers that never pause must each finish: nobody starves.
-#[test]
-fn rwlock_starves_nobody() {
-    let lock = Rwlock::new();
+fn rwlock_starves_nobody<B: Backend>() {
+    let lock = B::Rwlock::new();
     let done = AtomicBool::new(false);
     let goals = AtomicU64::new(0);
     run(6, |thread| {
@@ -184,14 +233,12 @@ fn rwlock_starves_nobody() {
         let mut entered = 0u64;
         while !done.load(Ordering::Relaxed) {
             if writer {
-                if !lock.try_write(me) {
-                    lock.write_waiting(me);
-                }
-            } else if !lock.try_read() {
-                lock.read_waiting();
+                write_lock(&lock, me);
+            } else {
+                read_lock(&lock);
             }
             entered += 1;
-            lock.exit(me).unwrap();
+            exit(&lock, me).unwrap();
             // Go on until all have been in often.
             if entered == 200 && goals.fetch_add(1, Ordering::Relaxed) == 5 {
                 done.store(true, Ordering::Relaxed);
@@ -202,27 +249,26 @@ fn rwlock_starves_nobody() {
 }
 
 /// Threads hand a token round in a ring; every wait needs its signal.
-#[test]
-fn condvar_loses_no_signal() {
+fn condvar_loses_no_signal<B: Backend>() {
     const RING: usize = 4;
-    let mutex = Mutex::new();
-    let conditions: [Condvar; RING] = std::array::from_fn(|_| Condvar::new());
+    let mutex = B::Mutex::new();
+    let conditions: [B::Condvar; RING] = std::array::from_fn(|_| B::Condvar::new());
     let turn = Guarded(UnsafeCell::new(0usize));
     run(RING, |thread| {
         let me = name(thread);
         for _ in 0..ROUNDS / 4 {
-            mutex.lock(me);
+            lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = conditions[thread].wait(None, || mutex.unlock(me).unwrap());
+                let (outcome, _) = conditions[thread].wait(None, || unlock(&mutex, me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
-                mutex.lock(me);
+                lock(&mutex, me);
                 // One waiter, no wake-up without a signal.
                 assert_eq!(turn.get(), thread);
             }
             let next = (thread + 1) % RING;
             turn.set(next);
             conditions[next].signal();
-            mutex.unlock(me).unwrap();
+            unlock(&mutex, me).unwrap();
         }
     });
     for condition in &conditions {
@@ -231,10 +277,9 @@ fn condvar_loses_no_signal() {
 }
 
 /// Signals and deadlines meet: a wait that a signal ended says so, and each signal ends exactly one.
-#[test]
-fn condvar_counts_signals_exactly() {
-    let mutex = Mutex::new();
-    let condition = Condvar::new();
+fn condvar_counts_signals_exactly<B: Backend>() {
+    let mutex = B::Mutex::new();
+    let condition = B::Condvar::new();
     let signalled = AtomicU64::new(0);
     let ended = AtomicU64::new(0);
     let given = AtomicU64::new(0);
@@ -242,21 +287,21 @@ fn condvar_counts_signals_exactly() {
         let me = name(thread);
         if thread == THREADS {
             while ended.load(Ordering::Acquire) < THREADS as u64 {
-                mutex.lock(me);
+                lock(&mutex, me);
                 // Somebody waits and nobody stops waiting for anything but a signal or its deadline.
                 let before = condition.waiters();
                 condition.signal();
                 if before > condition.waiters() {
                     given.fetch_add(1, Ordering::Relaxed);
                 }
-                mutex.unlock(me).unwrap();
+                unlock(&mutex, me).unwrap();
                 thread::yield_now();
             }
         } else {
             for round in 0..2_000 {
-                mutex.lock(me);
+                lock(&mutex, me);
                 let deadline = Deadline::after(0, round % 7 * 10_000);
-                if condition.wait(Some(&deadline), || mutex.unlock(me).unwrap()).0 == Outcome::Signalled {
+                if condition.wait(Some(&deadline), || unlock(&mutex, me).unwrap()).0 == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -270,10 +315,9 @@ fn condvar_counts_signals_exactly() {
     assert!(given.into_inner() >= signalled.into_inner());
 }
 
-#[test]
-fn broadcast_ends_every_wait_and_first_come_is_first_served() {
-    let mutex = Mutex::new();
-    let condition = Condvar::new();
+fn broadcast_ends_every_wait_and_first_come_is_first_served<B: Backend>() {
+    let mutex = B::Mutex::new();
+    let condition = B::Condvar::new();
     let order = std::sync::Mutex::new(Vec::new());
     let waiting = |count| {
         while condition.waiters() != count {
@@ -284,8 +328,8 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served() {
         for thread in 0..5 {
             let (mutex, condition, order) = (&mutex, &condition, &order);
             scope.spawn(move || {
-                mutex.lock(name(thread));
-                condition.wait(None, || mutex.unlock(name(thread)).unwrap());
+                lock(mutex, name(thread));
+                condition.wait(None, || unlock(mutex, name(thread)).unwrap());
                 order.lock().unwrap().push(thread);
             });
             waiting(thread as u32 + 1);
@@ -306,9 +350,8 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served() {
     assert_eq!(order.len(), 5);
 }
 
-#[test]
-fn past_deadlines_end_at_once() {
-    let condition = Condvar::new();
+fn past_deadlines_end_at_once<B: Backend>() {
+    let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
         assert_eq!(condition.wait(Some(&deadline), || ()).0, Outcome::TimedOut);
@@ -316,9 +359,8 @@ fn past_deadlines_end_at_once() {
     assert_eq!(condition.waiters(), 0);
 }
 
-#[test]
-fn far_deadlines_wait_for_the_signal() {
-    let condition = Condvar::new();
+fn far_deadlines_wait_for_the_signal<B: Backend>() {
+    let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(i64::MAX, i64::MAX), (1 << 40, 0), (0, i64::MAX)] {
         thread::scope(|scope| {
             scope.spawn(|| {

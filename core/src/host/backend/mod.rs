@@ -112,7 +112,7 @@ pub trait Backend: Sized + 'static {
 }
 
 /// Mutual exclusion. Need not be fair, but nobody may wait for ever while others come and go.
-pub trait Mutex: Sized {
+pub trait Mutex: Sized + Send + Sync {
     /// A free mutex.
     fn new() -> Self;
 
@@ -141,7 +141,7 @@ pub trait Mutex: Sized {
 
 /// A lock held by any number of readers or by one writer. Nobody waits for ever: neither writers while readers come and
 /// go, nor readers while writers do. A reader does not enter twice.
-pub trait Rwlock: Sized {
+pub trait Rwlock: Sized + Send + Sync {
     /// A free lock.
     fn new() -> Self;
 
@@ -194,7 +194,7 @@ pub trait Rwlock: Sized {
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones. A signal ends the wait of
 /// the thread that has waited longest; a thread that comes later can not take it away.
-pub trait Condvar: Sized {
+pub trait Condvar: Sized + Send + Sync {
     /// A condition variable that nobody waits for.
     fn new() -> Self;
 
