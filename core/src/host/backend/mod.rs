@@ -145,7 +145,7 @@ pub trait Rwlock: Sized + Send + Sync {
     /// A free lock.
     fn new() -> Self;
 
-    /// Enters as a reader if nobody writes or waits to write. Says whether it did.
+    /// Enters as a reader if nobody writes, and no writer that waits is to go first. Says whether it did.
     fn try_read(&self) -> bool;
 
     /// Enters as the writer if that needs no wait. Says whether it did.

@@ -5,13 +5,14 @@
 
 use super::primitive::{Condition, Raw};
 use crate::host::backend;
-use crate::host::sync::{NotHeld, OtherReaders, Owner};
+use crate::host::sync::{Deadline, NotHeld, OtherReaders, Owner};
 use core::cell::UnsafeCell;
 
 /// A lock held by any number of readers or by one writer.
 ///
-/// While a writer waits, new readers wait behind it; when a writer leaves, all readers that wait go in, and only when there
-/// are none another writer. So neither kind can keep the other out.
+/// When a writer leaves, all readers that wait go in, and only when there are none another writer. New readers overtake
+/// writers that wait, as with the C library's own lock, or every write would put all readers to sleep; but only for
+/// [`PATIENCE`]. So neither kind can keep the other out.
 #[derive(Debug)]
 pub struct Rwlock {
     lock: Raw,
@@ -28,6 +29,10 @@ unsafe impl Send for Rwlock {}
 // SAFETY: as above.
 unsafe impl Sync for Rwlock {}
 
+/// How long readers may overtake a writer that waits, in nanoseconds: many times what it takes to put a thread to sleep
+/// and wake it, which is what the readers are spared.
+const PATIENCE: u64 = 1_000_000;
+
 #[derive(Debug, Default)]
 struct State {
     /// Who holds it as the writer.
@@ -35,6 +40,8 @@ struct State {
     /// How many hold it as readers; not when there is a writer.
     reading: u64,
     waiting_writers: u64,
+    /// When writers wait: from when on no reader overtakes them, in nanoseconds on the monotonic clock.
+    closes: u64,
     waiting_readers: u64,
     /// How often all waiting readers were let in, being counted by who did it.
     admitted: u64,
@@ -46,7 +53,7 @@ impl State {
     }
 
     fn is_open(&self) -> bool {
-        self.writer.is_none() && self.waiting_writers == 0
+        self.writer.is_none() && (self.waiting_writers == 0 || now() < self.closes)
     }
 
     fn waiting(&self) -> u64 {
@@ -77,6 +84,10 @@ impl State {
         self.admitted += 1;
         true
     }
+}
+
+fn now() -> u64 {
+    Deadline::after(0, 0).nanoseconds()
 }
 
 impl Rwlock {
@@ -142,11 +153,16 @@ impl backend::Rwlock for Rwlock {
     fn write_waiting(&self, owner: Owner) -> u64 {
         self.lock.with(|| {
             // SAFETY: under the lock; ends before the wait.
-            unsafe { (*self.state.get()).waiting_writers += 1 };
+            let state = unsafe { &mut *self.state.get() };
+            if state.waiting_writers == 0 {
+                state.closes = now() + PATIENCE;
+            }
+            state.waiting_writers += 1;
             self.wait(&self.writers, State::is_free);
             // SAFETY: under the lock.
             let state = unsafe { &mut *self.state.get() };
             state.waiting_writers -= 1;
+            state.closes = now() + PATIENCE;
             state.writer = Some(owner);
         });
         0

@@ -31,8 +31,7 @@ impl Deadline {
     }
 
     /// In nanoseconds on the clock; the end of what can be said so, where it is later.
-    #[cfg_attr(loom, expect(dead_code, reason = "the model of the futex knows no time"))]
-    pub(super) fn nanoseconds(&self) -> u64 {
+    pub(in crate::host) fn nanoseconds(&self) -> u64 {
         // Neither part is negative: see `sum`.
         (self.0.tv_sec as u64).saturating_mul(NANOSECONDS as u64).saturating_add(self.0.tv_nsec as u64)
     }
