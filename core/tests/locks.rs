@@ -18,6 +18,9 @@ fn name(thread: usize) -> Owner {
     Owner::from_address(&NAMES[thread])
 }
 
+/// The names of a signaller that holds no waiter's mutex.
+const NOT_HELD: [Owner; 2] = [Owner::NOBODY; 2];
+
 /// Something that only a lock makes safe to share.
 struct Guarded<T>(UnsafeCell<T>);
 
@@ -99,6 +102,7 @@ on_every_backend! {
     rwlock_knows_how_it_is_held
     rwlock_starves_nobody
     condvar_loses_no_signal
+    signalled_under_the_mutex_nobody_is_forgotten
     condvar_counts_signals_exactly
     broadcast_ends_every_wait_and_first_come_is_first_served
     past_deadlines_end_at_once
@@ -259,7 +263,7 @@ fn condvar_loses_no_signal<B: Backend>() {
         for _ in 0..ROUNDS / 4 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = conditions[thread].wait(None, || unlock(&mutex, me).unwrap());
+                let (outcome, _) = conditions[thread].wait(None, None, || unlock(&mutex, me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
                 lock(&mutex, me);
                 // One waiter, no wake-up without a signal.
@@ -267,13 +271,47 @@ fn condvar_loses_no_signal<B: Backend>() {
             }
             let next = (thread + 1) % RING;
             turn.set(next);
-            conditions[next].signal();
+            conditions[next].signal(NOT_HELD);
             unlock(&mutex, me).unwrap();
         }
     });
     for condition in &conditions {
         assert_eq!(condition.retire(), Ok(()));
     }
+}
+
+/// The same with one condition variable for all, signalled under their mutex, and every tenth time a broadcast.
+fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
+    const RING: usize = 6;
+    let mutex = B::Mutex::new();
+    let condition = B::Condvar::new();
+    let turn = Guarded(UnsafeCell::new(0usize));
+    run(RING, |thread| {
+        let me = name(thread);
+        for round in 0..ROUNDS / 10 {
+            lock(&mutex, me);
+            while turn.get() != thread {
+                let (outcome, _) = condition.wait(Some(&mutex), None, || unlock(&mutex, me).unwrap());
+                lock(&mutex, me);
+                if outcome == Outcome::Handed {
+                    // SAFETY: locked above.
+                    unsafe { mutex.arrive() };
+                }
+                if turn.get() != thread {
+                    // A signal meant for another: pass it on.
+                    condition.signal([me; 2]);
+                }
+            }
+            turn.set((thread + 1) % RING);
+            if round % 10 == 0 {
+                condition.broadcast([me; 2]);
+            } else {
+                condition.signal([me; 2]);
+            }
+            unlock(&mutex, me).unwrap();
+        }
+    });
+    assert_eq!(condition.retire(), Ok(()));
 }
 
 /// Signals and deadlines meet: a wait that a signal ended says so, and each signal ends exactly one.
@@ -290,7 +328,7 @@ fn condvar_counts_signals_exactly<B: Backend>() {
                 lock(&mutex, me);
                 // Somebody waits and nobody stops waiting for anything but a signal or its deadline.
                 let before = condition.waiters();
-                condition.signal();
+                condition.signal(NOT_HELD);
                 if before > condition.waiters() {
                     given.fetch_add(1, Ordering::Relaxed);
                 }
@@ -301,7 +339,7 @@ fn condvar_counts_signals_exactly<B: Backend>() {
             for round in 0..2_000 {
                 lock(&mutex, me);
                 let deadline = Deadline::after(0, round % 7 * 10_000);
-                if condition.wait(Some(&deadline), || unlock(&mutex, me).unwrap()).0 == Outcome::Signalled {
+                if condition.wait(None, Some(&deadline), || unlock(&mutex, me).unwrap()).0 == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -329,20 +367,20 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served<B: Backend>() {
             let (mutex, condition, order) = (&mutex, &condition, &order);
             scope.spawn(move || {
                 lock(mutex, name(thread));
-                condition.wait(None, || unlock(mutex, name(thread)).unwrap());
+                condition.wait(None, None, || unlock(mutex, name(thread)).unwrap());
                 order.lock().unwrap().push(thread);
             });
             waiting(thread as u32 + 1);
         }
         for served in 1..=2 {
-            condition.signal();
+            condition.signal(NOT_HELD);
             assert_eq!(condition.waiters(), 5 - served);
             while order.lock().unwrap().len() != served as usize {
                 thread::yield_now();
             }
         }
         assert!(condition.retire().is_err());
-        condition.broadcast();
+        condition.broadcast(NOT_HELD);
         assert_eq!(condition.waiters(), 0);
     });
     let order = order.into_inner().unwrap();
@@ -354,7 +392,7 @@ fn past_deadlines_end_at_once<B: Backend>() {
     let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
-        assert_eq!(condition.wait(Some(&deadline), || ()).0, Outcome::TimedOut);
+        assert_eq!(condition.wait(None, Some(&deadline), || ()).0, Outcome::TimedOut);
     }
     assert_eq!(condition.waiters(), 0);
 }
@@ -365,12 +403,12 @@ fn far_deadlines_wait_for_the_signal<B: Backend>() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let deadline = Deadline::after(seconds, nanoseconds);
-                assert_eq!(condition.wait(Some(&deadline), || ()).0, Outcome::Signalled);
+                assert_eq!(condition.wait(None, Some(&deadline), || ()).0, Outcome::Signalled);
             });
             while condition.waiters() == 0 {
                 thread::yield_now();
             }
-            condition.signal();
+            condition.signal(NOT_HELD);
         });
     }
 }

@@ -11,7 +11,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use rumpuser::host::sync::{Condvar, Deadline, Mutex, OtherReaders, Outcome, Owner, Rwlock};
+use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, OtherReaders, Outcome, Owner, Rwlock};
 
 /// Explores `body` with up to `preemptions` switches that no thread asks for.
 fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -111,8 +111,13 @@ fn mutex_with_a_barger() {
     });
 }
 
+/// The signaller's, thread 0's.
+fn names() -> [Owner; 2] {
+    [name(0); 2]
+}
+
 struct Gate {
-    mutex: Mutex,
+    monitor: Monitor,
     condition: Condvar,
     open: Guarded<bool>,
     waiting: Guarded<u32>,
@@ -120,30 +125,34 @@ struct Gate {
 
 impl Gate {
     fn new() -> Self {
-        Gate { mutex: Mutex::new(), condition: Condvar::new(), open: Guarded::new(false), waiting: Guarded::new(0) }
+        Gate { monitor: Monitor::new(), condition: Condvar::new(), open: Guarded::new(false), waiting: Guarded::new(0) }
     }
 
     /// Waits once, unless the gate is open. `None` if it was.
     fn wait(&self, me: Owner, deadline: Option<&Deadline>) -> Option<Outcome> {
-        self.mutex.lock(me);
+        self.monitor.mutex().lock(me);
         if self.open.get() {
-            self.mutex.unlock(me).unwrap();
+            self.monitor.unlock(me).unwrap();
             return None;
         }
         self.waiting.set(self.waiting.get() + 1);
-        let (outcome, _) = self.condition.wait(deadline, || self.mutex.unlock(me).unwrap());
-        self.mutex.lock(me);
+        let (outcome, _) = self.condition.wait(Some(&self.monitor), deadline, || self.monitor.unlock(me).unwrap());
+        self.monitor.mutex().lock(me);
+        if outcome == Outcome::Handed {
+            // SAFETY: locked above.
+            unsafe { self.monitor.arrive() };
+        }
         assert!(self.open.get() || outcome == Outcome::TimedOut);
-        self.mutex.unlock(me).unwrap();
+        self.monitor.unlock(me).unwrap();
         Some(outcome)
     }
 
     /// Opens the gate and says how many wait at it.
     fn open(&self, me: Owner) -> u32 {
-        self.mutex.lock(me);
+        self.monitor.mutex().lock(me);
         self.open.set(true);
         let waiting = self.waiting.get();
-        self.mutex.unlock(me).unwrap();
+        self.monitor.unlock(me).unwrap();
         waiting
     }
 }
@@ -156,12 +165,12 @@ fn condvar_signal_under_the_mutex() {
                 gate.wait(name(1), None);
                 return;
             }
-            gate.mutex.lock(name(0));
+            gate.monitor.mutex().lock(name(0));
             gate.open.set(true);
             assert_eq!(gate.condition.waiters(), gate.waiting.get());
-            gate.condition.signal();
+            gate.condition.signal(names());
             assert_eq!(gate.condition.waiters(), 0);
-            gate.mutex.unlock(name(0)).unwrap();
+            gate.monitor.unlock(name(0)).unwrap();
         });
     });
 }
@@ -175,7 +184,7 @@ fn condvar_signal_without_the_mutex() {
                 return;
             }
             for _ in 0..gate.open(name(0)) {
-                gate.condition.signal();
+                gate.condition.signal(names());
             }
         });
     });
@@ -190,7 +199,44 @@ fn condvar_broadcast_ends_all_waits() {
                 return;
             }
             gate.open(name(0));
-            gate.condition.broadcast();
+            gate.condition.broadcast(names());
+        });
+    });
+}
+
+/// Who is signalled under the mutex is kept until it is given back, and then lets the next one go.
+#[test]
+fn condvar_broadcast_under_the_mutex() {
+    explore(3, || {
+        run(3, Gate::new(), |gate, thread| {
+            if thread > 0 {
+                gate.wait(name(thread), None);
+                return;
+            }
+            gate.monitor.mutex().lock(name(0));
+            gate.open.set(true);
+            gate.condition.broadcast(names());
+            assert_eq!(gate.condition.waiters(), 0);
+            gate.monitor.unlock(name(0)).unwrap();
+        });
+    });
+}
+
+/// The same with signals, while a third thread comes by for the mutex.
+#[test]
+fn condvar_two_signals_under_the_mutex() {
+    explore(3, || {
+        run(3, Gate::new(), |gate, thread| {
+            if thread > 0 {
+                gate.wait(name(thread), None);
+                return;
+            }
+            for _ in 0..2 {
+                gate.monitor.mutex().lock(name(0));
+                gate.open.set(true);
+                gate.condition.signal(names());
+                gate.monitor.unlock(name(0)).unwrap();
+            }
         });
     });
 }
@@ -204,11 +250,11 @@ fn condvar_signal_and_deadline() {
         let patient = thread::spawn(move || patient.wait(name(1), None));
         let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
         if gate.open(name(0)) > 0 {
-            gate.condition.signal();
+            gate.condition.signal(names());
         }
-        if hasty.join().unwrap() == Some(Outcome::Signalled) {
+        if matches!(hasty.join().unwrap(), Some(Outcome::Signalled | Outcome::Handed)) {
             // The signal was not the patient one's.
-            gate.condition.signal();
+            gate.condition.signal(names());
         }
         patient.join().unwrap();
         assert_eq!(gate.condition.waiters(), 0);
@@ -232,14 +278,14 @@ fn condvar_is_destroyed_after_a_signal() {
                 }
                 // SAFETY: the other thread ends it when nobody waits any more, and says so under the mutex.
                 let condition = unsafe { &*core::ptr::with_exposed_provenance::<Condvar>(address) };
-                condition.wait(Some(&Deadline::after(0, 0)), || gate.0.unlock(name(1)).unwrap());
+                condition.wait(None, Some(&Deadline::after(0, 0)), || gate.0.unlock(name(1)).unwrap());
             })
         };
         gate.0.lock(name(0));
         gate.1.set(true);
         // SAFETY: ended below.
         let destroyed = unsafe { &*condition };
-        destroyed.signal();
+        destroyed.signal(names());
         destroyed.retire().unwrap();
         gate.0.unlock(name(0)).unwrap();
         // SAFETY: nobody uses it any more. Who does all the same finds nonsense, and fails.

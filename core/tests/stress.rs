@@ -9,7 +9,7 @@
 //! what the lock protects; a lost wake-up is a round that does not end.
 #![cfg(all(delays, not(loom)))]
 
-use rumpuser::host::sync::{Condvar, Deadline, Mutex, OtherReaders, Outcome, Owner, Rwlock, seed_delays};
+use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, OtherReaders, Outcome, Owner, Rwlock, seed_delays};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -155,29 +155,39 @@ fn rwlock_excludes(threads: u64, seed: u64) {
     assert_eq!(pair.get(), (writes, writes));
 }
 
+/// Takes the mutex after a wait that ended so.
+fn relock(monitor: &Monitor, me: Owner, outcome: Outcome) {
+    monitor.mutex().lock_waiting(me);
+    if outcome == Outcome::Handed {
+        // SAFETY: locked above.
+        unsafe { monitor.arrive() };
+    }
+}
+
 /// Threads hand a token round; each wait needs its signal.
 fn ring_loses_no_signal(threads: u64, seed: u64) {
-    let mutex = Mutex::new();
+    let monitor = Monitor::new();
     let conditions: Vec<Condvar> = (0..threads).map(|_| Condvar::new()).collect();
     let turn = Guarded::new(0u64);
     run(threads, seed, |thread, choices| {
         let me = name(thread);
         for _ in 0..OPERATIONS / 4 {
-            mutex.lock(me);
+            monitor.mutex().lock(me);
             while turn.get() != thread {
-                let (outcome, _) = conditions[thread as usize].wait(None, || mutex.unlock(me).unwrap());
-                assert_eq!(outcome, Outcome::Signalled);
-                mutex.lock(me);
+                let (outcome, _) =
+                    conditions[thread as usize].wait(Some(&monitor), None, || monitor.unlock(me).unwrap());
+                assert_ne!(outcome, Outcome::TimedOut);
+                relock(&monitor, me, outcome);
             }
             let next = (thread + 1) % threads;
             turn.set(next);
             if choices.below(2) == 0 {
-                conditions[next as usize].signal();
-                mutex.unlock(me).unwrap();
+                conditions[next as usize].signal([me; 2]);
+                monitor.unlock(me).unwrap();
             } else {
-                mutex.unlock(me).unwrap();
+                monitor.unlock(me).unwrap();
                 // May come so late that it ends a later wait of the same thread, which therefore looks again.
-                conditions[next as usize].broadcast();
+                conditions[next as usize].broadcast([me; 2]);
             }
         }
     });
@@ -189,7 +199,7 @@ fn ring_loses_no_signal(threads: u64, seed: u64) {
 /// A small store with one condition variable for both sides, deadlines on some waits: what goes in comes out, once.
 fn store_keeps_count(threads: u64, seed: u64) {
     const ROOM: u64 = 3;
-    let mutex = Mutex::new();
+    let monitor = Monitor::new();
     let (filled, taken) = (Condvar::new(), Condvar::new());
     let store = Guarded::new(0u64);
     let pairs = (threads / 2).max(1);
@@ -198,18 +208,22 @@ fn store_keeps_count(threads: u64, seed: u64) {
         let fills = thread < pairs;
         let (mine, others) = if fills { (&taken, &filled) } else { (&filled, &taken) };
         for _ in 0..OPERATIONS / 4 {
-            mutex.lock(me);
+            monitor.mutex().lock(me);
             while store.get() == if fills { ROOM } else { 0 } {
                 let deadline = (choices.below(3) == 0).then(|| Deadline::after(0, choices.below(60_000) as i64));
-                let (outcome, _) = mine.wait(deadline.as_ref(), || mutex.unlock(me).unwrap());
-                assert!(outcome == Outcome::Signalled || deadline.is_some());
-                mutex.lock_waiting(me);
+                let (outcome, _) = mine.wait(Some(&monitor), deadline.as_ref(), || monitor.unlock(me).unwrap());
+                assert!(outcome != Outcome::TimedOut || deadline.is_some());
+                relock(&monitor, me, outcome);
             }
             let before = store.get();
             store.set(if fills { before + 1 } else { before - 1 });
             // A waiter whose deadline came first has not taken this one: whoever waited longest of the others has.
-            others.signal();
-            mutex.unlock(me).unwrap();
+            if choices.below(4) == 0 {
+                others.broadcast([me; 2]);
+            } else {
+                others.signal([me; 2]);
+            }
+            monitor.unlock(me).unwrap();
         }
     });
     assert_eq!(store.get(), 0);

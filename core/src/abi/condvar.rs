@@ -6,8 +6,8 @@ use super::seam::on_backend;
 use crate::host::backend::{Backend, Condvar, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Deadline, Outcome};
-use crate::upcall;
+use crate::host::sync::{Deadline, Outcome, Owner};
+use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
@@ -17,6 +17,11 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[repr(align(64))]
 pub struct Cv<B: Backend = Native> {
     condition: B::Condvar,
+}
+
+/// The names under which the caller may hold a mutex ([`Mtx::me`]).
+fn names<B: Backend>() -> [Owner; 2] {
+    [Owner::from_address(lwp::current()), B::running_thread()]
 }
 
 impl<B: Backend> Cv<B> {
@@ -37,13 +42,14 @@ impl<B: Backend> Cv<B> {
         let me = mtx.me();
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
-        let (outcome, active) = self.condition.wait(deadline, || mtx.exit(call, me));
+        let home = (!mtx.comes_after_cpu()).then_some(&mtx.lock);
+        let (outcome, active) = self.condition.wait(home, deadline, || mtx.exit(call, me));
         transition::waited_actively(call, active);
         if mtx.comes_after_cpu() {
             upcall::schedule(off, interlock);
             mtx.enter_in_place(call, me);
         } else {
-            mtx.enter_in_place(call, me);
+            mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
         }
         outcome
@@ -109,9 +115,9 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
-            let (_, active) = cv.condition.wait(None, || mtx.exit(Hypercall::CvWaitNowrap, me));
+            let (outcome, active) = cv.condition.wait(Some(&mtx.lock), None, || mtx.exit(Hypercall::CvWaitNowrap, me));
             transition::waited_actively(Hypercall::CvWaitNowrap, active);
-            mtx.enter_in_place(Hypercall::CvWaitNowrap, me);
+            mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
         })
     })
 }
@@ -131,7 +137,7 @@ pub unsafe extern "C" fn rumpuser_cv_timedwait(cv: *mut Cv, mtx: *mut Mtx, secon
             // The time runs from the call, not from when the virtual CPU has been given up.
             let deadline = Deadline::after(seconds, nanoseconds);
             match cv.wait(Hypercall::CvTimedwait, mtx, Some(&deadline)) {
-                Outcome::Signalled => 0,
+                Outcome::Signalled | Outcome::Handed => 0,
                 Outcome::TimedOut => Errno(libc::ETIMEDOUT).to_netbsd(),
             }
         })
@@ -148,7 +154,7 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
         // SAFETY: the caller's word.
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
-        measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal())
+        measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal(names::<B>()))
     })
 }
 
@@ -162,7 +168,7 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
         // SAFETY: the caller's word.
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
-        measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast())
+        measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast(names::<B>()))
     })
 }
 

@@ -6,7 +6,7 @@ use super::types::{Lwp, mutex};
 use crate::host::backend::{Backend, Mutex, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::Owner;
+use crate::host::sync::{Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
@@ -16,7 +16,7 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 // A line of its own: neighbours do not slow each other down.
 #[repr(align(64))]
 pub struct Mtx<B: Backend = Native> {
-    lock: B::Mutex,
+    pub(super) lock: B::Mutex,
     flags: c_int,
 }
 
@@ -52,6 +52,15 @@ impl<B: Backend> Mtx<B> {
     pub(super) fn enter_in_place(&self, call: Hypercall, me: Owner) {
         if !self.lock.try_lock(me) {
             self.enter_in_place_contended(call, me);
+        }
+    }
+
+    /// The same after a wait for a signal, which ended so.
+    pub(super) fn enter_after_wait(&self, call: Hypercall, me: Owner, outcome: Outcome) {
+        self.enter_in_place(call, me);
+        if outcome == Outcome::Handed {
+            // SAFETY: entered above; the rest is the outcome.
+            unsafe { self.lock.arrive() };
         }
     }
 

@@ -44,7 +44,7 @@ pub trait Backend: Sized + 'static {
     /// Many readers or one writer.
     type Rwlock: Rwlock;
     /// Waiting for a signal.
-    type Condvar: Condvar;
+    type Condvar: Condvar<Mutex = Self::Mutex>;
 
     /// The name of the calling thread as an owner: the same as long as it lives, and no other thread's.
     #[inline(always)]
@@ -137,6 +137,12 @@ pub trait Mutex: Sized + Send + Sync {
 
     /// Who holds it: `None` when it is free. The answer is exact for the owner itself; about others it may be old.
     fn owner(&self) -> Option<Owner>;
+
+    /// Told by who has taken it after a wait that ended with [`Outcome::Handed`].
+    ///
+    /// # Safety
+    /// The caller holds it, and its wait has ended so.
+    unsafe fn arrive(&self) {}
 }
 
 /// A lock held by any number of readers or by one writer. Nobody waits for ever: neither writers while readers come and
@@ -195,6 +201,9 @@ pub trait Rwlock: Sized + Send + Sync {
 /// A condition variable. It does not know its mutex; different waiters may use different ones. A signal ends the wait of
 /// the thread that has waited longest; a thread that comes later can not take it away.
 pub trait Condvar: Sized + Send + Sync {
+    /// The mutexes of its waiters.
+    type Mutex;
+
     /// A condition variable that nobody waits for.
     fn new() -> Self;
 
@@ -204,13 +213,17 @@ pub trait Condvar: Sized + Send + Sync {
 
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting. The
     /// mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
-    fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64);
+    ///
+    /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then the wait may last
+    /// until a signaller that holds it has given it back.
+    fn wait(&self, home: Option<&Self::Mutex>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64);
 
-    /// Ends the wait of the thread that has waited longest, if any waits.
-    fn signal(&self);
+    /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
+    /// the waiter's mutex.
+    fn signal(&self, names: [Owner; 2]);
 
-    /// Ends the wait of all who wait.
-    fn broadcast(&self);
+    /// Ends the wait of all who wait. `names` as above.
+    fn broadcast(&self, names: [Owner; 2]);
 
     /// To be called before the condition variable is dropped: waits for those whose time was up in the same moment and
     /// who still use it.

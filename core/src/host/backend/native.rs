@@ -8,45 +8,50 @@ use crate::host::sync::{self, Deadline, NotHeld, NotOwner, OtherReaders, Outcome
 pub struct Native;
 
 impl Backend for Native {
-    type Mutex = sync::Mutex;
+    type Mutex = sync::Monitor;
     type Rwlock = sync::Rwlock;
     type Condvar = sync::Condvar;
 }
 
-impl Mutex for sync::Mutex {
+impl Mutex for sync::Monitor {
     fn new() -> Self {
-        sync::Mutex::new()
+        sync::Monitor::new()
     }
 
     #[inline(always)]
     fn try_lock(&self, owner: Owner) -> bool {
-        sync::Mutex::try_lock(self, owner)
+        self.mutex().try_lock(owner)
     }
 
     /// The holder runs, so looking again soon is cheapest. But the host may have taken its processor from it. Then only
     /// sleeping helps: processors are fewer than threads.
     fn lock_in_place(&self, owner: Owner) {
-        if !self.try_lock_spinning(owner) {
-            self.lock(owner);
+        if !self.mutex().try_lock_spinning(owner) {
+            self.mutex().lock(owner);
         }
     }
 
     fn lock_waiting(&self, owner: Owner) -> u64 {
-        sync::Mutex::lock_waiting(self, owner)
+        self.mutex().lock_waiting(owner)
     }
 
     #[inline(always)]
     fn try_unlock(&self, owner: Owner) -> bool {
-        sync::Mutex::try_unlock(self, owner)
+        self.mutex().try_unlock(owner)
     }
 
     fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
-        sync::Mutex::unlock_contended(self, owner)
+        sync::Monitor::unlock_contended(self, owner)
     }
 
     #[inline(always)]
     fn owner(&self) -> Option<Owner> {
-        sync::Mutex::owner(self)
+        self.mutex().owner()
+    }
+
+    unsafe fn arrive(&self) {
+        // SAFETY: the caller's word.
+        unsafe { sync::Monitor::arrive(self) }
     }
 }
 
@@ -112,6 +117,8 @@ impl Rwlock for sync::Rwlock {
 }
 
 impl Condvar for sync::Condvar {
+    type Mutex = sync::Monitor;
+
     fn new() -> Self {
         sync::Condvar::new()
     }
@@ -121,18 +128,23 @@ impl Condvar for sync::Condvar {
         sync::Condvar::waiters(self)
     }
 
-    fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
-        sync::Condvar::wait(self, deadline, release)
+    fn wait(
+        &self,
+        home: Option<&sync::Monitor>,
+        deadline: Option<&Deadline>,
+        release: impl FnOnce(),
+    ) -> (Outcome, u64) {
+        sync::Condvar::wait(self, home, deadline, release)
     }
 
     #[inline(always)]
-    fn signal(&self) {
-        sync::Condvar::signal(self);
+    fn signal(&self, names: [Owner; 2]) {
+        sync::Condvar::signal(self, names);
     }
 
     #[inline(always)]
-    fn broadcast(&self) {
-        sync::Condvar::broadcast(self);
+    fn broadcast(&self, names: [Owner; 2]) {
+        sync::Condvar::broadcast(self, names);
     }
 
     fn retire(&self) -> Result<(), StillWaited> {

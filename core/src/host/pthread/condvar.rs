@@ -5,7 +5,7 @@
 use super::parker::Parker;
 use super::primitive::Raw;
 use crate::host::backend;
-use crate::host::sync::{Deadline, Outcome, StillWaited};
+use crate::host::sync::{Deadline, Outcome, Owner, StillWaited};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::VecDeque;
@@ -40,7 +40,8 @@ impl Condvar {
 
     /// Tells up to `most` waiters, those who came first. One whose time is up takes itself out.
     fn tell(&self, most: usize) {
-        if backend::Condvar::waiters(self) == 0 {
+        // Relaxed: see `with_queue`.
+        if self.waiters.load(Ordering::Relaxed) == 0 {
             return;
         }
         self.with_queue(|queue| {
@@ -56,6 +57,8 @@ impl Condvar {
 }
 
 impl backend::Condvar for Condvar {
+    type Mutex = super::Mutex;
+
     fn new() -> Self {
         Condvar { lock: Raw::new(), queue: UnsafeCell::new(VecDeque::new()), waiters: AtomicU32::new(0) }
     }
@@ -65,7 +68,12 @@ impl backend::Condvar for Condvar {
         self.waiters.load(Ordering::Relaxed)
     }
 
-    fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
+    fn wait(
+        &self,
+        _home: Option<&super::Mutex>,
+        deadline: Option<&Deadline>,
+        release: impl FnOnce(),
+    ) -> (Outcome, u64) {
         let parker = Parker::new();
         self.with_queue(|queue| queue.push_back(&parker));
         release();
@@ -77,11 +85,11 @@ impl backend::Condvar for Condvar {
         (outcome, 0)
     }
 
-    fn signal(&self) {
+    fn signal(&self, _names: [Owner; 2]) {
         self.tell(1);
     }
 
-    fn broadcast(&self) {
+    fn broadcast(&self, _names: [Owner; 2]) {
         self.tell(usize::MAX);
     }
 

@@ -77,8 +77,14 @@ pub(super) fn now() -> u64 {
     0
 }
 
+/// How many processors there are besides the caller's, but at least one.
+#[cfg(loom)]
+pub(super) fn others() -> u32 {
+    1
+}
+
 #[cfg(not(loom))]
-pub(super) use processors::now;
+pub(super) use processors::{now, others};
 
 #[cfg(not(loom))]
 mod processors {
@@ -104,13 +110,23 @@ mod processors {
     /// A time on the monotonic clock, in nanoseconds.
     static CROWDED_UNTIL: AtomicU64 = AtomicU64::new(0);
 
+    /// How many threads may wait actively at a time.
+    fn seats() -> u32 {
+        static SEATS: OnceLock<u32> = OnceLock::new();
+        *SEATS.get_or_init(|| cpus::available() as u32 - 1)
+    }
+
+    /// How many processors there are besides the caller's, but at least one.
+    pub(in super::super) fn others() -> u32 {
+        seats().max(1)
+    }
+
     /// The right to wait actively.
     struct Seat;
 
     impl Seat {
         fn take() -> Option<Seat> {
-            static SEATS: OnceLock<u32> = OnceLock::new();
-            let seats = *SEATS.get_or_init(|| cpus::available() as u32 - 1);
+            let seats = seats();
             // Relaxed, here and below: only a count.
             if ACTIVE.load(Ordering::Relaxed) >= seats {
                 return None;

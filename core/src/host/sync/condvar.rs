@@ -2,10 +2,12 @@
 
 use super::active::{self, Habit};
 use super::deadline::Deadline;
+use super::monitor::Monitor;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
-use super::queue::{Message, Queue, Waiter};
+use super::queue::{Message, Queue, Taken, Waiter};
+use core::ptr;
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
 ///
@@ -17,8 +19,12 @@ pub struct Condvar {
     waiters: AtomicU32,
     habit: Habit,
     lock: Mutex,
-    queue: UnsafeCell<Queue<()>>,
+    queue: UnsafeCell<Queue<Home>>,
 }
+
+/// Where a waiter goes after a signal: the mutex that it takes then, which is there as long as the waiter waits; null:
+/// it does not say.
+pub(super) type Home = *const Monitor;
 
 // SAFETY: the queue is used under `lock` only; `Waiter`s are made to be reached from other threads.
 unsafe impl Send for Condvar {}
@@ -30,6 +36,9 @@ unsafe impl Sync for Condvar {}
 pub enum Outcome {
     /// By a signal.
     Signalled,
+    /// By a signal that was given under the mutex: the thread is to take it now, and then to say so
+    /// ([`Monitor::arrive`]), since others may be kept until then.
+    Handed,
     /// The deadline came first.
     TimedOut,
 }
@@ -51,7 +60,7 @@ impl Condvar {
         Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), lock, queue }
     }
 
-    fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<()>) -> R) -> R {
+    fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<Home>) -> R) -> R {
         self.lock.lock_soon(Owner::NOBODY);
         // SAFETY: the lock is ours.
         let result = self.queue.with_mut(|queue| change(unsafe { &mut *queue }));
@@ -69,8 +78,11 @@ impl Condvar {
 
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting.
     /// The mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
-    pub fn wait(&self, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
-        let waiter = Waiter::new(());
+    ///
+    /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then whoever signals
+    /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]).
+    pub fn wait(&self, home: Option<&Monitor>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
+        let waiter = Waiter::new(home.map_or(ptr::null(), ptr::from_ref));
         let patience = self.habit.patience();
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
@@ -79,9 +91,11 @@ impl Condvar {
         });
         release();
         let (message, active) = waiter.wait(patience, deadline);
-        if message.is_some() {
-            // The condition variable may be gone by now.
-            return (Outcome::Signalled, active);
+        // Where there is one, the condition variable may be gone by now.
+        match message {
+            Some(Message::TakeTurn) => return (Outcome::Handed, active),
+            Some(_) => return (Outcome::Signalled, active),
+            None => {}
         }
         self.with_queue(|queue| {
             // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
@@ -92,16 +106,17 @@ impl Condvar {
         (Outcome::TimedOut, active)
     }
 
-    /// Ends the wait of the thread that has waited longest, if any waits.
+    /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
+    /// the waiter's mutex.
     #[inline(always)]
-    pub fn signal(&self) {
+    pub fn signal(&self, names: [Owner; 2]) {
         if self.waiters() != 0 {
-            self.signal_first();
+            self.signal_first(names);
         }
     }
 
     #[cold]
-    fn signal_first(&self) {
+    fn signal_first(&self, names: [Owner; 2]) {
         let taken = self.with_queue(|queue| {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
@@ -112,20 +127,20 @@ impl Condvar {
         });
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
         if let Some(taken) = taken {
-            taken.notify(Message::Go);
+            let_go(taken, names);
         }
     }
 
-    /// Ends the wait of all who wait.
+    /// Ends the wait of all who wait. `names` as for [`Condvar::signal`].
     #[inline(always)]
-    pub fn broadcast(&self) {
+    pub fn broadcast(&self, names: [Owner; 2]) {
         if self.waiters() != 0 {
-            self.signal_all();
+            self.signal_all(names);
         }
     }
 
     #[cold]
-    fn signal_all(&self) {
+    fn signal_all(&self, names: [Owner; 2]) {
         let taken = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
@@ -134,7 +149,7 @@ impl Condvar {
             taken
         });
         // As in `signal_first`.
-        taken.notify(Message::Go);
+        taken.each(|taken| let_go(taken, names));
     }
 
     /// To be called before the condition variable is destroyed: waits for those whose time was up in the same moment
@@ -150,5 +165,15 @@ impl Condvar {
             }
             yield_now();
         }
+    }
+}
+
+/// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back.
+fn let_go(taken: Taken<Home>, names: [Owner; 2]) {
+    // SAFETY: null, or a mutex that the waiter will take: it is there.
+    match unsafe { taken.about().as_ref() }.filter(|home| home.is_held_by(names)) {
+        // SAFETY: so the caller holds it.
+        Some(home) => unsafe { home.keep(taken) },
+        None => taken.notify(Message::Go),
     }
 }

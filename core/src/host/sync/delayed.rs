@@ -89,6 +89,11 @@ macro_rules! delayed {
                 self.0.fetch_sub(value, order)
             }
 
+            pub(super) fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
+                delay();
+                self.0.fetch_or(bits, order)
+            }
+
             pub(super) fn compare_exchange(
                 &self, current: $value, new: $value, success: Ordering, failure: Ordering,
             ) -> Result<$value, $value> {

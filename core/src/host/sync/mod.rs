@@ -16,6 +16,7 @@ mod futex;
 #[cfg(loom)]
 #[path = "futex_model.rs"]
 mod futex;
+mod monitor;
 mod mutex;
 mod owner;
 mod primitive;
@@ -26,6 +27,7 @@ pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;
+pub use monitor::Monitor;
 pub use mutex::{Mutex, NotOwner};
 pub use owner::Owner;
 pub use rwlock::{NotHeld, OtherReaders, Rwlock};

@@ -14,13 +14,15 @@ pub struct Mutex {
     // ```text
     //  63            3   2   1   0
     // +---------------+---+---+---+
-    // |     owner     | 0 | W | L |   the word; threads sleep on its low half
+    // |     owner     | M | W | L |   the word; threads sleep on its low half
     // +---------------+---+---+---+
     //
-    //  owner  W  L
-    //    0    0  0    free
-    //    A    0  1    locked by A, nobody sleeps
-    //    A    1  1    locked by A; A must wake one sleeper when it unlocks
+    //  owner  M  W  L
+    //    0    0  0  0    free
+    //    A    m  0  1    locked by A, nobody sleeps
+    //    A    m  1  1    locked by A; A must wake one sleeper when it unlocks
+    //
+    //  M  marked by the owner, for itself: unlocking is not that simple (see `Monitor`)
     // ```
     // No other combination occurs. Every change is a read-modify-write, so whoever reads the word (acquire) sees
     // what happened before *every* earlier change that was a release, not only the last.
@@ -32,6 +34,7 @@ pub struct Mutex {
 
 const LOCKED: u64 = 1;
 const WAITED: u64 = 2;
+const MARKED: u64 = 4;
 
 /// The mutex is free or belongs to another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +166,7 @@ impl Mutex {
     pub fn unlock_contended(&self, owner: Owner) -> Result<(), NotOwner> {
         let word = core::ptr::from_ref(&self.word);
         // Relaxed: only the owner itself can make the word equal to this, and only sleepers change it meanwhile.
-        if self.word.load(Ordering::Relaxed) & !WAITED != owner.to_word() | LOCKED {
+        if self.word.load(Ordering::Relaxed) & !(WAITED | MARKED) != owner.to_word() | LOCKED {
             return Err(NotOwner);
         }
         // Release: as in `unlock`.
@@ -171,6 +174,18 @@ impl Mutex {
             futex::wake(word, 1);
         }
         Ok(())
+    }
+
+    /// Has `try_unlock` fail the next time. For the owner.
+    pub(super) fn mark(&self) {
+        // Relaxed: for the caller itself.
+        self.word.fetch_or(MARKED, Ordering::Relaxed);
+    }
+
+    /// Whether the owner has marked it. For the owner.
+    pub(super) fn is_marked(&self) -> bool {
+        // Relaxed: as above.
+        self.word.load(Ordering::Relaxed) & MARKED != 0
     }
 
     /// Who holds it: `None` when it is free. The answer is exact for the owner itself; about others it may be old.

@@ -37,6 +37,8 @@ pub(super) enum Message {
     Go = 3,
     /// It may have come: try again.
     TryAgain = 4,
+    /// As `Go`; and there may be others who wait for this thread to have its turn.
+    TakeTurn = 5,
 }
 
 /// One thread that waits; `T` is what others must know of it.
@@ -87,6 +89,9 @@ impl<T> Waiter<T> {
             }
             if awake == Message::TryAgain as u32 {
                 return Some(Message::TryAgain);
+            }
+            if awake == Message::TakeTurn as u32 {
+                return Some(Message::TakeTurn);
             }
             // Taken: the message is on its way, there is no deadline any more.
             let leaves = late && awake == WAITING;
@@ -235,6 +240,30 @@ impl<T> Queue<T> {
     }
 }
 
+/// A queue of those who have been taken: they are not asked again.
+impl<T> Queue<T> {
+    pub(super) fn push_taken(&mut self, Taken(waiter): Taken<T>) {
+        // SAFETY: who is taken stays in place until notified.
+        unsafe { self.push_back(waiter) };
+    }
+
+    /// Up to `most`, the first ones, and how many that are.
+    pub(super) fn pop_taken(&mut self, most: u32) -> (TakenList<T>, u32) {
+        let mut list = TakenList { queue: Queue::new() };
+        let mut count = 0;
+        while count < most && !self.first.is_null() {
+            let waiter = self.first;
+            // SAFETY: it is the first of this queue, and stays in place until notified.
+            unsafe {
+                self.remove(waiter);
+                list.queue.push_back(waiter);
+            }
+            count += 1;
+        }
+        (list, count)
+    }
+}
+
 /// # Safety
 /// `waiter` is alive, and its links are the caller's to read.
 unsafe fn next_of<T>(waiter: *const Waiter<T>) -> *const Waiter<T> {
@@ -293,11 +322,16 @@ impl<T> TakenList<T> {
 
     /// Lets all of them go on.
     pub(super) fn notify(self, message: Message) {
+        self.each(|waiter| waiter.notify(message));
+    }
+
+    /// Gives them to `settle`, one by one.
+    pub(super) fn each(self, mut settle: impl FnMut(Taken<T>)) {
         let mut waiter = self.queue.first;
         while !waiter.is_null() {
             // SAFETY: not notified yet, so still in place; its links are ours since it was taken.
             let next = unsafe { next_of(waiter) };
-            Taken(waiter).notify(message);
+            settle(Taken(waiter));
             waiter = next;
         }
     }
