@@ -6,6 +6,7 @@ use crate::abi::types::{Hyperup, Lwp};
 use crate::host::diagnostic;
 use crate::upcall::{in_upcall, table as guest};
 use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, Ordering};
 use libc::{c_char, c_int, c_long, c_void, pid_t};
 use rumpscope_probes::transition::{Direction, apart, visit_end};
 use rumpscope_probes::{Hypercall, measure};
@@ -38,14 +39,21 @@ pub(crate) fn table() -> *const Hyperup {
 }
 
 thread_local! {
-    /// Whether the calling thread serves remote clients.
+    /// Whether the calling thread is known to serve remote clients.
     static SERVES: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether there were block transfers.
+static TRANSFERS: AtomicBool = AtomicBool::new(false);
+
 /// On whose account the calling thread makes an upcall. Outside of any hypercall it is a thread of the library's own: one
-/// that completes block transfers, or one that serves clients.
+/// that serves clients, or one that completes block transfers. Which of them, shows when it serves.
 fn cause() -> Hypercall {
-    call_under_way().unwrap_or(if SERVES.get() { Hypercall::SpInit } else { Hypercall::BioDone })
+    call_under_way().unwrap_or_else(|| {
+        // Relaxed: a transfer that this thread completes went through a lock of the library.
+        let serves = SERVES.get() || !TRANSFERS.load(Ordering::Relaxed);
+        if serves { Hypercall::SpInit } else { Hypercall::BioDone }
+    })
 }
 
 /// The guest's own upcalls. It has handed them over before the other library got these.
@@ -130,6 +138,8 @@ struct Told {
 
 /// `done` and its argument, for the other library to call instead: once.
 pub(crate) fn completion(done: Done, argument: *mut c_void) -> (Done, *mut c_void) {
+    // Relaxed: see `cause`.
+    TRANSFERS.store(true, Ordering::Relaxed);
     (complete, Box::into_raw(Box::new(Told { done, argument })).cast())
 }
 

@@ -10,9 +10,9 @@ use core::cell::UnsafeCell;
 
 /// A lock held by any number of readers or by one writer.
 ///
-/// When a writer leaves, all readers that wait go in, and only when there are none another writer. New readers overtake
-/// writers that wait, as with the C library's own lock, or every write would put all readers to sleep; but only for
-/// [`PATIENCE`]. So neither kind can keep the other out.
+/// A lock that becomes free is for whoever comes first: to hand it to a thread that sleeps would be to have all others
+/// wait for that one to wake up, and soon all would sleep. But who has waited for [`PATIENCE`] goes first: no reader
+/// overtakes such a writer, and a writer that leaves lets such readers in itself. So neither kind can keep the other out.
 #[derive(Debug)]
 pub struct Rwlock {
     lock: Raw,
@@ -29,8 +29,8 @@ unsafe impl Send for Rwlock {}
 // SAFETY: as above.
 unsafe impl Sync for Rwlock {}
 
-/// How long readers may overtake a writer that waits, in nanoseconds: many times what it takes to put a thread to sleep
-/// and wake it, which is what the readers are spared.
+/// How long others may overtake a thread that waits, in nanoseconds: many times what it takes to put a thread to sleep and
+/// wake it, which is what they are spared.
 const PATIENCE: u64 = 1_000_000;
 
 #[derive(Debug, Default)]
@@ -43,6 +43,8 @@ struct State {
     /// When writers wait: from when on no reader overtakes them, in nanoseconds on the monotonic clock.
     closes: u64,
     waiting_readers: u64,
+    /// When readers wait: from when on a writer that leaves lets them in, likewise.
+    opens: u64,
     /// How often all waiting readers were let in, being counted by who did it.
     admitted: u64,
 }
@@ -75,14 +77,10 @@ impl State {
         }
     }
 
-    /// Lets all in who wait to read. Says whether there were any.
-    fn admit_readers(&mut self) -> bool {
-        if self.waiting_readers == 0 {
-            return false;
-        }
+    /// Lets all in who wait to read.
+    fn admit_readers(&mut self) {
         self.reading += core::mem::take(&mut self.waiting_readers);
         self.admitted += 1;
-        true
     }
 }
 
@@ -139,13 +137,18 @@ impl backend::Rwlock for Rwlock {
         self.lock.with(|| {
             // SAFETY: under the lock; ends before the wait.
             let state = unsafe { &mut *self.state.get() };
-            if state.is_open() {
-                state.reading += 1;
-                return;
+            if state.waiting_readers == 0 {
+                state.opens = now() + PATIENCE;
             }
             state.waiting_readers += 1;
             let before = state.admitted;
-            self.wait(&self.readers, |state| state.admitted != before);
+            self.wait(&self.readers, |state| state.admitted != before || state.is_open());
+            // SAFETY: under the lock.
+            let state = unsafe { &mut *self.state.get() };
+            if state.admitted == before {
+                state.waiting_readers -= 1;
+                state.reading += 1;
+            }
         });
         0
     }
@@ -176,10 +179,13 @@ impl backend::Rwlock for Rwlock {
     fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
         self.with(|state| {
             let wrote = state.leave(owner)?;
-            let readers_enter = wrote && state.admit_readers();
-            if readers_enter {
+            if wrote && state.waiting_readers != 0 {
+                if now() >= state.opens {
+                    state.admit_readers();
+                }
                 self.readers.broadcast();
-            } else if state.reading == 0 && state.waiting_writers != 0 {
+            }
+            if state.is_free() && state.waiting_writers != 0 {
                 self.writers.signal();
             }
             Ok(())
@@ -216,9 +222,8 @@ impl backend::Rwlock for Rwlock {
             }
             state.writer = None;
             state.reading = 1;
-            if state.admit_readers() {
-                self.readers.broadcast();
-            }
+            state.admit_readers();
+            self.readers.broadcast();
             Ok(())
         })
     }
