@@ -1,32 +1,34 @@
-//! What becomes of locks that are wanted by many, on our library and on another one:
+//! What becomes of locks that are wanted by many, on any back end:
 //!
 //! ```text
-//! RUMPSCOPE_COMPARE=/usr/lib/librumpuser.so.0 cargo bench -p rumpscope-bench-suite --bench contention -- \
-//!     --threads 1,2,4,8,16 --section 200 --outside 0 --rounds 5
+//! cargo bench -p rumpscope-bench-suite --bench contention -- \
+//!     --backend native,stock=external:/usr/lib/librumpuser.so.0 --threads 8 --section 200 --outside 0,1000
 //! ```
 
+use rumpscope_bench_suite::ab::Variant;
 use rumpscope_bench_suite::contention::{Figures, Kind, Load, child_main, measure, table};
-use rumpscope_bench_suite::hypervisor::own_library;
-use rumpscope_probes::Mode;
 use rumpscope_reports::Style;
 use std::error::Error;
 use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The environment variable that names another library to compare with.
-const COMPARE: &str = "RUMPSCOPE_COMPARE";
-
 const USAGE: &str = "\
-Options: --threads N,N,...   how many threads want the lock (default 1,2,4,8,16)
+Options: --backend B,B,...   as for rumpscope bench: [LABEL=]native or external:FILE, with @TIMING (default native)
+         --threads N,N,...   how many threads want the lock (default 1,2,4,8,16)
          --section NS,...    work inside, in nanoseconds (default 200,2000)
          --outside NS,...    work outside, in nanoseconds (default 0,2000)
          --duration MS       for how long, in milliseconds (default 200)
-         --rounds N          how many times, all loads in turn (default 3)
-RUMPSCOPE_COMPARE=FILE names another library.";
+         --rounds N          how many times, all loads in turn (default 3)";
+
+/// What the columns are.
+const LEGEND: &str = "\
+of best: the part of the best schedule's throughput. useful: of the processor time that was used, the part that one
+thread alone would have needed. waits: the part of the sections that found the lock taken, and for how long; for the
+token, how long it was under way. Medians over the rounds, the longest of the longest waits.";
 
 struct Options {
+    backends: String,
     threads: Vec<usize>,
     sections: Vec<u64>,
     outside: Vec<u64>,
@@ -48,12 +50,18 @@ fn main() -> ExitCode {
 /// What is asked for; `None`: help, which has been given.
 fn options() -> Result<Option<Options>, Box<dyn Error>> {
     let mut options = Options {
+        backends: "native".to_owned(),
         threads: vec![1, 2, 4, 8, 16],
         sections: vec![200, 2_000],
         outside: vec![0, 2_000],
         duration: Duration::from_millis(200),
         rounds: 3,
     };
+    // cargo bench says so. Where it is run for nothing but to see that it runs, little is enough.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        let (threads, sections, outside) = (vec![1, 4], vec![200], vec![1_000]);
+        options = Options { threads, sections, outside, duration: Duration::from_millis(20), rounds: 1, ..options };
+    }
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut numbers = || -> Result<Vec<u64>, String> {
@@ -62,8 +70,8 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             text.split(',').map(number).collect()
         };
         match argument.as_str() {
-            // cargo says so.
             "--bench" => {}
+            "--backend" => options.backends = arguments.next().ok_or("--backend needs a value")?,
             "--threads" => options.threads = numbers()?.into_iter().map(|count| count.max(1) as usize).collect(),
             "--section" => options.sections = numbers()?,
             "--outside" => options.outside = numbers()?,
@@ -93,43 +101,30 @@ fn loads(options: &Options) -> Vec<Load> {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let own = own_library().ok_or("no librumpuser.so: build rumpscope-core, or set RUMPSCOPE_LIBRARY")?;
-    let mut subjects = vec![("ours", own, Some(Mode::Full))];
-    subjects.extend(std::env::var_os(COMPARE).map(|library| ("other", PathBuf::from(library), None)));
-    for (label, library, mode) in &subjects {
-        println!(
-            "{label:<6} {}{}",
-            library.display(),
-            mode.map_or(String::new(), |mode| format!(", timing {}", mode.name()))
-        );
+    let variants = options.backends.split(',').map(Variant::parse).collect::<Result<Vec<_>, _>>()?;
+    for Variant { label, library, .. } in &variants {
+        println!("{label:<10} {}", library.display());
     }
     let loads = loads(options);
-    let mut results: Vec<Vec<Figures>> = vec![Vec::new(); loads.len() * subjects.len()];
+    let mut results: Vec<Vec<Figures>> = vec![Vec::new(); loads.len() * variants.len()];
     for round in 0..options.rounds {
         for (place, load) in loads.iter().enumerate() {
             if stderr().is_terminal() {
                 eprint!("\rround {} of {}, load {} of {} ", round + 1, options.rounds, place + 1, loads.len());
             }
-            for turn in 0..subjects.len() {
+            for turn in 0..variants.len() {
                 // Each round another one begins.
-                let subject = (turn + round as usize) % subjects.len();
-                let (_, library, mode) = &subjects[subject];
-                results[place * subjects.len() + subject].push(measure(library, *mode, load)?);
+                let variant = (turn + round as usize) % variants.len();
+                results[place * variants.len() + variant].push(measure(&variants[variant], load)?);
             }
         }
     }
     if stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }
-    let lines: Vec<_> = loads.iter().flat_map(|load| subjects.iter().map(move |(label, ..)| (load, *label))).collect();
-    let lines: Vec<_> =
-        lines.into_iter().zip(&results).map(|((load, label), figures)| (load, label, &figures[..])).collect();
+    let pairs = loads.iter().flat_map(|load| variants.iter().map(move |variant| (load, variant.label.as_str())));
+    let lines: Vec<_> = pairs.zip(&results).map(|((load, label), figures)| (load, label, &figures[..])).collect();
     println!("\n{}", table(&lines, &Style { width: usize::MAX, colour: false, ascii: true }));
-    println!(
-        "of best: the part of the best schedule's throughput; waits: the part of the sections that found the lock taken,"
-    );
-    println!(
-        "and for how long; for the token, how long it was under way. Medians over the rounds, the longest of the longest."
-    );
+    println!("{LEGEND}");
     Ok(())
 }

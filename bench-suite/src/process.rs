@@ -43,19 +43,25 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A process that is about to be started.
 pub(crate) struct Process {
-    mode: Option<Mode>,
+    env: Vec<(String, String)>,
     segment: PathBuf,
 }
 
 impl Process {
-    /// One whose library measures in `mode`.
-    pub(crate) fn new(mode: Option<Mode>) -> Self {
+    /// One whose library measures in `mode`, if it has timing modes.
+    pub(crate) fn timing(mode: Option<Mode>) -> Self {
+        Self::new(mode.map(|mode| (ENV_TIMING.to_owned(), mode.name().to_owned())))
+    }
+
+    /// One that finds this in its environment, beside what this one does, less what concerns its profile.
+    pub(crate) fn new(env: impl IntoIterator<Item = (String, String)>) -> Self {
         // Where the library would make it, too: in memory. A folder that cannot be made costs the profile, which is told.
         let folder = segment_folder();
         let _ = own_folder(&folder);
         // Relaxed: every number is taken once.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Process { mode, segment: folder.join(format!("measuring-{}-{number}", std::process::id())) }
+        let env = env.into_iter().collect();
+        Process { env, segment: folder.join(format!("measuring-{}-{number}", std::process::id())) }
     }
 
     /// Runs this program with `arguments`, of which the second names the library, under `tool` if that is not empty. What
@@ -69,7 +75,7 @@ impl Process {
         let words: Vec<OsString> = tool.iter().cloned().chain([this.into_os_string()]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&arguments).stdin(Stdio::null()).env_remove(ENV_SWITCH).env_remove(ENV_TIMING);
-        command.envs(self.mode.map(|mode| (ENV_TIMING, mode.name()))).env(ENV_SEGMENT, &self.segment);
+        command.envs(self.env.iter().cloned()).env(ENV_SEGMENT, &self.segment);
         let start = |reason| Failed::Start { program: PathBuf::from(&words[0]), reason };
         let output = command.output().map_err(start)?;
         if output.status.success() {

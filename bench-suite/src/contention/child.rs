@@ -75,19 +75,21 @@ impl Setting<'_> {
         speeds.fold(0.0, f64::max)
     }
 
-    /// Sections per second of the best schedule.
-    fn best(&self, step_ns: f64) -> f64 {
+    /// Sections per second of the best schedule, and of one thread alone.
+    fn best(&self, step_ns: f64) -> (f64, f64) {
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get()).min(self.threads) as f64;
         let serial = self.alone(Work::new(0, step_ns));
-        let parallel = processors * self.alone(self.outside);
-        match self.kind {
+        let alone = self.alone(self.outside);
+        let parallel = processors * alone;
+        let best = match self.kind {
             Kind::Mutex | Kind::Handoff => serial.min(parallel),
             // Readers side by side, writers alone.
             Kind::Rwlock => {
                 let writers = 1.0 / locks::READERS_TO_A_WRITER as f64;
                 parallel.min(serial / (writers + (1.0 - writers) / processors))
             }
-        }
+        };
+        (best, alone)
     }
 }
 
@@ -106,7 +108,7 @@ fn run(library: &Path, load: &str) -> Result<(), Box<dyn Error>> {
     let tallies = setting.run();
     let cpu = cpu_time() - cpu;
     // Once more: the machine may have been busier the first time.
-    let best_per_second = before.max(setting.best(step_ns));
+    let after = setting.best(step_ns);
     let waits = |of: fn(&Tally) -> &Distribution| {
         let mut all = Distribution::default();
         tallies.iter().for_each(|tally| all.merge(of(tally)));
@@ -114,7 +116,8 @@ fn run(library: &Path, load: &str) -> Result<(), Box<dyn Error>> {
     };
     let figures = Figures {
         per_second: setting.per_second(&tallies),
-        best_per_second,
+        best_per_second: before.0.max(after.0),
+        alone_per_second: before.1.max(after.1),
         cores: cpu.as_secs_f64() / duration.as_secs_f64(),
         sections: tallies.iter().map(|tally| tally.sections).collect(),
         waits: waits(|tally| &tally.waits),

@@ -41,6 +41,8 @@ pub struct Figures {
     pub per_second: f64,
     /// What the best schedule would have made.
     pub best_per_second: f64,
+    /// What one thread alone makes.
+    pub alone_per_second: f64,
     /// Processors that were used, on average.
     pub cores: f64,
     /// Sections of each thread.
@@ -55,6 +57,12 @@ impl Figures {
     /// The part of the best schedule that was reached.
     pub fn reached(&self) -> f64 {
         self.per_second / self.best_per_second
+    }
+
+    /// Of the processor time that was used, the part that one thread alone would have needed for the same sections. It
+    /// does not see what was lost by nobody running; but other programs on the machine do not change it.
+    pub fn useful(&self) -> f64 {
+        self.per_second / self.alone_per_second / self.cores
     }
 
     /// Of all sections, the part that had to wait.
@@ -92,14 +100,16 @@ mod tests {
         let figures = |sections: &[u64]| Figures {
             per_second: 50.0,
             best_per_second: 100.0,
-            cores: 1.0,
+            alone_per_second: 40.0,
+            cores: 2.0,
             sections: sections.to_vec(),
             waits: Waits { count: 3, ..Waits::default() },
             writers: None,
         };
         assert_eq!(figures(&[5, 5, 5, 5]).fairness(), 1.0);
         assert_eq!(figures(&[12, 0, 0, 0]).fairness(), 0.25);
-        assert_eq!((figures(&[6, 6]).waited(), figures(&[6, 6]).reached()), (0.25, 0.5));
+        let even = figures(&[6, 6]);
+        assert_eq!((even.waited(), even.reached(), even.useful()), (0.25, 0.5, 0.625));
         assert_eq!(figures(&[0, 0]).fairness(), 1.0);
     }
 }

@@ -2,11 +2,10 @@
 
 use super::child::CONTEND;
 use super::figures::Figures;
+use crate::ab::Variant;
 use crate::process::{Failed, Process};
-use rumpscope_probes::Mode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 /// What is wanted by many.
@@ -50,13 +49,14 @@ pub struct Load {
     pub duration: Duration,
 }
 
-/// Runs `load` on `library`, in `mode` where it has timing modes, in a process of its own.
+/// Runs `load` on `variant`, in a process of its own.
 ///
 /// # Errors
 /// When the process cannot be started or fails.
-pub fn measure(library: &Path, mode: Option<Mode>, load: &Load) -> Result<Figures, Failed> {
+pub fn measure(variant: &Variant, load: &Load) -> Result<Figures, Failed> {
+    let library = &variant.library;
     let told = serde_json::to_string(load).map_err(|error| Failed::of(library, &error))?;
-    let process = Process::new(mode);
+    let process = Process::new(variant.env.clone());
     let output = process.run(&[], [CONTEND.into(), library.into(), told.into()])?;
     serde_json::from_slice(&output).map_err(|error| Failed::of(library, &error))
 }

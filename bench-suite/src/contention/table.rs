@@ -1,4 +1,4 @@
-//! Libraries side by side under the same loads.
+//! Back ends side by side under the same loads.
 
 use super::figures::{Figures, Waits};
 use super::load::{Kind, Load};
@@ -7,7 +7,7 @@ use rumpscope_reports::Style;
 use rumpscope_reports::grid::{Column, Grid};
 use rumpscope_reports::units;
 
-/// A load on one library: the library's label, and what came of it in each round.
+/// A load on one back end: its label, and what came of it in each round.
 pub type Line<'a> = (&'a Load, &'a str, &'a [Figures]);
 
 /// The lines as a table: medians over the rounds; of the longest waits the longest, of the fairness the least. Readers
@@ -21,10 +21,11 @@ pub fn table(lines: &[Line<'_>], style: &Style) -> String {
         text += &format!("{}\n", style.title(&title));
         let columns = [
             "threads",
-            "library",
+            "back end",
             "sections/s",
             "of best",
             "cores",
+            "useful",
             "fairness",
             "who",
             "waits",
@@ -54,6 +55,7 @@ fn rows(load: &Load, label: &str, rounds: &[Figures], style: &Style) -> Vec<Vec<
         units::rate(middle(|figures| figures.per_second)),
         units::percent(middle(Figures::reached)),
         format!("{:.2}", middle(|figures| figures.cores)),
+        units::percent(middle(Figures::useful)),
         format!("{fairness:.3}"),
     ];
     let sections = middle(|figures| figures.sections.iter().sum::<u64>() as f64).max(1.0);
@@ -70,7 +72,7 @@ fn rows(load: &Load, label: &str, rounds: &[Figures], style: &Style) -> Vec<Vec<
     };
     let mut rows = vec![with(first, who, &waits)];
     if !writers.is_empty() {
-        rows.push(with(vec![String::new(); 6], "writers", &writers));
+        rows.push(with(vec![String::new(); 7], "writers", &writers));
     }
     rows
 }

@@ -75,7 +75,7 @@ pub fn count(library: &Path, mode: Mode, folder: &Path) -> Result<Vec<Counted>, 
     // As the loader, and so the tool, names it.
     let library = &library.canonicalize().map_err(|error| Failed::of(library, &error))?;
     let out = folder.join(format!("callgrind-{}-{}", mode.name(), std::process::id()));
-    let process = Process::new(Some(mode));
+    let process = Process::timing(Some(mode));
     let options = [
         "--tool=callgrind",
         "--compress-strings=no",

@@ -40,7 +40,7 @@ pub fn measure(subjects: &[Subject], rounds: u32, mut progress: impl FnMut(u32))
 
 fn run(subject: &Subject) -> Result<Vec<f64>, Failed> {
     let library = &subject.library;
-    let output = Process::new(subject.mode).run(&[], [TIME.into(), library.into(), "".into()])?;
+    let output = Process::timing(subject.mode).run(&[], [TIME.into(), library.into(), "".into()])?;
     let text = String::from_utf8_lossy(&output);
     let times: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
     if times.len() != ROWS.len() {
