@@ -5,6 +5,7 @@
 //!
 //! * [`abi`]: the C entry points, one file per family: they check arguments, measure, and translate errors.
 //! * [`host`]: what a hypercall does on this host. Knows no guest and no C types of the interface.
+//! * `external`: another library that does the hypercalls instead, behind the same entry points.
 //! * `upcall`: the guest's functions that we call, first of all to leave and to retake a virtual CPU.
 //! * `guest`: what is known of the guest: which virtual CPU an lwp is on, its own transitions.
 

@@ -2,7 +2,7 @@
 //!
 //! Every entry point has the same shape: [`measure`](rumpscope_probes::measure) names the hypercall in the catalogue,
 //! the body checks the arguments, calls `host` (through [`crate::upcall::off_cpu`] where the call can block), and
-//! turns a host error into a NetBSD error number with [`result`].
+//! turns a host error into a NetBSD error number with [`result`]. Before that, it asks which back end is in use (`seam`).
 
 mod argument;
 pub mod block;
