@@ -59,16 +59,19 @@ fn blocks() -> &'static str {
 
 struct Profile(Value);
 
-/// Has the client make `count` of `what`; its profile.
-fn run(prefix: &Path, what: &str, count: u64) -> Profile {
-    let file = programs::scratch(&format!("{what}-{count}.json"));
+/// Has the client make `count` of `what` on `backend`; its profile.
+fn run(prefix: &Path, backend: &str, what: &str, count: u64) -> Profile {
+    let kind = backend.split(':').next().unwrap();
+    let file = programs::scratch(&format!("{kind}-{what}-{count}.json"));
     let (ncpu, count) = (VCPUS.to_string(), count.to_string());
     let json = file.to_str().unwrap();
-    let arguments = ["run", "--ncpu", &ncpu, "--json", json, "--", client(prefix), what, &count, blocks()];
+    let options = ["run", "--backend", backend, "--ncpu", &ncpu, "--json", json, "--"];
+    let arguments = [&options[..], &[client(prefix), what, &count, blocks()]].concat();
     let ended = programs::finish(programs::rumpscope(&arguments).env("LD_LIBRARY_PATH", prefix.join("lib")));
     assert_eq!(ended.status, Some(WELL), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains(&format!("ended with status {WELL}")), "{}", ended.stdout);
     let profile = Profile(serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap());
+    assert!(profile.0["backend"].as_str().unwrap().starts_with(kind), "{}", profile.0["backend"]);
     let booted = ended.stdout.lines().find_map(|line| line.strip_prefix("booted ")).unwrap();
     profile.is_covered();
     profile.adds_up(booted.parse().unwrap());
@@ -122,8 +125,14 @@ impl Profile {
 /// Runs the client with `count` and twice as many. The differences are free of what boot and end take: `calls` of each
 /// hypercall, and `entries` of system calls, for each of `what`.
 fn difference(what: &str, count: u64, calls: &[(&str, u64)], entries: u64) {
-    let Some(prefix) = prefix() else { return };
-    let [once, twice] = [count, 2 * count].map(|count| run(&prefix, what, count));
+    if let Some(prefix) = prefix() {
+        difference_on(&prefix, "native", what, count, calls, entries);
+    }
+}
+
+/// The same on `backend`.
+fn difference_on(prefix: &Path, backend: &str, what: &str, count: u64, calls: &[(&str, u64)], entries: u64) {
+    let [once, twice] = [count, 2 * count].map(|count| run(prefix, backend, what, count));
     for &(name, each) in calls {
         assert_eq!(twice.calls(name) - once.calls(name), each * count, "{name}");
     }
@@ -150,4 +159,16 @@ fn reads_of_a_device() {
 fn threads_that_wake_each_other() {
     // Four: both threads read and write.
     difference("pipe", 1_000, &[("seterrno", 4), ("bio", 0)], 4);
+}
+
+/// The stock library is one of them.
+#[test]
+fn other_back_ends() {
+    let Some(prefix) = prefix() else { return };
+    let stock = format!("external:{}", prefix.join("lib/librumpuser.so.0").display());
+    for backend in ["pthread", &stock] {
+        difference_on(&prefix, backend, "device", 1_000, &[("bio", 1), ("seterrno", 1), ("iovread", 0)], 1);
+        difference_on(&prefix, backend, "file", 1_000, &[("iovread", 1), ("seterrno", 1), ("bio", 0)], 1);
+        difference_on(&prefix, backend, "pipe", 500, &[("seterrno", 4), ("bio", 0)], 4);
+    }
 }
