@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     let mut trials = trials("ours", ours(None), &program, |_| true);
     for backend in choice::NAMES.into_iter().skip(1) {
         // What the back ends share has been tested above.
-        trials.extend(self::trials(backend, ours(Some(backend.into())), &program, Case::concerns_backend));
+        let concerned = |case: &Case| case.concerns_backend(backend);
+        trials.extend(self::trials(backend, ours(Some(backend.into())), &program, concerned));
     }
     let any_library = |case: &Case| !case.ours_only;
     match std::env::var_os(LIBRARY_VARIABLE) {

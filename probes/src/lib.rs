@@ -13,6 +13,7 @@ pub mod buckets;
 mod catalogue;
 mod cell;
 pub mod clock;
+mod context;
 mod distribution;
 mod initial_exec;
 mod lane;
@@ -35,6 +36,7 @@ pub mod transition;
 mod vcpu;
 
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};
+pub use context::Context;
 pub use distribution::Distribution;
 pub use measure::measure;
 pub use mode::Mode;

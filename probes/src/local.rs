@@ -33,6 +33,7 @@ pub(crate) enum Plan {
 
 /// What the hypercall path needs to know of its thread. All zero is the state of a thread that has made no hypercall.
 /// The first 56 bytes are all that an ordinary call looks at.
+#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Local {
     /// What to do with a hypercall.
@@ -103,6 +104,10 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut Local) -> R) -> R {
 }
 
 impl Local {
+    /// That of a thread which has done nothing yet.
+    // SAFETY: all zero is a valid `Local`.
+    pub(crate) const NEW: Local = unsafe { core::mem::zeroed() };
+
     /// Where to count now; null: not known, ask.
     #[inline(always)]
     pub(crate) fn known_row(&self) -> *const Row {
@@ -139,7 +144,6 @@ impl Local {
 
     /// Forgets everything: the thread has no lane any more.
     pub(crate) fn reset(&mut self) {
-        // SAFETY: all zero is a valid `Local`.
-        unsafe { ptr::write_bytes(self, 0, 1) };
+        *self = Local::NEW;
     }
 }

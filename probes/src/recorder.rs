@@ -104,6 +104,12 @@ impl Recorder {
         if GUARD.try_with(|_| ()).is_err() {
             return ptr::null_mut();
         }
+        let (tid, name) = this_thread();
+        self.take_lane(tid, &name)
+    }
+
+    /// A lane for the execution context of that number and name; null when there is no room for it.
+    pub(crate) fn take_lane(&self, tid: u32, name: &str) -> *mut Lane {
         let mut lanes = self.lanes();
         let lane = match lanes.free.pop() {
             Some(lane) => Some(lane),
@@ -112,9 +118,21 @@ impl Recorder {
         let Some(mut lane) = lane else { return ptr::null_mut() };
         lanes.made = lanes.made.max(lane.number + 1);
         drop(lanes);
-        let (tid, name) = this_thread();
-        lane.assign(&self.arena, tid, &name);
+        lane.assign(&self.arena, tid, name);
         Box::into_raw(lane)
+    }
+
+    /// Takes back what [`take_lane`](Self::take_lane) gave: another context may have it, counts and all.
+    ///
+    /// # Safety
+    /// `lane` is null or was given by `take_lane`, and nobody uses it any more.
+    pub(crate) unsafe fn give_back(&self, lane: *mut Lane) {
+        if !lane.is_null() {
+            // SAFETY: made by `Box::into_raw` in `take_lane`, and the caller's word.
+            let mut lane = unsafe { Box::from_raw(lane) };
+            lane.assign(&self.arena, 0, "");
+            self.lanes().free.push(lane);
+        }
     }
 
     /// Counts an event that has no cell.
@@ -153,11 +171,9 @@ impl Drop for Guard {
             local.reset();
             lane
         });
-        if let Some(recorder) = Recorder::get().filter(|_| !lane.is_null()) {
-            // SAFETY: made by `Box::into_raw` in `attach`; the thread has just forgotten its only copy.
-            let mut lane = unsafe { Box::from_raw(lane) };
-            lane.assign(&recorder.arena, 0, "");
-            recorder.lanes().free.push(lane);
+        if let Some(recorder) = Recorder::get() {
+            // SAFETY: the thread has just forgotten its only copy.
+            unsafe { recorder.give_back(lane) };
         }
     }
 }
@@ -344,7 +360,7 @@ fn write_header(arena: &Arena, beginning: &Beginning<'_>) {
 }
 
 /// The calling thread's number and name on the host.
-fn this_thread() -> (u32, String) {
+pub(crate) fn this_thread() -> (u32, String) {
     let mut name = [0u8; 16];
     // SAFETY: PR_GET_NAME writes at most 16 bytes.
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };

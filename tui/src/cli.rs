@@ -64,8 +64,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
 
-    /// How the guest's threads and locks are made: native, pthread, or external:FILE, any other librumpuser.so, which then
-    /// makes everything, block transfers too [default: native]
+    /// How the guest's threads and locks are made: native, pthread, fiber (coroutines on one host thread), or
+    /// external:FILE, any other librumpuser.so, which then makes everything, block transfers too [default: native]
     #[arg(long, value_name = "BACKEND", value_parser = backend)]
     pub backend: Option<OsString>,
 

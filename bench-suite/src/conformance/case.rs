@@ -30,6 +30,8 @@ pub struct Case {
     pub weakness: Option<&'static str>,
     /// Whether the case is about what only our library promises.
     pub ours_only: bool,
+    /// Whether it is about the host threads that the guest's threads are: not where they are coroutines.
+    pub host_threads: bool,
     pub(crate) body: Body,
     pub(crate) boots: bool,
     pub(crate) end: End,
@@ -44,8 +46,11 @@ impl std::fmt::Debug for Case {
 }
 
 impl Case {
-    /// Whether it is about what a back end for threads and locks does, and not the rest of our library.
-    pub fn concerns_backend(&self) -> bool {
+    /// Whether it is about what `backend`, for threads and locks, does, and not the rest of our library.
+    pub fn concerns_backend(&self, backend: &str) -> bool {
+        if self.host_threads && backend == "fiber" {
+            return false;
+        }
         let families = ["clock", "component", "condvar", "lwp", "mutex", "rwlock", "threads"];
         self.name.split_once("::").is_some_and(|(family, _)| families.contains(&family))
     }
@@ -59,6 +64,12 @@ impl Case {
     /// Only our library promises this.
     pub(crate) fn ours_only(&mut self) -> &mut Self {
         self.ours_only = true;
+        self
+    }
+
+    /// It is about the host threads that the guest's threads are.
+    pub(crate) fn host_threads(&mut self) -> &mut Self {
+        self.host_threads = true;
         self
     }
 
@@ -120,6 +131,7 @@ impl<'s> Family<'s> {
             contract: contract.into(),
             weakness: None,
             ours_only: false,
+            host_threads: false,
             body: Box::new(body),
             boots: true,
             end: End::Returns,

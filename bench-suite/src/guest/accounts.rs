@@ -3,10 +3,9 @@
 //! Each host thread that runs guest code counts in a record of its own, without locked instructions. Records stay in a
 //! list for ever and are given to a new thread when theirs has ended, so no count is lost.
 
-use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use rumpscope_probes::Hypercall;
+use rumpscope_probes::{Hypercall, initial_exec};
 
 /// One host thread's counts, by the number of the hypercall.
 pub struct Record {
@@ -19,15 +18,17 @@ pub struct Record {
 
 static RECORDS: AtomicPtr<Record> = AtomicPtr::new(ptr::null_mut());
 
-thread_local! {
-    static MINE: Cell<*const Record> = const { Cell::new(ptr::null()) };
+initial_exec! {
+    /// The record of the host thread that the caller is on. Not `thread_local!`, for which the compiler keeps the address:
+    /// a thread of the guest may come back from a hypercall on another host thread.
+    fn slot() -> *mut *const Record = "guest_accounts_of_the_thread"
 }
 
 /// The calling thread's record.
 #[inline]
 fn mine() -> &'static Record {
-    // SAFETY: records are never freed.
-    unsafe { MINE.get().as_ref() }.unwrap_or_else(register)
+    // SAFETY: the slot is this thread's own; records are never freed.
+    unsafe { slot().read().as_ref() }.unwrap_or_else(register)
 }
 
 #[cold]
@@ -53,7 +54,8 @@ fn register() -> &'static Record {
             }
         }
     });
-    MINE.set(record);
+    // SAFETY: as in `mine`.
+    unsafe { slot().write(record) };
     record
 }
 
@@ -93,10 +95,12 @@ pub fn others_inside() -> bool {
 
 /// The calling thread ends: another one may go on with its record.
 pub fn release() {
-    mine().inside.store(false, Ordering::Relaxed);
+    let mine = mine();
+    mine.inside.store(false, Ordering::Relaxed);
     // Release: the next owner sees the counts.
-    mine().taken.store(false, Ordering::Release);
-    MINE.set(ptr::null());
+    mine.taken.store(false, Ordering::Release);
+    // SAFETY: as in `mine`.
+    unsafe { slot().write(ptr::null()) };
 }
 
 /// The counts of all threads, by the number of the hypercall. Exact once no other thread runs guest code.

@@ -1,4 +1,4 @@
-//! Threads of the guest: each is an lwp with a host thread made by the hypervisor.
+//! Threads of the guest: each is an lwp with a thread made by the hypervisor, or by the program around the guest.
 
 use super::cpu::Cpu;
 use super::kernel::kernel;
@@ -9,6 +9,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
 
 /// What a thread does.
 pub type Main = Box<dyn FnOnce() + Send>;
@@ -29,10 +30,20 @@ struct Start {
     main: Main,
 }
 
+// SAFETY: the lwp was made for the thread that is to run it.
+unsafe impl Send for Start {}
+
 /// A thread to be joined.
 #[derive(Debug)]
 #[must_use = "a thread has to be joined"]
-pub struct Thread(*mut c_void);
+pub struct Thread(Maker);
+
+#[derive(Debug)]
+enum Maker {
+    /// With the cookie that it gave.
+    Hypervisor(*mut c_void),
+    Program(JoinHandle<()>),
+}
 
 // SAFETY: the hypervisor lets any thread join.
 unsafe impl Send for Thread {}
@@ -63,6 +74,22 @@ impl Thread {
         Self::start(name, None, Start { lwp: Some(lwp), context: Context::Client, main })
     }
 
+    /// As [`client`](Self::client), but a host thread that the program makes for itself. For a client that uses locks of
+    /// the host: these know the host's threads, and what the hypervisor makes may be something else.
+    ///
+    /// # Errors
+    /// What the guest would say: the host can make no thread.
+    pub fn program(name: &str, main: Main) -> Result<Self, c_int> {
+        let lwp = kernel().processes.fork(INIT, name);
+        let start = Start { lwp: Some(lwp), context: Context::Client, main };
+        let made = std::thread::Builder::new().name(name.to_owned()).spawn(move || start.run());
+        made.map(|handle| Thread(Maker::Program(handle))).map_err(|_| {
+            // SAFETY: no thread was made that could have run it.
+            unsafe { lwp::free(lwp) };
+            errno::EAGAIN
+        })
+    }
+
     /// A thread of a driver's host part, as a network driver has one that waits for packets: see
     /// [`driver`](super::driver).
     ///
@@ -90,13 +117,18 @@ impl Thread {
             }
             return Err(errno);
         }
-        Ok(Thread(cookie))
+        Ok(Thread(Maker::Hypervisor(cookie)))
     }
 
     /// Waits for its end, off the virtual CPU.
     pub fn join(self) {
+        let cookie = match self.0 {
+            Maker::Hypervisor(cookie) => cookie,
+            // Its panics end the program.
+            Maker::Program(handle) => return drop(entry::outside(|| handle.join())),
+        };
         // SAFETY: the cookie of a joinable thread, used once.
-        let errno = unsafe { hypercall::thread_join(self.0) };
+        let errno = unsafe { hypercall::thread_join(cookie) };
         if errno != 0 {
             console::panic(format_args!("thread_join: error {errno}"));
         }
@@ -105,25 +137,31 @@ impl Thread {
 
 unsafe extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `start` comes from `Thread::start`, once.
-    let Start { lwp, context, main } = *unsafe { Box::from_raw(start.cast::<Start>()) };
-    if let Some(lwp) = lwp {
-        // SAFETY: made for this thread; freed when it leaves the kernel for the last time.
-        unsafe { lwp::set_current(lwp) };
-    }
-    if context == Context::Kernel {
-        entry::enter();
-    }
-    // The closure is gone after this, and its state is not looked at.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(main)) {
-        console::panic(format_args!("{}", console::payload_text(&*payload)));
-    }
-    if context == Context::Client {
-        entry::enter();
-    }
-    if lwp.is_some() {
-        lwp::me().exit();
-        entry::leave();
-    }
-    accounts::release();
+    unsafe { Box::from_raw(start.cast::<Start>()) }.run();
     ptr::null_mut()
+}
+
+impl Start {
+    fn run(self) {
+        let Start { lwp, context, main } = self;
+        if let Some(lwp) = lwp {
+            // SAFETY: made for this thread; freed when it leaves the kernel for the last time.
+            unsafe { lwp::set_current(lwp) };
+        }
+        if context == Context::Kernel {
+            entry::enter();
+        }
+        // The closure is gone after this, and its state is not looked at.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(main)) {
+            console::panic(format_args!("{}", console::payload_text(&*payload)));
+        }
+        if context == Context::Client {
+            entry::enter();
+        }
+        if lwp.is_some() {
+            lwp::me().exit();
+            entry::leave();
+        }
+        accounts::release();
+    }
 }

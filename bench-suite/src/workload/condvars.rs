@@ -14,6 +14,7 @@ pub(super) const KIND: Kind = Kind {
     multiple: 2,
     disk: 0,
     burst: Some(500),
+    host_locks: false,
     setup,
 };
 

@@ -1,7 +1,7 @@
 //! Workload `database`: clients are the threads of a program with an embedded database, redb, on the guest's disk.
 //!
-//! The program runs outside of the kernel: the database's own locks are a client's business, and each access to its
-//! storage is a system call, as it would be with a file.
+//! The program runs outside of the kernel: its threads are its own, the database's locks are their business, and each
+//! access to its storage is a system call, as it would be with a file.
 
 use super::partition::Partition;
 use super::rng::{has_pattern, pattern};
@@ -23,6 +23,7 @@ pub(super) const KIND: Kind = Kind {
     multiple: 1,
     disk: 24 << 20,
     burst: None,
+    host_locks: true,
     setup,
 };
 

@@ -12,6 +12,7 @@ pub(super) const KIND: Kind = Kind {
     multiple: 1,
     disk: 0,
     burst: Some(5_000),
+    host_locks: false,
     setup,
 };
 

@@ -16,6 +16,7 @@ pub(super) const KIND: Kind = Kind {
     multiple: 1,
     disk: 0,
     burst: Some(500),
+    host_locks: false,
     setup,
 };
 

@@ -66,6 +66,8 @@ struct Kind {
     /// In a mixed run, after how many operations a client sleeps for a moment, as programs do: a client that never
     /// waits would leave no virtual CPU to the others. `None`: it waits often enough by itself.
     burst: Option<u64>,
+    /// Its clients use locks of the host, as a program's threads do: they are threads of the program then.
+    host_locks: bool,
     /// Prepares it; called by a thread in the kernel.
     setup: fn(&Setup) -> Result<Arc<dyn Load>, GuestError>,
 }

@@ -124,7 +124,8 @@ fn start_clients(shared: &Arc<Shared>, options: &GuestOptions) -> Result<Vec<Thr
     for (part, task) in tasks(&shared.parts, options) {
         let for_client = Arc::clone(shared);
         let name = format!("{}{}", task.workload, task.index);
-        match Thread::client(&name, Box::new(move || client_main(&for_client, part, task))) {
+        let start = if shared.parts[part].kind.host_locks { Thread::program } else { Thread::client };
+        match start(&name, Box::new(move || client_main(&for_client, part, task))) {
             Ok(thread) => clients.push(thread),
             Err(errno) => {
                 shared.control.stop();

@@ -17,6 +17,7 @@ pub(super) const KIND: Kind = Kind {
     multiple: 1,
     disk: 0,
     burst: None,
+    host_locks: false,
     setup,
 };
 

@@ -1,7 +1,8 @@
 //! Services for drivers that have hypercalls of their own: `rumpuser_component_*`.
 
-use super::seam::forward;
+use super::seam::{forward, on_backend};
 use super::types::Lwp;
+use crate::host::backend::Backend;
 use crate::host::errno::Errno;
 use crate::upcall;
 use core::ptr::null_mut;
@@ -15,9 +16,12 @@ use rumpscope_probes::{Hypercall, measure};
 /// The calling thread is on a virtual CPU, or runs no lwp.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_unschedule() -> *mut c_void {
-    forward!(Hypercall::ComponentUnschedule, component_unschedule());
     let call = Hypercall::ComponentUnschedule;
-    measure(call, || upcall::unschedule(call, null_mut()).into_cookie())
+    on_backend!(call, component_unschedule(), B => measure(call, || {
+        let cookie = upcall::unschedule(call, null_mut()).into_cookie();
+        B::leave();
+        cookie
+    }))
 }
 
 /// Takes a virtual CPU again.
@@ -26,9 +30,11 @@ pub unsafe extern "C" fn rumpuser_component_unschedule() -> *mut c_void {
 /// `cookie` is from [`rumpuser_component_unschedule`], called by this thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rumpuser_component_schedule(cookie: *mut c_void) {
-    forward!(Hypercall::ComponentSchedule, component_schedule(cookie));
     let call = Hypercall::ComponentSchedule;
-    measure(call, || upcall::schedule(upcall::Unscheduled::from_cookie(call, cookie), null_mut()));
+    on_backend!(call, component_schedule(cookie), B => measure(call, || {
+        B::come_back();
+        upcall::schedule(upcall::Unscheduled::from_cookie(call, cookie), null_mut());
+    }))
 }
 
 /// Gives the calling host thread, which has none, an lwp of the guest's process 0.

@@ -6,9 +6,12 @@ use super::types::{Hyperup, VERSION};
 use crate::external;
 use crate::external::External;
 use crate::guest::vcpu;
+use crate::host::backend::Kind;
+use crate::host::backend::choice::VARIABLE;
 use crate::host::block::Choice;
 use crate::host::diagnostic::warn;
 use crate::host::errno::Errno;
+use crate::host::fiber;
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, WhichVcpu, measure};
@@ -32,6 +35,15 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
             return Errno(libc::ENOEXEC).to_netbsd();
         }
     };
+    // SAFETY: by contract the functions of the table are there; it may end before the spare slots, which therefore are
+    // not touched.
+    let upcalls = unsafe { Hyperup::copy_functions(upcalls) };
+    if *backend == Kind::Fiber
+        && let Err(problem) = fiber::find_guest_storage(upcalls.schedule as usize)
+    {
+        warn("init", format_args!("{VARIABLE}={backend}: {problem}"));
+        return Errno(libc::ENOEXEC).to_netbsd();
+    }
     let which_vcpu: Option<WhichVcpu> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
     let library = seam::external();
     // Another library has an engine of its own.
@@ -40,9 +52,7 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
         warn("init", format_args!("{problem}"));
     }
     measure(Hypercall::Init, || {
-        // SAFETY: by contract the functions of the table are there; it may end before the spare slots, which therefore
-        // are not touched.
-        upcall::install(unsafe { Hyperup::copy_functions(upcalls) });
+        upcall::install(upcalls);
         library.map_or(0, initialise)
     })
 }

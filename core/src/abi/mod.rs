@@ -21,7 +21,7 @@ pub mod memory;
 pub mod mutex;
 mod object;
 pub mod rwlock;
-mod seam;
+pub(crate) mod seam;
 pub mod sysproxy;
 pub mod threads;
 pub mod types;

@@ -175,7 +175,11 @@ pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
         // SAFETY: the caller's word.
         let mtx = unsafe { Mtx::<B>::at(mtx) };
         measure_short(Hypercall::MutexTryenter, || {
-            if mtx.lock.try_lock(mtx.me()) { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+            if mtx.lock.try_lock(mtx.me()) {
+                return 0;
+            }
+            B::after_failed_try();
+            Errno(libc::EBUSY).to_netbsd()
         })
     })
 }

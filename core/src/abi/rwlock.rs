@@ -109,7 +109,11 @@ pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int
                 rw::WRITER => rw.lock.try_write(me()),
                 _ => return Errno(libc::EINVAL).to_netbsd(),
             };
-            if entered { 0 } else { Errno(libc::EBUSY).to_netbsd() }
+            if entered {
+                return 0;
+            }
+            B::after_failed_try();
+            Errno(libc::EBUSY).to_netbsd()
         })
     })
 }

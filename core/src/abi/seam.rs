@@ -10,6 +10,7 @@ use crate::external::{self, External};
 use crate::host::backend::choice::{EXTERNAL, VARIABLE};
 use crate::host::backend::{Backend, Choice, Kind, Native};
 use crate::host::diagnostic::warn;
+use crate::host::fiber::{self, Fibers};
 use crate::host::pthread::Pthread;
 use crate::upcall;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,8 @@ use std::sync::OnceLock;
 pub(crate) enum Other {
     /// [`Pthread`](crate::host::pthread::Pthread)
     Pthread,
+    /// [`Fibers`](crate::host::fiber::Fibers)
+    Fibers,
     /// Another library.
     External(&'static External),
 }
@@ -44,6 +47,7 @@ pub(crate) fn choose() -> &'static Result<Kind, String> {
         let other = match &kind {
             Kind::Native => return Ok(kind),
             Kind::Pthread => Other::Pthread,
+            Kind::Fiber => Other::Fibers,
             Kind::External(path) => match external::load(path) {
                 Ok(library) => Other::External(library),
                 Err(problem) => return Err(format!("{VARIABLE}={EXTERNAL}{}: {problem}", path.display())),
@@ -89,9 +93,20 @@ pub(crate) fn off_cpu<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
     upcall::off_cpu(call, || match other() {
         None => Native::block_on(work),
         Some(Other::Pthread) => Pthread::block_on(work),
+        Some(Other::Fibers) => Fibers::block_on(work),
         // Its own threads are its own business; ours do not come here.
         Some(Other::External(_)) => work(),
     })
+}
+
+/// The calling thread is about to enter the guest, or to come back to it: if others wait for it to let them run, they do
+/// first.
+#[inline(always)]
+pub(crate) fn before_schedule() {
+    if !is_native() {
+        // Does nothing but in a fiber.
+        rarely(fiber::yield_after_long_run);
+    }
 }
 
 /// Not where the way usually goes.
@@ -124,6 +139,10 @@ macro_rules! on_backend {
                 Some($crate::abi::seam::Other::External(library)) => {
                     // SAFETY: what the caller promises us is what the interface has it promise every library.
                     $crate::external::forward($call, || unsafe { (library.$name)($($argument),*) })
+                }
+                Some($crate::abi::seam::Other::Fibers) => {
+                    type $B = $crate::host::fiber::Fibers;
+                    $body
                 }
                 // Who is not the default is somebody: `None` is only there for the compiler.
                 Some($crate::abi::seam::Other::Pthread) | None => {

@@ -5,6 +5,7 @@ use super::seam::{self, Other, on_backend};
 use crate::host::backend::{Backend, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
+use crate::host::fiber::Fibers;
 use crate::host::pthread::Pthread;
 use crate::host::thread;
 use crate::upcall;
@@ -66,6 +67,8 @@ pub unsafe extern "C-unwind" fn rumpuser_thread_exit() -> ! {
         Some(Other::External(library)) => unsafe { (library.thread_exit)() },
         // SAFETY: as above.
         Some(Other::Pthread) => unsafe { Pthread::exit() },
+        // SAFETY: as above.
+        Some(Other::Fibers) => unsafe { Fibers::exit() },
         // SAFETY: as above.
         None => unsafe { Native::exit() },
     }

@@ -2,6 +2,7 @@
 
 use super::vcpu::{self, CpuLookup};
 use crate::abi::guest_probes::{GUEST_PROBES_VERSION, GuestProbes};
+use crate::abi::seam;
 use core::ffi::c_void;
 use rumpscope_probes::{guest_tells_transitions, transition};
 
@@ -10,6 +11,7 @@ unsafe extern "C" fn describe(cpu_lookup: CpuLookup) {
 }
 
 unsafe extern "C" fn schedule_begin(_lwp: *mut c_void) {
+    seam::before_schedule();
     guest_tells_transitions();
     transition::schedule_begin();
 }

@@ -34,7 +34,7 @@ impl Time {
         }
     }
 
-    fn to_host(self) -> timespec {
+    pub(in crate::host) fn to_host(self) -> timespec {
         timespec { tv_sec: self.seconds, tv_nsec: self.nanoseconds }
     }
 }

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod diagnostic;
 pub mod elf;
 pub mod errno;
+pub mod fiber;
 pub mod file;
 pub mod memory;
 pub mod parameter;

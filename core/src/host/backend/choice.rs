@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub const VARIABLE: &str = "RUMPSCOPE_BACKEND";
 
 /// What may be asked for, beside `external:PATH`; the first is the default.
-pub const NAMES: [&str; 2] = ["native", "pthread"];
+pub const NAMES: [&str; 3] = ["native", "pthread", "fiber"];
 
 /// What comes before the path of another library.
 pub const EXTERNAL: &str = "external:";
@@ -21,6 +21,8 @@ pub enum Kind {
     Native,
     /// [`Pthread`](crate::host::pthread::Pthread)
     Pthread,
+    /// [`Fibers`](crate::host::fiber::Fibers)
+    Fiber,
     /// Another library, for everything.
     External(PathBuf),
 }
@@ -43,6 +45,7 @@ impl Kind {
         match setting.to_str() {
             Some("native") => return Ok(Kind::Native),
             Some("pthread") => return Ok(Kind::Pthread),
+            Some("fiber") => return Ok(Kind::Fiber),
             _ => {}
         }
         match setting.as_bytes().strip_prefix(EXTERNAL.as_bytes()) {
@@ -82,6 +85,7 @@ impl Display for Kind {
         match self {
             Kind::Native => out.write_str("native"),
             Kind::Pthread => out.write_str("pthread"),
+            Kind::Fiber => out.write_str("fiber"),
             Kind::External(path) => write!(out, "{EXTERNAL}{}", end_of(path)),
         }
     }

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`Native`] | the host's | our own, on futexes; waits are active for a short time where that pays |
 //! | [`Pthread`](super::pthread::Pthread) | the host's | the C library's |
+//! | [`Fibers`](super::fiber::Fibers) | coroutines, all on one host thread | as `Native`'s; a coroutine that waits lets others run |
 //!
 //! What every back end keeps to:
 //! * A lock knows its owner as an [`Owner`]: an lwp, or, for mutexes without an owner, a thread
@@ -109,6 +110,19 @@ pub trait Backend: Sized + 'static {
     fn block_on<R>(work: impl FnOnce() -> R) -> R {
         work()
     }
+
+    /// A driver of the guest is about to make calls of the host that can take long, by itself: as the beginning of
+    /// [`block_on`](Self::block_on), up to [`come_back`](Self::come_back).
+    #[inline]
+    fn leave() {}
+
+    /// It is through with them. Nothing happens where it did not [`leave`](Self::leave).
+    #[inline]
+    fn come_back() {}
+
+    /// A try for a lock has failed; the caller may do nothing but try again until it succeeds.
+    #[inline(always)]
+    fn after_failed_try() {}
 }
 
 /// Mutual exclusion. Need not be fair, but nobody may wait for ever while others come and go.

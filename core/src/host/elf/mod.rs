@@ -3,6 +3,7 @@
 //! What an object says of itself is checked against where it is loaded before it is used: a damaged object has no
 //! symbols, and nothing worse.
 
+pub mod program;
 mod symbols;
 pub mod table;
 
@@ -25,9 +26,34 @@ pub struct Object {
     executable: Vec<Range<usize>>,
     /// Where its dynamic section is.
     dynamic: Option<Range<usize>>,
+    thread_local: Option<ThreadLocal>,
 }
 
-/// All loaded objects, the main program first, the others in the order in which they were loaded.
+/// The thread-local storage of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadLocal {
+    /// That of the thread which asked; null where it is made when it is first used.
+    pub address: *mut u8,
+    /// Bytes.
+    pub length: usize,
+    /// Its image: what a new thread has in the first so many bytes; zeros follow.
+    image: *const u8,
+    image_length: usize,
+}
+
+impl ThreadLocal {
+    /// What a new thread has there.
+    pub fn initial(&self) -> Vec<u8> {
+        let mut initial = vec![0; self.length];
+        let length = self.image_length.min(self.length);
+        // SAFETY: the loader copies from there for every new thread, as long as the object is loaded.
+        initial[..length].copy_from_slice(unsafe { core::slice::from_raw_parts(self.image, length) });
+        initial
+    }
+}
+
+/// All loaded objects, the main program first, the others in the order in which they were loaded. Where they have
+/// thread-local storage, the calling thread's is told.
 pub fn loaded() -> Vec<Object> {
     unsafe extern "C" fn add(info: *mut dl_phdr_info, _: size_t, objects: *mut c_void) -> c_int {
         // SAFETY: the loader's description of an object, and the vector below.
@@ -54,7 +80,15 @@ impl Object {
             unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes().to_vec()
         };
         let bias = info.dlpi_addr as usize;
-        let mut object = Object { path, is_main, bias, readable: Vec::new(), executable: Vec::new(), dynamic: None };
+        let mut object = Object {
+            path,
+            is_main,
+            bias,
+            readable: Vec::new(),
+            executable: Vec::new(),
+            dynamic: None,
+            thread_local: None,
+        };
         if info.dlpi_phdr.is_null() {
             return object;
         }
@@ -73,6 +107,14 @@ impl Object {
                     }
                 }
                 libc::PT_DYNAMIC => object.dynamic = Some(range),
+                libc::PT_TLS if header.p_memsz != 0 => {
+                    object.thread_local = Some(ThreadLocal {
+                        address: info.dlpi_tls_data.cast(),
+                        length: header.p_memsz as usize,
+                        image: core::ptr::with_exposed_provenance(range.start),
+                        image_length: header.p_filesz as usize,
+                    });
+                }
                 _ => {}
             }
         }
@@ -87,6 +129,16 @@ impl Object {
     /// Its path as the loader knows it, as bytes.
     pub fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    /// What tells it from the other loaded objects: where it is loaded.
+    pub fn bias(&self) -> usize {
+        self.bias
+    }
+
+    /// Its thread-local storage, if it has any.
+    pub fn thread_local(&self) -> Option<ThreadLocal> {
+        self.thread_local
     }
 
     /// Whether the function at `address` is code of this object.

@@ -135,6 +135,7 @@ mod tests {
             bias: 0,
             readable: vec![all],
             executable: Vec::new(),
+            thread_local: None,
             dynamic: None,
         }
     }

@@ -9,6 +9,8 @@
 
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering};
+#[cfg(not(loom))]
+use crate::host::fiber;
 
 /// What it takes to be woken on an idle processor, in nanoseconds: as measured on a virtual machine.
 pub(super) const WAKE_UP: u64 = 25_000;
@@ -26,19 +28,19 @@ const LONG: u64 = 4 * LONGEST;
 /// An object that is new, or whose waits are long, has its waiters sleep at once. It costs nothing to find out that
 /// they have become shorter, because the length of a wait is known when it ends, however it was spent.
 #[derive(Debug)]
-pub(super) struct Habit {
+pub(in crate::host) struct Habit {
     // Approximate: two threads that learn at once may lose one of their lessons.
     mean: AtomicU32,
 }
 
 impl Habit {
     /// That of an object that is new.
-    pub(super) fn new() -> Self {
+    pub(in crate::host) fn new() -> Self {
         Habit { mean: AtomicU32::new(LONG as u32 / 2) }
     }
 
     /// A wait lasted from `since` to `now`, in nanoseconds: one of eight that the mean looks back on.
-    pub(super) fn learn(&self, since: u64, now: u64) {
+    pub(in crate::host) fn learn(&self, since: u64, now: u64) {
         // Relaxed: nothing else depends on it.
         let mean = self.mean.load(Ordering::Relaxed);
         let lesson = now.saturating_sub(since).min(LONG) as u32;
@@ -46,7 +48,7 @@ impl Habit {
     }
 
     /// For how many nanoseconds a wait should be active; 0: not at all.
-    pub(super) fn patience(&self) -> u64 {
+    pub(in crate::host) fn patience(&self) -> u64 {
         if cfg!(loom) {
             return 1;
         }
@@ -59,13 +61,14 @@ impl Habit {
 /// Looks until `is_over` or for about `patience` nanoseconds, not beyond `deadline`. Says for how many it did; 0: it
 /// did not look at all.
 #[cfg(not(loom))]
-pub(super) fn look(patience: u64, deadline: Option<&Deadline>, is_over: impl FnMut() -> bool) -> u64 {
-    if patience == 0 { 0 } else { processors::look(patience, deadline, is_over) }
+pub(in crate::host) fn look(patience: u64, deadline: Option<&Deadline>, is_over: impl FnMut() -> bool) -> u64 {
+    // What a fiber waits for may be for another fiber to give, which does not run meanwhile.
+    if patience == 0 || fiber::is_running() { 0 } else { processors::look(patience, deadline, is_over) }
 }
 
 /// One look is enough: the model has every other thread run before and after it.
 #[cfg(loom)]
-pub(super) fn look(patience: u64, _: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> u64 {
+pub(in crate::host) fn look(patience: u64, _: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> u64 {
     if patience != 0 {
         is_over();
     }
@@ -73,7 +76,7 @@ pub(super) fn look(patience: u64, _: Option<&Deadline>, mut is_over: impl FnMut(
 }
 
 #[cfg(loom)]
-pub(super) fn now() -> u64 {
+pub(in crate::host) fn now() -> u64 {
     0
 }
 
@@ -84,7 +87,9 @@ pub(super) fn others() -> u32 {
 }
 
 #[cfg(not(loom))]
-pub(super) use processors::{now, others};
+pub(in crate::host) use processors::now;
+#[cfg(not(loom))]
+pub(super) use processors::others;
 
 #[cfg(not(loom))]
 mod processors {
@@ -146,7 +151,7 @@ mod processors {
     }
 
     /// The monotonic clock in nanoseconds; 0 where the host does not tell.
-    pub(in super::super) fn now() -> u64 {
+    pub(in crate::host) fn now() -> u64 {
         clock::now(Clock::Monotonic).map_or(0, |now| now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
     }
 

@@ -1,5 +1,6 @@
 //! When a wait ends at the latest.
 
+use crate::host::clock::Time;
 use libc::timespec;
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -7,6 +8,12 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// A time on `CLOCK_MONOTONIC`: steps of the wall clock move no deadline.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(timespec);
+
+impl From<Time> for Deadline {
+    fn from(time: Time) -> Self {
+        Deadline(time.to_host())
+    }
+}
 
 impl Deadline {
     /// `seconds` and `nanoseconds` from now. Any value is taken as the sum that it stands for: a negative one is over
@@ -16,6 +23,13 @@ impl Deadline {
         // SAFETY: `now` is a valid place for the result. The clock exists on every Linux, so there is no error.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
         Self::sum(now, seconds, nanoseconds)
+    }
+
+    /// The time that is so many nanoseconds on the clock.
+    pub(in crate::host) fn at(nanoseconds: u64) -> Self {
+        let second = NANOSECONDS as u64;
+        // Both are below 2^63.
+        Deadline(timespec { tv_sec: (nanoseconds / second) as i64, tv_nsec: (nanoseconds % second) as i64 })
     }
 
     fn sum(now: timespec, seconds: i64, nanoseconds: i64) -> Self {

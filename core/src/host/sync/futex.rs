@@ -1,21 +1,31 @@
-//! Sleeping until a word in memory changes.
+//! Sleeping until a word in memory changes: in the host's kernel, and as a fiber among the fibers.
 
 use super::deadline::Deadline;
-use super::primitive::{AtomicU32, AtomicU64};
+use super::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
+use crate::host::fiber;
 use libc::c_int;
 
 /// A word that can be slept on: 32 bits that the host compares.
 pub(super) trait Word {
     /// Where these 32 bits are. May be called on a word that no longer exists.
     fn address(word: *const Self) -> *const u32;
+
+    /// What they are now.
+    fn load(&self) -> u32;
 }
 
 impl Word for AtomicU32 {
     #[inline]
     fn address(word: *const Self) -> *const u32 {
         word.cast()
+    }
+
+    #[inline]
+    fn load(&self) -> u32 {
+        // Relaxed, here and below: whether it is as expected is all that counts; who goes on looks again.
+        AtomicU32::load(self, Ordering::Relaxed)
     }
 }
 
@@ -26,6 +36,11 @@ impl Word for AtomicU64 {
     fn address(word: *const Self) -> *const u32 {
         let halves: *const u32 = word.cast();
         if cfg!(target_endian = "little") { halves } else { halves.wrapping_add(1) }
+    }
+
+    #[inline]
+    fn load(&self) -> u32 {
+        AtomicU64::load(self, Ordering::Relaxed) as u32
     }
 }
 
@@ -43,6 +58,9 @@ pub(super) enum Wake {
 pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>) -> Wake {
     #[cfg(delays)]
     super::delayed::delay();
+    if let Some(late) = fiber::wait(W::address(word).addr(), || word.load() == expected, deadline) {
+        return if late { Wake::TimedOut } else { Wake::Maybe };
+    }
     let timeout = deadline.map_or(core::ptr::null(), |deadline| core::ptr::from_ref(deadline.as_timespec()));
     // SAFETY: the word is alive during the call, and so is the time. This form of the call takes an absolute time on
     // CLOCK_MONOTONIC.
@@ -74,6 +92,10 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
 pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
     #[cfg(delays)]
     super::delayed::delay();
+    let count = count - fiber::wake(W::address(word).addr(), count as usize) as c_int;
+    if count == 0 {
+        return;
+    }
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
     unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count) };

@@ -23,6 +23,7 @@ mod primitive;
 mod queue;
 mod rwlock;
 
+pub(super) use active::{Habit, look, now};
 pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]

@@ -4,6 +4,7 @@ use super::active::{self, Habit};
 use super::owner::Owner;
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
+use crate::host::fiber;
 
 /// A mutex that knows its owner.
 ///
@@ -64,6 +65,10 @@ impl Mutex {
         // 1 + 2 + ... + 32 pauses, some 1 to 3 thousand cycles: less than it takes to sleep and be woken, more than a
         // short critical section on another processor.
         const ROUNDS: u32 = if cfg!(loom) { 1 } else { 6 };
+        // Its owner may be another fiber, which does not run meanwhile.
+        if fiber::is_running() {
+            return false;
+        }
         for round in 0..ROUNDS {
             for _ in 0..1 << round {
                 spin_loop();

@@ -10,17 +10,23 @@ pub(super) use loom::{
 
 #[cfg(not(loom))]
 pub(super) use self::real::UnsafeCell;
+#[cfg(not(loom))]
+pub(super) use self::real::yield_now;
 #[cfg(all(delays, not(loom)))]
 pub(super) use super::delayed::{AtomicU32, AtomicU64};
 #[cfg(not(any(loom, delays)))]
 pub(super) use core::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
 pub(super) use core::{hint::spin_loop, sync::atomic::Ordering};
-#[cfg(not(loom))]
-pub(super) use std::thread::yield_now;
 
 #[cfg(not(loom))]
 mod real {
+    /// Lets the other fibers go first, and the other threads.
+    pub(in super::super) fn yield_now() {
+        crate::host::fiber::yield_now();
+        std::thread::yield_now();
+    }
+
     /// `core::cell::UnsafeCell` with the access of loom's, which sees the beginning and the end of every use.
     #[derive(Debug)]
     pub(in super::super) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);

@@ -15,7 +15,7 @@ pub type Main = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 /// The guest's own code was written for stacks of 16 KiB and less, but it runs the host's functions on this one (name
 /// lookups, formatted output), and client code in upcalls. The host only gives memory to what is touched; below 2 MiB
 /// it does not round that up to a huge page, as it may with the default of 8 MiB.
-const STACK_SIZE: usize = 1 << 20;
+pub(super) const STACK_SIZE: usize = 1 << 20;
 
 /// What Linux keeps of a name, without the terminator.
 const NAME_LENGTH: usize = 15;
