@@ -166,7 +166,7 @@ fn threads_that_wake_each_other() {
 fn other_back_ends() {
     let Some(prefix) = prefix() else { return };
     let stock = format!("external:{}", prefix.join("lib/librumpuser.so.0").display());
-    for backend in ["pthread", &stock] {
+    for backend in ["pthread", "fiber", &stock] {
         difference_on(&prefix, backend, "device", 1_000, &[("bio", 1), ("seterrno", 1), ("iovread", 0)], 1);
         difference_on(&prefix, backend, "file", 1_000, &[("iovread", 1), ("seterrno", 1), ("bio", 0)], 1);
         difference_on(&prefix, backend, "pipe", 500, &[("seterrno", 4), ("bio", 0)], 4);

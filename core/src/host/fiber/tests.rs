@@ -1,9 +1,10 @@
 use super::*;
+use crate::host::backend::Backend;
 use crate::host::sync::{Condvar, Mutex, Outcome, Rwlock};
 use crate::lwp;
 use core::ptr;
 use std::io::{Read, Write};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc;
 use std::thread;
 
@@ -319,6 +320,53 @@ fn many_fibers_are_there_at_a_time() {
                 counter.add();
                 counter.wait_for(500);
             })
+        })
+        .collect();
+    fibers.iter().for_each(|fiber| join(fiber));
+}
+
+/// Neither of the two ever waits for the other, and both have to run.
+#[test]
+fn who_only_tries_lets_others_go_first() {
+    let mutex = Arc::new(Mutex::new());
+    let held = Arc::clone(&mutex);
+    let holder = start(move || {
+        held.lock(Owner::NOBODY);
+        yield_now();
+        yield_now();
+        held.unlock(Owner::NOBODY).expect("locked");
+    });
+    let tries = start(move || {
+        while !mutex.try_lock(Owner::NOBODY) {
+            Fibers::after_failed_try();
+        }
+    });
+    join(&holder);
+    join(&tries);
+}
+
+#[test]
+fn who_runs_for_long_lets_others_go_first() {
+    static ENDED: AtomicBool = AtomicBool::new(false);
+    let runs = start(|| {
+        while !ENDED.load(Ordering::Relaxed) {
+            yield_after_long_run();
+        }
+    });
+    let other = start(|| ENDED.store(true, Ordering::Relaxed));
+    join(&runs);
+    join(&other);
+}
+
+/// Each call is alone on its host thread for as long as it lasts, so all of them can be under way.
+#[test]
+fn host_calls_do_not_wait_for_each_other() {
+    const CALLS: usize = 20;
+    let all_there = Arc::new(std::sync::Barrier::new(CALLS));
+    let fibers: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let all_there = Arc::clone(&all_there);
+            start(move || drop(in_host_call(|| all_there.wait())))
         })
         .collect();
     fibers.iter().for_each(|fiber| join(fiber));
