@@ -29,6 +29,8 @@ static QUEUE: Mutex<RunQueue> = Mutex::new(RunQueue { fibers: VecDeque::new(), a
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// The carrier, once it runs.
 static CARRIER: OnceLock<Thread> = OnceLock::new();
+/// When the carrier was woken last, in nanoseconds.
+static WOKEN: AtomicU64 = AtomicU64::new(0);
 /// When the running fiber began to run, in nanoseconds.
 static RUNS_SINCE: AtomicU64 = AtomicU64::new(0);
 
@@ -60,6 +62,8 @@ pub(super) fn enqueue(fiber: Arc<Fiber>) {
     let asleep = core::mem::take(&mut queue.asleep);
     drop(queue);
     if asleep && let Some(carrier) = CARRIER.get() {
+        // Relaxed: only for what the carrier learns.
+        WOKEN.store(now(), Ordering::Relaxed);
         carrier.unpark();
     }
 }
@@ -130,5 +134,8 @@ fn wait(habit: &Habit) {
         None => std::thread::park(),
     }
     queue().asleep = false;
-    habit.learn(since, now());
+    // The wait was over when somebody woke it: what that takes itself is what active waiting saves. Or it was over by the
+    // clock. Relaxed: as above.
+    let woken = WOKEN.load(Ordering::Relaxed);
+    habit.learn(since, if woken > since { woken } else { now() });
 }

@@ -20,10 +20,17 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Pool {
     /// Fibers that no helper has taken yet; one has been woken or made for each, or all are busy and no more can be made.
-    queue: VecDeque<Arc<Fiber>>,
+    queue: VecDeque<Job>,
     /// Helpers that wait, the last to do so at the end. One that is taken out is woken, and looks into the queue.
     idle: Vec<Thread>,
     helpers: usize,
+}
+
+#[derive(Debug)]
+struct Job {
+    fiber: Arc<Fiber>,
+    /// When it came, in nanoseconds.
+    came: u64,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { queue: VecDeque::new(), idle: Vec::new(), helpers: 0 });
@@ -37,8 +44,9 @@ fn pool() -> MutexGuard<'static, Pool> {
 /// Has a helper go on with `fiber`. Gives it back where there is no helper and the host grants none.
 pub(super) fn take_on(fiber: Arc<Fiber>) -> Result<(), Arc<Fiber>> {
     let mut pool = pool();
+    let came = now();
     if let Some(idle) = pool.idle.pop() {
-        pool.queue.push_back(fiber);
+        pool.queue.push_back(Job { fiber, came });
         LENGTH.store(pool.queue.len(), Ordering::Relaxed);
         drop(pool);
         idle.unpark();
@@ -50,7 +58,7 @@ pub(super) fn take_on(fiber: Arc<Fiber>) -> Result<(), Arc<Fiber>> {
         return Err(fiber);
     }
     pool.helpers += usize::from(made);
-    pool.queue.push_back(fiber);
+    pool.queue.push_back(Job { fiber, came });
     LENGTH.store(pool.queue.len(), Ordering::Relaxed);
     Ok(())
 }
@@ -62,10 +70,15 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let host = Host::new();
     let own = std::thread::current();
     let mut pool = pool();
+    let mut idle_since = None;
     loop {
-        if let Some(fiber) = pool.queue.pop_front() {
+        if let Some(Job { fiber, came }) = pool.queue.pop_front() {
             LENGTH.store(pool.queue.len(), Ordering::Relaxed);
             drop(pool);
+            if let Some(since) = idle_since.take() {
+                // Not until now: what it takes to be woken is what active waiting saves.
+                habit.learn(since, came);
+            }
             // What it does as a helper's is to come back or to end.
             if fiber.run(&host) == Pause::Back {
                 carrier::enqueue(fiber);
@@ -75,7 +88,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
         }
         pool.idle.push(own.clone());
         drop(pool);
-        let since = now();
+        let since = *idle_since.get_or_insert_with(now);
         // Relaxed: a hint.
         let work = || LENGTH.load(Ordering::Relaxed) != 0;
         look(habit.patience(), None, work);
@@ -83,7 +96,6 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
             std::thread::park_timeout(IDLE);
         }
         let waited = now().saturating_sub(since);
-        habit.learn(since, since + waited);
         pool = self::pool();
         let listed = pool.idle.len();
         pool.idle.retain(|thread| thread.id() != own.id());
