@@ -49,7 +49,7 @@ fn each_fiber_has_the_kernels_variable_and_shares_the_programs() {
     }
     static MOST: AtomicUsize = AtomicUsize::new(0);
 
-    fiber::find_guest_storage(runs as *const () as usize).expect("found by the program's symbols");
+    fiber::find_guest_storage(&[runs as *const () as usize]).expect("found by the program's symbols");
     // SAFETY: of the calling thread.
     unsafe { *current_lwp() = 4711 };
     let fibers: Vec<_> = (1..=8).map(|number| start(runs, number)).collect();

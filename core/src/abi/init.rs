@@ -39,7 +39,7 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
     // not touched.
     let upcalls = unsafe { Hyperup::copy_functions(upcalls) };
     if *backend == Kind::Fiber
-        && let Err(problem) = fiber::find_guest_storage(upcalls.schedule as usize)
+        && let Err(problem) = fiber::find_guest_storage(&upcalls.addresses())
     {
         warn("init", format_args!("{VARIABLE}={backend}: {problem}"));
         return Errno(libc::ENOEXEC).to_netbsd();

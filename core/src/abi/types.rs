@@ -68,6 +68,25 @@ pub struct Hyperup {
 }
 
 impl Hyperup {
+    /// Where the functions are.
+    pub(crate) fn addresses(&self) -> [usize; 13] {
+        [
+            self.schedule as usize,
+            self.unschedule as usize,
+            self.backend_unschedule as usize,
+            self.backend_schedule as usize,
+            self.lwproc_switch as usize,
+            self.lwproc_release as usize,
+            self.lwproc_rfork as usize,
+            self.lwproc_newlwp as usize,
+            self.lwproc_curlwp as usize,
+            self.syscall as usize,
+            self.lwpexit as usize,
+            self.execnotify as usize,
+            self.getpid as usize,
+        ]
+    }
+
     /// A copy of the functions at `table`, with the spare slots empty.
     ///
     /// # Safety

@@ -3,7 +3,7 @@
 //! A kernel that was built to keep its current lwp there (as the one of 2016 by default) never says when it changes; with
 //! many fibers on one host thread it would find another fiber's. So the guest's storage is among what is exchanged
 //! between fibers, and must be found:
-//! - A shared rump kernel's is the whole thread-local block of the object that its upcalls are in.
+//! - A shared rump kernel's is the whole thread-local block of the object that most of its upcalls are in.
 //! - In a program that a rump kernel is linked into, the block is the C library's and the program's as well. There, only
 //!   the kernel's variable is exchanged, which the program's own symbol table tells. Where that is stripped, nobody can
 //!   tell whether there is one.
@@ -31,14 +31,15 @@ struct Storage {
 /// `None` in it: the guest has none.
 static STORAGE: OnceLock<Option<Storage>> = OnceLock::new();
 
-/// Looks for the storage of the guest one of whose functions is at `code`. To be called before there are fibers, by the
-/// thread in which the guest begins.
+/// Looks for the storage of the guest whose upcalls are at these addresses. Some may be elsewhere: others stand in front
+/// of them. To be called before there are fibers, by the thread in which the guest begins.
 ///
 /// # Errors
 /// A message for the user, where the guest has such storage, or may have, that cannot be exchanged.
-pub fn find(code: usize) -> Result<(), String> {
+pub fn find(upcalls: &[usize]) -> Result<(), String> {
     let objects = elf::loaded();
-    let Some(object) = objects.iter().find(|object| object.contains_code(code)) else {
+    let has = |object: &elf::Object| upcalls.iter().filter(|upcall| object.contains_code(**upcall)).count();
+    let Some(object) = objects.iter().max_by_key(|object| has(object)).filter(|object| has(object) > 0) else {
         return Err("the guest's upcalls are in no loaded object".to_owned());
     };
     let Some(block) = object.thread_local() else {
