@@ -1,8 +1,8 @@
 //! What a bench makes of runs whose truth is known: made-up ones.
 
 use rumpscope_bench_suite::ab::{
-    Amount, Bench, Case, Difference, Figures, Guest, Latency, Load, Measured, Mismatch, Outcome, Plan, Probes, Slot,
-    Variant,
+    Across, Amount, Bench, Case, Difference, Figures, Guest, Latency, Load, Measured, Mismatch, Outcome, Plan, Probes,
+    Slot, Variant,
 };
 use rumpscope_bench_suite::workload::Workload;
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ fn probes(p50_ns: u64, ticks_per_second: f64) -> Probes {
         name: name.to_owned(),
         count: 1000,
         total_ns: 1000 * p50_ns,
+        estimated: false,
         p50_ns,
         p90_ns: p50_ns,
         p99_ns: 2 * p50_ns,
@@ -110,6 +111,36 @@ fn the_hypercalls_behind_a_difference_are_named() {
     assert_eq!((p50(&behind.baseline), p50(&behind.variant)), (Some(100.0), Some(40.0)));
 }
 
+/// A clock thread sleeps all the time, so an operation that takes half as long sees half as much of it. That is no reason.
+#[test]
+fn what_goes_by_the_clock_is_not_behind_a_difference() {
+    let mut bench = bench(ROUNDS);
+    for run in &mut bench.runs {
+        let Outcome::Measured(measured) = &mut run.outcome else { panic!("{run:?}") };
+        measured.probes = probes(measured.figures.wall_ns / 10_000, 2e9);
+        let wall_ns = measured.figures.wall_ns;
+        let Probes::Read { duration_ns, hypercalls, .. } = &mut measured.probes else { panic!() };
+        *duration_ns = wall_ns;
+        let tick = Latency {
+            name: "clock_sleep".to_owned(),
+            count: wall_ns / 10_000,
+            total_ns: wall_ns,
+            ..hypercalls[0].clone()
+        };
+        hypercalls.push(tick);
+    }
+    bench.finish();
+    let behind = &bench.comparisons[1].hypercalls;
+    let names: Vec<_> = behind.iter().map(|pair| pair.name.as_str()).collect();
+    assert_eq!(names, ["mutex_enter", "clock_sleep", "curlwp"]);
+    // A thousand calls of 100 ns and of 50 ns for a thousand operations.
+    assert!(behind[0].difference_ns().is_some_and(|difference| (-51.0..-49.0).contains(&difference)), "{behind:?}");
+    let mutex = behind[0].baseline.unwrap();
+    assert!((mutex.calls_per_operation - 1.0).abs() < 0.001, "{mutex:?}");
+    // Beside 2 ns in curlwp and 1000 ns in sleep.
+    assert!((mutex.share - 100.0 / 1102.0).abs() < 0.01, "{mutex:?}");
+}
+
 #[test]
 fn a_library_without_probes_has_no_latencies() {
     let bench = bench(ROUNDS);
@@ -165,4 +196,82 @@ fn json_tells_everything() {
     let other = text.replacen("\"version\":1", "\"version\":2", 1);
     assert!(Bench::from_json(&other).unwrap_err().to_string().contains("of version 2"));
     assert!(Bench::from_json("{}").is_err());
+}
+
+/// Two sittings of the same; the second has its first variant, and so its repetition, 1.5 times as fast under the first
+/// load.
+fn sittings() -> [Bench; 2] {
+    let one = bench(ROUNDS);
+    let mut two = one.clone();
+    for run in &mut two.runs {
+        if let (0, 0 | 1, Outcome::Measured(measured)) = (run.case, run.variant, &mut run.outcome) {
+            measured.figures.wall_ns = measured.figures.wall_ns * 2 / 3;
+            measured.probes = probes(60, 2e9);
+        }
+    }
+    two.finish();
+    [one, two]
+}
+
+#[test]
+fn two_sittings_are_compared_load_by_load() {
+    let [one, two] = sittings();
+    let across = Across::new([("a", &one), ("b", &two)], false).unwrap();
+    // Three variants, without the repetition, under two loads and over both.
+    assert_eq!(across.rows.len(), 9);
+    let find = |case, label: &str| {
+        let found = across.rows.iter().find(|row| row.comparison.case == case && row.label == label);
+        &found.expect("every pair is compared").comparison
+    };
+    let faster = find(Some(0), "first");
+    assert_eq!((faster.difference, faster.rounds), (Difference::Faster, 12));
+    assert!((1.48..1.52).contains(&faster.ratio), "{faster:?}");
+    assert!(faster.interval.is_some_and(|(low, high)| 1.48 < low && high < 1.52), "{faster:?}");
+    assert_eq!(faster.hypercalls[0].name, "mutex_enter");
+    assert!((1.21..1.24).contains(&find(None, "first").ratio));
+    for (case, label) in [(Some(1), "first"), (Some(0), "fast"), (None, "same")] {
+        let same = find(case, label);
+        assert_eq!((same.difference, same.ratio), (Difference::NoneSeen, 1.0), "{label}");
+    }
+    let text = across.to_json().unwrap();
+    assert!(text.starts_with(r#"{"schema":"rumpscope.bench-across","version":1,"#));
+    assert_eq!(serde_json::from_str::<Across>(&text).unwrap(), across);
+}
+
+#[test]
+fn sittings_of_different_hosts_clocks_and_segments_are_refused() {
+    let [one, two] = sittings();
+    let refused = |change: fn(&mut Bench)| {
+        let mut other = two.clone();
+        change(&mut other);
+        let forced = Across::new([("a", &one), ("b", &other)], true).unwrap();
+        let refused = Across::new([("a", &one), ("b", &other)], false).unwrap_err();
+        assert_eq!(forced.mismatch, Some(refused.to_string()));
+        assert_eq!(forced.rows.len(), 9);
+        refused
+    };
+    assert!(matches!(refused(|bench| bench.host.cores += 1), Mismatch::Host { .. }));
+    assert!(matches!(refused(|bench| bench.host.system += " newer"), Mismatch::Host { .. }));
+    assert!(matches!(refused(|bench| bench.segment_version += 1), Mismatch::SegmentVersion { .. }));
+    let faster_clock = |bench: &mut Bench| {
+        for run in &mut bench.runs {
+            if let Outcome::Measured(Measured { probes: Probes::Read { ticks_per_second, .. }, .. }) = &mut run.outcome
+            {
+                *ticks_per_second *= 1.1;
+            }
+        }
+    };
+    assert!(matches!(refused(faster_clock), Mismatch::Clock { .. }));
+}
+
+#[test]
+fn only_what_both_sittings_have_is_compared() {
+    let [one, mut two] = sittings();
+    two.plan.variants[2].label = "slow".to_owned();
+    two.plan.cases[1].ncpu = 1;
+    let across = Across::new([("a", &one), ("b", &two)], false).unwrap();
+    let rows: Vec<_> = across.rows.iter().map(|row| (row.comparison.case, row.label.as_str())).collect();
+    assert_eq!(rows, [(Some(0), "first"), (Some(0), "same")]);
+    two.plan.guest = Guest::Genuine("kernel".into());
+    assert_eq!(Across::new([("a", &one), ("b", &two)], false).unwrap().rows, []);
 }

@@ -38,6 +38,7 @@ mod vcpu;
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};
 pub use context::Context;
 pub use distribution::Distribution;
+pub use layout::VERSION as SEGMENT_VERSION;
 pub use measure::measure;
 pub use mode::Mode;
 pub use quick::{measure_quick, measure_short};

@@ -1,7 +1,8 @@
 //! The folder in which the guest makes its segment.
 
 use anyhow::Context;
-use rumpscope_probes::{own_folder, segment_folder};
+use rumpscope_probes::reader::{ReadError, Segment};
+use rumpscope_probes::{Snapshot, own_folder, segment_folder};
 use std::path::{Path, PathBuf};
 
 /// A folder of this run alone, in the folder of segments of this user. It is deleted when this is dropped: a guest that
@@ -34,6 +35,21 @@ impl SegmentFolder {
     /// Where the guest's first process makes its segment.
     pub fn segment(&self) -> PathBuf {
         self.path.join("segment")
+    }
+
+    /// All that was measured up to the end of the guest's first process, which has ended or gone into the background.
+    ///
+    /// # Errors
+    /// When there is no segment, or one that cannot be read.
+    pub fn final_snapshot(&self) -> Result<Snapshot, ReadError> {
+        let segment = Segment::open(&self.segment())?;
+        let ended = segment.now()?;
+        let snapshot = segment.snapshot()?;
+        // A guest that said when it ended knows better; one that went on in the background has not ended.
+        if snapshot.coverage.guest_ended || segment.is_alive()? {
+            return Ok(snapshot);
+        }
+        segment.snapshot_ended(ended)
     }
 
     /// How many processes of the guest made a segment.

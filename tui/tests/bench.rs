@@ -101,23 +101,79 @@ fn the_table_fits_and_is_ascii_where_it_should_be() {
     }
 }
 
+/// A library, but none with hypercalls.
+fn c_library() -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.split_whitespace().find(|word| word.contains("libc.so")).expect("a test has a C library").to_owned()
+}
+
 #[test]
 fn a_library_that_fails_is_told_and_not_run_again() {
-    // A library, but none with hypercalls.
-    let libc = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let libc = libc.split_whitespace().find(|word| word.contains("libc.so")).expect("a test has a C library");
-    let backend = format!("native,other=external:{libc}");
+    let libc = c_library();
+    let backend = format!("native,alone=external:{libc}@bare,probed=external:{libc}");
     let arguments = ["--backend", &backend, "--workload", "syscalls", "--rounds", "3", "--operations", "50", "--ascii"];
     let output = run("failing", &arguments);
     assert_eq!(output.status.code(), Some(0));
     let table = text(&output.stdout);
-    let told: Vec<_> = table.lines().filter(|line| line.contains("failed")).collect();
-    assert_eq!(told.len(), 1, "{table}");
+    let told: Vec<_> = table.lines().filter(|line| line.contains("failed   ")).collect();
+    assert_eq!(told.len(), 2, "{table}");
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        words.contains("other in round 1: ended with status 1") && words.contains("has no rumpuser_init"),
+        words.contains("alone in round 1: ended with status 1") && words.contains("has no rumpuser_init"),
         "{table}"
     );
+    assert!(words.contains("probed in round 1: ended with status 1"), "{table}");
+}
+
+#[test]
+fn our_back_ends_run_with_every_engine_asked_for() {
+    let arguments = "--backend native,pthread@counts --block-io inline,thread --workload disk --threads 1 --rounds 1 \
+         --operations 20 --warm-up 1ms --json -";
+    let output = run("axes", &arguments.split_whitespace().collect::<Vec<_>>());
+    let bench = parsed(&output);
+    let ran: Vec<_> = bench.plan.variants.iter().enumerate().filter(|(_, variant)| variant.again.is_none()).collect();
+    let labels: Vec<_> = ran.iter().map(|(_, variant)| variant.label.as_str()).collect();
+    assert_eq!(labels, ["native+inline", "native+thread", "pthread@counts+inline", "pthread@counts+thread"]);
+    for (index, variant) in ran {
+        let run = bench.runs.iter().find(|run| run.variant == index).unwrap();
+        let Outcome::Measured(measured) = &run.outcome else { panic!("{run:?}") };
+        let Probes::Read { backend, .. } = &measured.probes else { panic!("{run:?}") };
+        let (name, engine) = variant.label.split_once('+').unwrap();
+        let name = name.split('@').next().unwrap();
+        assert!(backend.starts_with(name) && backend.ends_with(engine), "{}: {backend}", variant.label);
+    }
+}
+
+#[test]
+fn stored_results_are_compared_unless_they_are_of_different_hosts() {
+    let arguments = "--backend native --workload syscalls,locks --rounds 4 --operations 50 --warm-up 1ms --json -";
+    let stored = run("stored", &arguments.split_whitespace().collect::<Vec<_>>());
+    let mut bench = parsed(&stored);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = |name: &str| folder.join(format!("{}-{name}.json", std::process::id())).to_str().unwrap().to_owned();
+    let [one, other, none] = ["one", "other", "none"].map(file);
+    std::fs::write(&one, &stored.stdout).unwrap();
+    bench.host.processor = "another one".to_owned();
+    std::fs::write(&other, bench.to_json().unwrap()).unwrap();
+    std::fs::write(&none, "{}").unwrap();
+
+    let same = run("same", &["--compare", &one, &one, "--ascii"]);
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
+    let table = text(&same.stdout);
+    assert!(table.is_ascii() && table.lines().all(|line| line.len() <= 80 || line.contains(".json")), "{table}");
+    assert_eq!(table.matches("none seen").count(), 3, "{table}");
+
+    let refused = run("refused", &["--compare", &one, &other]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(3), 0));
+    assert!(text(&refused.stderr).contains("another one") && text(&refused.stderr).contains("--force"));
+    let forced = run("forced", &["--compare", &one, &other, "--force"]);
+    assert_eq!(forced.status.code(), Some(0));
+    assert!(text(&forced.stdout).contains("should not be compared"));
+    for (name, pair) in [("no-bench", [&one, &none]), ("no-file", [&one, &"/no/such/file".to_owned()])] {
+        let output = run(name, &["--compare", pair[0], pair[1]]);
+        assert_eq!(output.status.code(), Some(3), "{name}");
+        assert!(text(&output.stderr).contains(pair[1]), "{}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -130,6 +186,8 @@ fn what_makes_no_sense_is_2() {
         ("workload", ["--workload", "nothing"]),
         ("guest", ["--guest", "/no/such/kernel"]),
         ("genuine", ["--workload", "null"]),
+        ("engine", ["--block-io", "drum"]),
+        ("compare", ["--compare", "one.json"]),
     ] {
         let output = run(name, &arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}");

@@ -27,6 +27,9 @@ pub struct Bench {
     pub debug_build: bool,
     /// Where it ran.
     pub host: Host,
+    /// The version of the segments that were read; 0: a bench of before this was told.
+    #[serde(default)]
+    pub segment_version: u64,
     /// When it began, in nanoseconds since 1970.
     pub began_unix_ns: u64,
     /// What it was to do.
@@ -64,6 +67,7 @@ impl Bench {
             rumpscope: env!("CARGO_PKG_VERSION").to_owned(),
             debug_build: cfg!(debug_assertions),
             host: Host::this(),
+            segment_version: rumpscope_probes::SEGMENT_VERSION,
             began_unix_ns: rumpscope_probes::clock::unix_ns(),
             plan,
             complete: false,

@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use super::latency::LatencyPair;
 use super::run::Measured;
-use crate::statistics::{center, interval, p_value};
+use crate::statistics::{center, interval, p_value, rank_sum};
 use serde::{Deserialize, Serialize};
 
 /// The chance that the interval holds the true ratio; 1 less this is the chance to see a difference where none is.
@@ -49,6 +49,35 @@ pub struct Comparison {
     pub hypercalls: Vec<LatencyPair>,
 }
 
+/// How two variants' speeds stand to each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Estimate {
+    rounds: usize,
+    ratio: f64,
+    interval: Option<(f64, f64)>,
+    p_value: f64,
+}
+
+impl Estimate {
+    /// From the logarithms of their ratios, pair by pair. `None` of nothing.
+    fn of_pairs(logs: &[f64]) -> Option<Self> {
+        let interval = interval(logs, CONFIDENCE);
+        Some(Self::new(logs.len(), center(logs)?, interval, p_value(logs)))
+    }
+
+    /// From the logarithms of their speeds, which are no pairs. `None` of nothing.
+    pub(super) fn of_samples(one: &[f64], two: &[f64]) -> Option<Self> {
+        let interval = rank_sum::shift_interval(one, two, CONFIDENCE);
+        let rounds = one.len().min(two.len());
+        Some(Self::new(rounds, rank_sum::shift(one, two)?, interval, rank_sum::p_value(one, two)))
+    }
+
+    fn new(rounds: usize, log: f64, interval: Option<(f64, f64)>, p_value: f64) -> Self {
+        let interval = interval.map(|(low, high)| (low.exp(), high.exp()));
+        Estimate { rounds, ratio: log.exp(), interval, p_value }
+    }
+}
+
 impl Comparison {
     /// All comparisons of a bench.
     pub(super) fn all(bench: &Bench) -> Vec<Comparison> {
@@ -63,23 +92,23 @@ impl Comparison {
         let mut noise = None;
         let mut comparisons = Vec::new();
         for (variant, what) in bench.plan.variants.iter().enumerate().skip(1) {
-            let Some(mut comparison) = Self::new(case, variant, &logs(variant), noise) else { continue };
+            let Some(estimate) = Estimate::of_pairs(&logs(variant)) else { continue };
+            let mut comparison = Self::new(case, variant, &estimate, noise);
             if what.again.is_some() {
-                noise = comparison.interval.map(|(low, high)| (1.0 / low).max(high));
+                noise = comparison.own_noise();
             }
-            if let Some(case) = case.filter(|_| comparison.is_seen()) {
+            if let Some(case) = case {
                 let runs = |variant| bench.measured(case, variant).map(|(_, run)| run).collect::<Vec<&Measured>>();
-                comparison.hypercalls = LatencyPair::most_different(&runs(0), &runs(variant));
+                comparison.explain(&runs(0), &runs(variant));
             }
             comparisons.push(comparison);
         }
         comparisons
     }
 
-    fn new(case: Option<usize>, variant: usize, logs: &[f64], noise: Option<f64>) -> Option<Self> {
-        let ratio = center(logs)?.exp();
-        let interval = interval(logs, CONFIDENCE).map(|(low, high)| (low.exp(), high.exp()));
-        let p_value = p_value(logs);
+    /// What an estimate says, where the first variant may have the ratio `noise` to itself.
+    pub(super) fn new(case: Option<usize>, variant: usize, estimate: &Estimate, noise: Option<f64>) -> Self {
+        let &Estimate { rounds, ratio, interval, p_value } = estimate;
         let difference = match noise {
             _ if interval.is_none() => Difference::TooFewRounds,
             _ if p_value > 1.0 - CONFIDENCE => Difference::NoneSeen,
@@ -87,8 +116,19 @@ impl Comparison {
             _ if ratio > 1.0 => Difference::Faster,
             _ => Difference::Slower,
         };
-        let rounds = logs.len();
-        Some(Comparison { case, variant, rounds, ratio, interval, p_value, noise, difference, hypercalls: Vec::new() })
+        Comparison { case, variant, rounds, ratio, interval, p_value, noise, difference, hypercalls: Vec::new() }
+    }
+
+    /// Finds the hypercalls behind a difference that was seen.
+    pub(super) fn explain(&mut self, baseline: &[&Measured], variant: &[&Measured]) {
+        if self.is_seen() {
+            self.hypercalls = LatencyPair::most_different(baseline, variant);
+        }
+    }
+
+    /// Of a repetition: the ratio that the first variant may have to itself, above 1.
+    fn own_noise(&self) -> Option<f64> {
+        self.interval.map(|(low, high)| (1.0 / low).max(high))
     }
 
     /// Whether the variant is faster or slower than the first.
@@ -120,4 +160,13 @@ fn means(bench: &Bench, variant: usize) -> Vec<f64> {
         (logs.len() == cases).then(|| logs.into_iter().sum::<f64>() / cases as f64)
     };
     (0..bench.plan.rounds).filter_map(of_round).collect()
+}
+
+impl Bench {
+    /// The ratio that the first variant may have to itself under a load, or over all, as its repetition shows.
+    pub(super) fn noise(&self, case: Option<usize>) -> Option<f64> {
+        let is_again =
+            |found: &&Comparison| self.plan.variants.get(found.variant).is_some_and(|what| what.again.is_some());
+        self.comparisons.iter().filter(|found| found.case == case).find(is_again)?.own_noise()
+    }
 }

@@ -1,4 +1,4 @@
-//! Whether the runs of a bench may be compared at all.
+//! Whether the runs of a bench, or of two, may be compared at all.
 
 use super::bench::Bench;
 use super::run::Probes;
@@ -29,6 +29,46 @@ pub enum Mismatch {
         /// Its clock.
         second: String,
     },
+    /// They were made on different hosts.
+    #[error("the first was made on {one}, the second on {two}")]
+    Host {
+        /// The host of one bench.
+        one: String,
+        /// That of the other.
+        two: String,
+    },
+    /// They were made by segments of different versions.
+    #[error("the segments of the first have version {one}, those of the second {two} (0: not told)")]
+    SegmentVersion {
+        /// Of one bench.
+        one: u64,
+        /// Of the other.
+        two: u64,
+    },
+}
+
+/// By which clock a run was timed.
+#[derive(Clone, Copy)]
+struct Timed<'a> {
+    /// The variant that ran.
+    label: &'a str,
+    source: &'a str,
+    ticks_per_second: f64,
+}
+
+impl Timed<'_> {
+    fn check(self, other: Self) -> Result<(), Mismatch> {
+        if self.source == other.source && (self.ticks_per_second / other.ticks_per_second - 1.0).abs() <= SAME_RATE {
+            return Ok(());
+        }
+        let name = |timed: Self| format!("{} at {:.3} GHz", timed.source, timed.ticks_per_second / 1e9);
+        Err(Mismatch::Clock {
+            one: self.label.to_owned(),
+            first: name(self),
+            two: other.label.to_owned(),
+            second: name(other),
+        })
+    }
 }
 
 impl Bench {
@@ -37,29 +77,47 @@ impl Bench {
     /// # Errors
     /// What differs between two of them.
     pub fn check(&self) -> Result<(), Mismatch> {
-        let mut first: Option<(&str, &str, f64)> = None;
         for run in &self.runs {
-            let Some(measured) = run.measured() else { continue };
-            let label = &self.plan.variants[run.variant].label;
-            match &measured.probes {
-                Probes::None => {}
-                Probes::Unreadable { reason } => {
-                    return Err(Mismatch::Segment { label: label.clone(), reason: reason.clone() });
-                }
-                Probes::Read { clock, ticks_per_second, .. } => {
-                    let &mut (one, source, rate) = first.get_or_insert((label, clock, *ticks_per_second));
-                    if source != clock || (rate / ticks_per_second - 1.0).abs() > SAME_RATE {
-                        let name = |source: &str, rate: f64| format!("{source} at {:.3} GHz", rate / 1e9);
-                        return Err(Mismatch::Clock {
-                            one: one.to_owned(),
-                            first: name(source, rate),
-                            two: label.clone(),
-                            second: name(clock, *ticks_per_second),
-                        });
-                    }
-                }
+            if let Some(Probes::Unreadable { reason }) = run.measured().map(|measured| &measured.probes) {
+                let label = self.plan.variants[run.variant].label.clone();
+                return Err(Mismatch::Segment { label, reason: reason.clone() });
             }
         }
-        Ok(())
+        let Some(first) = self.timed().next() else { return Ok(()) };
+        self.timed().try_for_each(|timed| first.check(timed))
+    }
+
+    /// Whether the runs of two benches, each of which may be compared, may be compared with each other.
+    ///
+    /// # Errors
+    /// What differs between the two.
+    pub fn check_with(&self, other: &Bench) -> Result<(), Mismatch> {
+        if self.host != other.host {
+            let [one, two] = [self, other].map(|bench| {
+                let host = &bench.host;
+                format!("{}, {} cores, {:?}", host.system, host.cores, host.processor)
+            });
+            return Err(Mismatch::Host { one, two });
+        }
+        if self.segment_version != other.segment_version {
+            return Err(Mismatch::SegmentVersion { one: self.segment_version, two: other.segment_version });
+        }
+        match (self.timed().next(), other.timed().next()) {
+            (Some(one), Some(two)) => one.check(two),
+            // A library without probes has no clock.
+            _ => Ok(()),
+        }
+    }
+
+    /// The clocks of the runs that have one.
+    fn timed(&self) -> impl Iterator<Item = Timed<'_>> {
+        self.runs.iter().filter_map(|run| match &run.measured()?.probes {
+            Probes::Read { clock, ticks_per_second, .. } => Some(Timed {
+                label: &self.plan.variants[run.variant].label,
+                source: clock,
+                ticks_per_second: *ticks_per_second,
+            }),
+            _ => None,
+        })
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::hypervisor::own_library;
 use rumpscope_probes::{ENV_TIMING, Mode};
+use rumpuser::host::{backend, block};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A host back end as it is to be run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,9 @@ pub struct Variant {
 pub enum BadVariant {
     /// The name is not known.
     #[error(
-        "there is no back end {0:?}; there are native and external:PATH, each also with @off, @counts, @sampled, @full, @exact"
+        "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}",
+        names = backend::choice::NAMES.join(", "),
+        modes = Mode::ALL.map(|mode| format!("@{}", mode.name())).join(", ")
     )]
     Unknown(String),
     /// Our own library is not where it is looked for.
@@ -41,29 +44,64 @@ pub enum BadVariant {
     },
 }
 
+/// What says that another library is to run alone, without our probes in front of it.
+const BARE: &str = "bare";
+
 impl Variant {
-    /// The variant that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is `native` or `external:PATH`.
+    /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. One
+    /// of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
+    /// behind our probes; with `@bare` it is that library and nothing else.
     ///
     /// # Errors
     /// When there is no such back end, or its library is missing.
-    pub fn parse(text: &str) -> Result<Self, BadVariant> {
+    pub fn parse(text: &str, engines: &[String]) -> Result<Vec<Self>, BadVariant> {
         // An equals sign of a path stands behind the colon.
         let label = text.split_once('=').filter(|(label, _)| !label.is_empty() && !label.contains(':'));
         let (label, what) = label.unwrap_or((text, text));
         let timing = what.rsplit_once('@').and_then(|(rest, mode)| Some((rest, Mode::from_name(mode)?)));
-        let (backend, timing) = timing.map_or((what, None), |(backend, mode)| (backend, Some(mode)));
-        let library = match backend.split_once(':') {
-            None if backend == "native" => own_library().ok_or(BadVariant::NoOwnLibrary)?,
-            Some(("external", path)) => PathBuf::from(path),
-            _ => return Err(BadVariant::Unknown(backend.to_owned())),
+        let (what, timing) = timing.map_or((what, None), |(backend, mode)| (backend, Some(mode)));
+        let timing = timing.map(|mode| (ENV_TIMING.to_owned(), mode.name().to_owned()));
+        let variant = |library: PathBuf, backend: Option<String>| {
+            let backend = backend.map(|backend| (backend::choice::VARIABLE.to_owned(), backend));
+            let env = timing.clone().into_iter().chain(backend).collect();
+            Variant { label: label.to_owned(), library, env, again: None }
         };
-        // A name without a folder would be looked for where the loader likes.
-        let path = std::path::absolute(&library).unwrap_or(library);
-        if !path.is_file() {
-            return Err(BadVariant::NoFile { label: label.to_owned(), path });
+        let file = |path: &Path| {
+            // A name without a folder would be looked for where the loader likes.
+            let path = std::path::absolute(path).unwrap_or(path.to_owned());
+            if path.is_file() { Ok(path) } else { Err(BadVariant::NoFile { label: label.to_owned(), path }) }
+        };
+        let own = || file(&own_library().ok_or(BadVariant::NoOwnLibrary)?);
+        if let Some(path) = what.strip_prefix(backend::choice::EXTERNAL).filter(|path| !path.is_empty()) {
+            return Ok(vec![match path.strip_suffix("@bare") {
+                Some(path) if timing.is_none() => variant(file(Path::new(path))?, None),
+                _ => {
+                    let path = file(Path::new(path))?;
+                    variant(own()?, Some(format!("{}{}", backend::choice::EXTERNAL, path.display())))
+                }
+            }]);
         }
-        let env = timing.map(|mode| (ENV_TIMING.to_owned(), mode.name().to_owned()));
-        Ok(Variant { label: label.to_owned(), library: path, env: env.into_iter().collect(), again: None })
+        let Some(&name) = backend::choice::NAMES.iter().find(|name| **name == what) else {
+            return Err(BadVariant::Unknown(what.to_owned()));
+        };
+        // The default goes without saying.
+        let variant = variant(own()?, (name != backend::choice::NAMES[0]).then(|| name.to_owned()));
+        if engines.is_empty() {
+            return Ok(vec![variant]);
+        }
+        Ok(engines.iter().map(|engine| variant.with_block_io(engine)).collect())
+    }
+
+    /// The same with an engine of block transfers.
+    fn with_block_io(&self, engine: &str) -> Self {
+        let mut variant = Variant { label: format!("{}+{engine}", self.label), ..self.clone() };
+        variant.env.insert(block::choice::VARIABLE.to_owned(), engine.to_owned());
+        variant
+    }
+
+    /// Whether it has an engine of block transfers that was chosen.
+    pub fn has_block_io(&self) -> bool {
+        self.env.contains_key(block::choice::VARIABLE)
     }
 
     /// The same once more, under another name.
@@ -80,28 +118,55 @@ mod tests {
         std::env::current_exe().unwrap().to_string_lossy().into_owned()
     }
 
+    fn one(text: &str) -> Variant {
+        let [variant] = Variant::parse(text, &[]).unwrap().try_into().unwrap();
+        variant
+    }
+
+    fn env<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
     #[test]
-    fn a_timing_mode_is_environment_and_a_label_is_only_a_name() {
+    fn another_library_alone_is_told_nothing() {
         let path = this_file();
-        let plain = Variant::parse(&format!("external:{path}")).unwrap();
-        let timed = Variant::parse(&format!("stock=external:{path}@off")).unwrap();
-        assert_eq!((plain.library.to_str(), plain.env.len()), (Some(path.as_str()), 0));
-        assert_eq!((timed.label.as_str(), &timed.library), ("stock", &plain.library));
-        assert_eq!(timed.env, BTreeMap::from([(ENV_TIMING.to_owned(), "off".to_owned())]));
+        let bare = one(&format!("stock=external:{path}@bare"));
+        assert_eq!((bare.label.as_str(), bare.library.to_str()), ("stock", Some(path.as_str())));
+        assert!(bare.env.is_empty());
+    }
+
+    /// Needs our own library, which the tests of a workspace have built.
+    #[test]
+    fn timing_back_end_and_engine_are_environment_and_a_label_is_only_a_name() {
+        let Some(own) = own_library() else { return };
+        let path = this_file();
+        let probed = one(&format!("stock=external:{path}@off"));
+        assert_eq!(probed.library, std::path::absolute(&own).unwrap());
+        let backend = format!("external:{path}");
+        assert_eq!(probed.env, env([("RUMPSCOPE_BACKEND", &backend), ("RUMPSCOPE_TIMING", "off")]));
+        assert_eq!(one("native").env, env([]));
+        let engines = ["pool", "uring"].map(str::to_owned);
+        let variants = Variant::parse("pthread@full", &engines).unwrap();
+        let labels: Vec<_> = variants.iter().map(|variant| variant.label.as_str()).collect();
+        assert_eq!(labels, ["pthread@full+pool", "pthread@full+uring"]);
+        let told = [("RUMPSCOPE_BACKEND", "pthread"), ("RUMPSCOPE_BLOCK_IO", "uring"), ("RUMPSCOPE_TIMING", "full")];
+        assert_eq!(variants[1].env, env(told));
+        // Another library has engines of its own.
+        assert_eq!(Variant::parse(&format!("external:{path}"), &engines).unwrap().len(), 1);
     }
 
     #[test]
     fn what_is_not_there_is_named() {
-        for text in ["natve", "native@fast", "external", "other:/lib", ""] {
-            assert!(matches!(Variant::parse(text), Err(BadVariant::Unknown(_))), "{text}");
+        for text in ["natve", "native@fast", "native@bare", "external", "external:", "other:/lib", ""] {
+            assert!(matches!(Variant::parse(text, &[]), Err(BadVariant::Unknown(_))), "{text}");
         }
-        let missing = Variant::parse("a=external:/no/such=file@elsewhere").unwrap_err();
+        let missing = Variant::parse("a=external:/no/such=file@elsewhere", &[]).unwrap_err();
         assert_eq!(missing.to_string(), "back end a: there is no file /no/such=file@elsewhere");
     }
 
     #[test]
     fn a_repeated_variant_differs_by_its_name_alone() {
-        let variant = Variant::parse(&format!("a=external:{}", this_file())).unwrap();
+        let variant = one(&format!("a=external:{}@bare", this_file()));
         let again = variant.repeated();
         assert_eq!((again.label.as_str(), again.again.as_deref()), ("a again", Some("a")));
         assert_eq!((again.library, again.env), (variant.library, variant.env));

@@ -2,6 +2,7 @@
 
 mod outliers;
 mod quantile;
+pub mod rank_sum;
 mod signed_rank;
 
 pub use outliers::outliers;

@@ -8,7 +8,6 @@ use crate::segment_folder::SegmentFolder;
 use crate::{exit, signal};
 use anyhow::Context;
 use rumpscope_bench_suite::ab::{Amount, Case, Figures, Guest, Load, Measured, Outcome, Plan, Probes, Slot, Variant};
-use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, Mode};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
 use std::fs::{self, File};
@@ -104,7 +103,7 @@ fn probes(folder: &SegmentFolder, case: &Case, seed: u64) -> Probes {
     if folder.segments() == 0 {
         return Probes::None;
     }
-    let snapshot = match Segment::open(&folder.segment()).and_then(|segment| segment.snapshot()) {
+    let snapshot = match folder.final_snapshot() {
         Ok(snapshot) if snapshot.mode == Mode::Off => return Probes::None,
         Ok(snapshot) => snapshot,
         Err(error) => return Probes::Unreadable { reason: error.to_string() },

@@ -1,7 +1,8 @@
 //! A bench for people.
 
 use super::bar::bar;
-use rumpscope_bench_suite::ab::{Amount, Bench, Comparison, Difference, LatencyPair, Outcome, Typical};
+use super::why;
+use rumpscope_bench_suite::ab::{Amount, Bench, Comparison, Difference, Outcome, Probes};
 use rumpscope_bench_suite::statistics::{median, outliers, quantile};
 use rumpscope_reports::Style;
 use rumpscope_reports::grid::{Column, Grid};
@@ -9,14 +10,14 @@ use rumpscope_reports::paragraph::{alarming, labelled};
 use rumpscope_reports::units;
 
 /// What stands where there is no number.
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 /// Columns of a label; longer ones lose their beginning, because paths differ at their end.
 const LABEL: usize = 16;
 
 /// The bench as text.
 pub fn render(bench: &Bench, style: &Style) -> String {
     let mut sections = vec![header(bench, style)];
-    let scale = scale(bench);
+    let scale = scale(bench.comparisons.iter());
     sections.extend((0..bench.plan.cases.len()).map(|case| load(bench, case, scale, style)));
     sections.push(over_all(bench, scale, style));
     sections.push(remarks(bench, style));
@@ -43,12 +44,13 @@ fn header(bench: &Bench, style: &Style) -> String {
     let mut text = style.title("rumpscope bench") + "\n";
     text += &labelled("host", &format!("{}, {} cores, {processor}", host.system, host.cores), style);
     text += &labelled("runs", &runs, style);
-    for variant in &plan.variants {
+    for (index, variant) in plan.variants.iter().enumerate() {
         let what = match &variant.again {
             Some(label) => format!("{label} a second time: what differs is the machine's noise"),
             None => {
                 let env = variant.env.iter().map(|(name, value)| format!(" {name}={value}"));
-                format!("{}{}", variant.library.display(), env.collect::<String>())
+                let named = backend(bench, index).map_or(String::new(), |name| format!(": {name}"));
+                format!("{}{}{named}", variant.library.display(), env.collect::<String>())
             }
         };
         text += &labelled(&short(&variant.label, style), &what, style);
@@ -59,8 +61,17 @@ fn header(bench: &Bench, style: &Style) -> String {
     text
 }
 
+/// What a variant calls itself, which need not be what was asked for: a host may refuse it.
+fn backend(bench: &Bench, variant: usize) -> Option<&str> {
+    let probes = bench.runs.iter().filter(|run| run.variant == variant).filter_map(|run| Some(&run.measured()?.probes));
+    probes.into_iter().find_map(|probes| match probes {
+        Probes::Read { backend, .. } => Some(backend.as_str()),
+        _ => None,
+    })
+}
+
 /// A label of at most [`LABEL`] columns.
-fn short(label: &str, style: &Style) -> String {
+pub(super) fn short(label: &str, style: &Style) -> String {
     let length = label.chars().count();
     if length <= LABEL {
         return label.to_owned();
@@ -71,9 +82,9 @@ fn short(label: &str, style: &Style) -> String {
 }
 
 /// The ratio at the ends of all bars: what the farthest ratio needs, at least 1.25.
-fn scale(bench: &Bench) -> f64 {
+pub(super) fn scale<'a>(comparisons: impl Iterator<Item = &'a Comparison>) -> f64 {
     let far = |comparison: &Comparison| comparison.ratio.max(1.0 / comparison.ratio);
-    let farthest = bench.comparisons.iter().map(far).fold(1.0, f64::max);
+    let farthest = comparisons.map(far).fold(1.0, f64::max);
     [1.25, 2.0, 4.0, 10.0, 100.0].into_iter().find(|scale| farthest <= *scale).unwrap_or(1000.0)
 }
 
@@ -123,10 +134,11 @@ fn over_all(bench: &Bench, scale: f64, style: &Style) -> String {
     format!("{}\n{}", style.title("All loads, geometric mean"), grid.render(style))
 }
 
-const VERDICT: [(&str, u8); 5] = [("ratio", 0), ("95% interval", 0), ("p", 2), ("difference", 0), ("slow | fast", 1)];
+pub(super) const VERDICT: [(&str, u8); 5] =
+    [("ratio", 0), ("95% interval", 0), ("p", 2), ("difference", 0), ("slow | fast", 1)];
 
 /// What was found, in the columns of [`VERDICT`].
-fn verdict(comparison: Option<&Comparison>, first: bool, scale: f64, style: &Style) -> Vec<String> {
+pub(super) fn verdict(comparison: Option<&Comparison>, first: bool, scale: f64, style: &Style) -> Vec<String> {
     let Some(comparison) = comparison else {
         let ratio = if first { "1" } else { NOTHING };
         return [ratio, "", "", "", ""].map(str::to_owned).to_vec();
@@ -151,47 +163,11 @@ fn verdict(comparison: Option<&Comparison>, first: bool, scale: f64, style: &Sty
 
 /// The hypercalls behind the differences that were seen under a load.
 fn behind(bench: &Bench, case: usize, style: &Style) -> String {
-    let seen = bench.comparisons.iter().filter(|comparison| comparison.case == Some(case) && comparison.is_seen());
-    let mut text = String::new();
-    for comparison in seen {
-        // A control that differs has nothing behind it but the machine.
-        if bench.plan.variants[comparison.variant].again.is_some() {
-            continue;
-        }
-        let [first, other] = [0, comparison.variant].map(|index| bench.plan.variants[index].label.as_str());
-        if comparison.hypercalls.is_empty() {
-            let note = format!("{other} against {first}: neither timed its hypercalls");
-            text += &labelled("why", &note, style);
-            continue;
-        }
-        let blind =
-            |side: fn(&LatencyPair) -> Option<Typical>| comparison.hypercalls.iter().all(|pair| side(pair).is_none());
-        for (label, is_blind) in [(first, blind(|pair| pair.baseline)), (other, blind(|pair| pair.variant))] {
-            if is_blind {
-                text +=
-                    &labelled("why", &format!("{label} has no probes, or did not time: its columns are empty"), style);
-            }
-        }
-        text += &latencies(comparison, &short(first, style), &short(other, style), style);
-    }
-    text
-}
-
-/// Hypercalls under two variants, side by side.
-fn latencies(comparison: &Comparison, first: &str, other: &str, style: &Style) -> String {
-    let time = |ns: f64| units::time(ns, style.ascii);
-    let side = |typical: Option<Typical>| match typical {
-        Some(typical) => [typical.per_operation_ns, typical.p50_ns, typical.p99_ns].map(time),
-        None => [NOTHING; 3].map(str::to_owned),
-    };
-    let rows = comparison.hypercalls.iter().map(|pair| {
-        let cells = side(pair.baseline).into_iter().chain(side(pair.variant));
-        [format!("  {}", pair.name)].into_iter().chain(cells).collect::<Vec<_>>()
-    });
-    let names = ["/op", "p50", "p99"];
-    let [columns, more] = [first, other].map(|group| names.map(|name| Column::grouped(name, group)));
-    let columns = [Column::new("  hypercall", 0)].into_iter().chain(columns).chain(more).collect();
-    Grid { columns, rows: rows.collect() }.render(style)
+    let of_case = bench.comparisons.iter().filter(|comparison| comparison.case == Some(case));
+    // A control that differs has nothing behind it but the machine.
+    let seen = of_case.filter(|comparison| bench.plan.variants[comparison.variant].again.is_none());
+    let label = |index: usize| bench.plan.variants[index].label.as_str();
+    seen.map(|comparison| why::behind(comparison, label(0), label(comparison.variant), style)).collect()
 }
 
 /// Runs that stand far from the others of their variant; they count like all others.
@@ -230,8 +206,7 @@ fn remarks(bench: &Bench, style: &Style) -> String {
     let first = bench.plan.variants.first().map_or("", |variant| variant.label.as_str());
     text += &labelled("ratio", &format!("operations per second, divided by those of {first} in the same round"), style);
     if bench.comparisons.iter().any(|comparison| !comparison.hypercalls.is_empty()) {
-        let what = "time of all threads in a hypercall, for one operation; waiting kernel threads count as well";
-        text += &labelled("/op", what, style);
+        text += &labelled("/op, share", why::LEGEND, style);
     }
     let tested = bench.comparisons.iter().filter(|comparison| comparison.interval.is_some()).count();
     if tested != 0 {
@@ -254,6 +229,9 @@ fn remarks(bench: &Bench, style: &Style) -> String {
         let note =
             format!("{first} was different from itself in {lying} comparisons: chance, or the machine is disturbed");
         text += &alarming("noise", &note, style);
+    }
+    if let Err(mismatch) = bench.check() {
+        text += &alarming("forced", &format!("these runs should not be compared: {mismatch}"), style);
     }
     if !bench.complete {
         text += &alarming("incomplete", "the bench was ended early; this is what there was", style);

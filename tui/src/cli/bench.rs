@@ -9,12 +9,14 @@ use std::time::Duration;
 const HELP: &str = "\
 Examples:
   rumpscope bench                                  what does measuring cost?
-  rumpscope bench --backend native,stock=external:/usr/lib/librumpuser.so.0
-  rumpscope bench --backend native@off,stock=external:/usr/lib/librumpuser.so.0 \\
+  rumpscope bench --backend native,stock=external:/usr/lib/librumpuser.so.0@bare
+  rumpscope bench --backend native@off,stock=external:/usr/lib/librumpuser.so.0@bare \\
                   --workload locks,disk --ncpu 1,2,4 --threads 1,4 --rounds 20
   rumpscope bench --guest /usr/local/rump --workload pipe,rawdisk
                                                    the same with a genuine kernel
+  rumpscope bench --block-io pool,uring --backend native --workload disk
   rumpscope bench --backend native --json noise.json   how noisy is this machine?
+  rumpscope bench --compare before.json after.json     what changed in between?
 
 The first back end is what the others are compared with; it also runs a second
 time under another name, which shows the noise of the machine. Ctrl-C ends the
@@ -30,8 +32,9 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct BenchArgs {
-    /// What is compared: native, or external:PATH (any librumpuser.so); with @off, @counts, @sampled, @full or @exact for a
-    /// timing mode, and NAME= before it for a name of its own
+    /// What is compared: native, pthread, or external:PATH, any librumpuser.so behind our probes; each with @off, @counts,
+    /// @sampled, @full or @exact for a timing mode. external:PATH@bare is that library alone: nothing of ours is in its
+    /// process, and no hypercall is seen. NAME= before it gives a name of its own
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,
 
@@ -84,7 +87,13 @@ pub struct BenchArgs {
     #[arg(long)]
     pub ascii: bool,
 
-    /// Compare runs that were timed by different clocks or left segments of different versions, too
+    /// Make no runs, but compare two results of --json: what both have, the second with the first
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = [
+        "backend", "block_io", "workload", "guest", "ncpu", "threads", "rounds", "duration", "operations", "warm_up", "seed",
+    ])]
+    pub compare: Vec<PathBuf>,
+
+    /// Compare runs of different hosts, clocks or versions of segments, too
     #[arg(long)]
     pub force: bool,
 }

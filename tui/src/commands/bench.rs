@@ -1,12 +1,13 @@
-//! `rumpscope bench`: runs host back ends in turn and compares them.
+//! `rumpscope bench`: runs host back ends in turn and compares them, or what was stored of that.
 
-use crate::bench::{launch, progress::Progress, table};
+use crate::bench::{across as across_table, launch, progress::Progress, table};
 use crate::cli::BenchArgs;
 use crate::output::Output;
 use crate::{exit, interrupt};
 use anyhow::{Context, anyhow, bail};
-use rumpscope_bench_suite::ab::{Amount, Bench, Case, Guest, Load, Outcome, Plan, Variant};
+use rumpscope_bench_suite::ab::{Across, Amount, Bench, Case, Guest, Load, Outcome, Plan, Variant};
 use rumpscope_bench_suite::genuine::Libraries;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Makes the bench; the result is the exit status.
@@ -14,6 +15,9 @@ use std::time::Duration;
 /// # Errors
 /// When it cannot be made, its runs not be compared, or its result not be written.
 pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
+    if let [one, two] = &args.compare[..] {
+        return across(args, [one, two]);
+    }
     let plan = match plan(args) {
         Ok(plan) => plan,
         Err(error) => {
@@ -29,6 +33,24 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
     bench.finish();
     output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
     Ok(if bench.runs.iter().any(|run| run.measured().is_some()) { 0 } else { exit::NO_PROFILE })
+}
+
+/// Compares two benches that were stored.
+fn across(args: &BenchArgs, files: [&PathBuf; 2]) -> anyhow::Result<i32> {
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Bench::from_json(&text).with_context(|| format!("cannot compare {}", path.display()))
+    };
+    let [one, two] = [read(files[0])?, read(files[1])?];
+    let [first, second] = files.map(|path| path.display().to_string());
+    let across = Across::new([(&first, &one), (&second, &two)], args.force)
+        .map_err(|mismatch| anyhow!("{mismatch}; --force compares them nevertheless"))?;
+    if across.rows.is_empty() {
+        bail!("{first} and {second} have no load with a back end of the same name");
+    }
+    let output = Output::new(args.json.as_deref(), args.ascii)?;
+    output.write(|| Ok(across.to_json()?), |style| across_table::render(&across, style))?;
+    Ok(0)
 }
 
 /// Makes all runs, or those up to an interruption.
@@ -56,7 +78,12 @@ fn make(bench: &mut Bench, force: bool) -> anyhow::Result<()> {
 }
 
 fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
-    let variants = args.backend.iter().map(|text| Variant::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let variants =
+        args.backend.iter().map(|text| Variant::parse(text, &args.block_io)).collect::<Result<Vec<_>, _>>()?;
+    let variants = variants.concat();
+    if !args.block_io.is_empty() && !variants.iter().any(Variant::has_block_io) {
+        bail!("--block-io is for our own back ends, and none of these is: another library has an engine of its own");
+    }
     if let Some(twice) = variants.iter().enumerate().find_map(|(index, variant)| {
         variants[..index].iter().any(|other| other.label == variant.label).then_some(&variant.label)
     }) {

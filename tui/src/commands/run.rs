@@ -6,7 +6,6 @@ use crate::output::Output;
 use crate::segment_folder::SegmentFolder;
 use crate::{absence, exit, preload, signal};
 use anyhow::Context;
-use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary, json, table};
 use rumpuser::host::backend;
@@ -45,7 +44,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
         never_called(args, &outcome);
         return Ok(exit::NO_PROFILE);
     }
-    let snapshot = final_snapshot(&folder.segment())?;
+    let snapshot = folder.final_snapshot()?;
     remark(&folder, &snapshot, &outcome);
     let summary = Summary::new(&snapshot, description(args, &snapshot, &outcome));
     output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
@@ -70,18 +69,6 @@ fn guest(args: &RunArgs, folder: &Path) -> anyhow::Result<Command> {
         command.env("RUMP_NCPU", ncpu.to_string());
     }
     Ok(command)
-}
-
-/// All that was measured up to the guest's end.
-fn final_snapshot(path: &Path) -> anyhow::Result<Snapshot> {
-    let segment = Segment::open(path)?;
-    let ended = segment.now()?;
-    let snapshot = segment.snapshot()?;
-    // A guest that said when it ended knows better; one that went on in the background has not ended.
-    if snapshot.coverage.guest_ended || segment.is_alive()? {
-        return Ok(snapshot);
-    }
-    Ok(segment.snapshot_ended(ended)?)
 }
 
 /// What runs and how it ended, for the summary.
