@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p rumpscope-bench-suite --bench contention -- \
-//!     --backend native,stock=external:/usr/lib/librumpuser.so.0 --threads 8 --section 200 --outside 0,1000
+//!     --backend native,stock=external:/usr/lib/librumpuser.so.0@bare --threads 8 --section 200 --outside 0,1000
 //! ```
 
 use rumpscope_bench_suite::ab::Variant;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const USAGE: &str = "\
-Options: --backend B,B,...   as for rumpscope bench: [LABEL=]native or external:FILE, with @TIMING (default native)
+Options: --backend B,B,...   as for rumpscope bench: native, pthread, fiber, external:FILE@bare, ... (default native)
          --threads N,N,...   how many threads want the lock (default 1,2,4,8,16)
          --section NS,...    work inside, in nanoseconds (default 200,2000)
          --outside NS,...    work outside, in nanoseconds (default 0,2000)
@@ -101,7 +101,8 @@ fn loads(options: &Options) -> Vec<Load> {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let variants = options.backends.split(',').map(Variant::parse).collect::<Result<Vec<_>, _>>()?;
+    let variants = options.backends.split(',').map(|text| Variant::parse(text, &[]));
+    let variants = variants.collect::<Result<Vec<_>, _>>()?.concat();
     for Variant { label, library, .. } in &variants {
         println!("{label:<10} {}", library.display());
     }

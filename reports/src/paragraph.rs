@@ -16,7 +16,8 @@ pub fn alarming(label: &str, text: &str, style: &Style) -> String {
 }
 
 fn lines(label: &str, text: &str, style: &Style, emphasis: fn(&Style, &str) -> String) -> String {
-    let label = format!("  {}{}", emphasis(style, label), " ".repeat((INDENT - 2).saturating_sub(label.len())));
+    let label =
+        format!("  {}{}", emphasis(style, label), " ".repeat((INDENT - 2).saturating_sub(label.chars().count())));
     let lines = wrapped(text, style.width.saturating_sub(INDENT));
     format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(INDENT))))
 }
@@ -48,5 +49,7 @@ mod tests {
         let expected = "  lost              one two\n                    three\n                    four\n";
         assert_eq!(labelled("lost", "one two three four", &Style { width: 29, ..style }), expected);
         assert_eq!(labelled("lost", "none", &style), "  lost              none\n");
+        // Columns are counted, not bytes.
+        assert_eq!(labelled("…löst", "none", &style), "  …löst             none\n");
     }
 }
