@@ -51,8 +51,7 @@
 //!
 //! **Fairness.** Fibers run in the order in which they were woken, and locks are as fair between a fiber and a host thread
 //! as between two threads. But a fiber that is woken goes on as soon as the running one pauses, and a host thread only
-//! some 25 µs later; where a guest gives its virtual CPU to whoever comes first, and dozens of fibers never stop wanting
-//! it, a client may come late many times in a row.
+//! some 25 µs later, so where a guest gives its virtual CPU to whoever comes first, fibers have the better chance.
 //!
 //! The host's limits show as they do with threads: no memory for a stack is `EAGAIN`, an overflow meets a guard page.
 
