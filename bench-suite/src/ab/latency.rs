@@ -81,6 +81,9 @@ impl Typical {
 /// How much faster one side has to do its operations before a call can be told to go by the clock.
 const FASTER: f64 = 1.02;
 
+/// A call that comes less often than this for an operation is not of the operation.
+const SELDOM: f64 = 0.01;
+
 /// A hypercall under two variants; `None`: it was not timed there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatencyPair {
@@ -103,10 +106,10 @@ impl LatencyPair {
     /// Some calls go by the clock and not by the work: idle threads wait, clock ticks come. An operation that takes
     /// longer sees more of these, which is not why it takes longer. They are known by their number, which is alike in a
     /// second where it differs for an operation (`seconds` are those of an operation on either side), and count by how
-    /// much longer each takes.
+    /// much longer each takes. Where only one side was timed, those that come once in many operations do not count.
     fn weight(&self, seconds: [f64; 2]) -> f64 {
         let (Some(one), Some(two)) = (&self.baseline, &self.variant) else {
-            let side = self.baseline.or(self.variant);
+            let side = self.baseline.or(self.variant).filter(|side| side.calls_per_operation >= SELDOM);
             return side.map_or(0.0, |side| side.per_operation_ns);
         };
         let ratio = |one: f64, two: f64| (two / one).ln().abs();

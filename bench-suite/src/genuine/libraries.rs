@@ -3,6 +3,8 @@
 use super::{KernelError, Load};
 use crate::hypervisor::loader_says;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel itself; components are added to it.
@@ -61,6 +63,17 @@ impl Libraries {
         Ok(files)
     }
 
+    /// What `LD_PRELOAD` has to be for a process that is to [`load`](Self::load) the same, so that all is as in a program
+    /// that was linked with the kernel: its thread-local storage is part of every thread from the start, which back ends
+    /// without host threads need. `None` where the variable cannot express it.
+    pub fn preload(&self, hypervisor: &Path, load: Load) -> Option<OsString> {
+        let mut objects = vec![hypervisor.to_owned()];
+        objects.extend(self.components(load).ok()?);
+        let separates = |path: &PathBuf| path.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte));
+        let names: Vec<_> = objects.iter().map(|path| path.as_os_str()).collect();
+        (!objects.iter().any(separates)).then(|| names.join(OsStr::new(":")))
+    }
+
     /// Loads the hypervisor at `hypervisor`, then the kernel with the components that `load` needs. They stay as long as
     /// the process. Functions are found in what is returned, which stands for all that is loaded.
     ///
@@ -95,4 +108,26 @@ fn open(path: &Path) -> Result<(), KernelError> {
     library
         .map(std::mem::forget)
         .map_err(|error| KernelError::Open { path: path.to_owned(), reason: loader_says(&error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_preloaded_behind_its_hypervisor() {
+        let folder = std::env::temp_dir().join(format!("rumpscope-kernel-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        for library in ["librump.so.0", "librumpvfs.so", "librumpfs_tmpfs.so.0"] {
+            std::fs::write(folder.join(library), "").unwrap();
+        }
+        let libraries = Libraries::find(&folder).unwrap();
+        let [kernel, vfs, tmpfs] = ["librump.so.0", "librumpvfs.so", "librumpfs_tmpfs.so.0"]
+            .map(|name| folder.join(name).display().to_string());
+        let preload = |hypervisor: &str, load| libraries.preload(Path::new(hypervisor), load);
+        assert_eq!(preload("/h.so", Load::Files), Some(format!("/h.so:{kernel}:{vfs}:{tmpfs}").into()));
+        assert_eq!(preload("/my h.so", Load::Null), None);
+        assert_eq!(preload("/h.so", Load::RawDisk), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

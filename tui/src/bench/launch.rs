@@ -8,6 +8,7 @@ use crate::segment_folder::SegmentFolder;
 use crate::{exit, signal};
 use anyhow::Context;
 use rumpscope_bench_suite::ab::{Amount, Case, Figures, Guest, Load, Measured, Outcome, Plan, Probes, Slot, Variant};
+use rumpscope_bench_suite::genuine::Libraries;
 use rumpscope_probes::{ENV_SEGMENT, Mode};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
 use std::fs::{self, File};
@@ -20,6 +21,9 @@ use std::time::Duration;
 const HANGS: Duration = Duration::from_secs(30);
 /// The same where a number of operations decides.
 const HANGS_BY_OPERATIONS: Duration = Duration::from_secs(300);
+
+/// Lines of a failed run that are told: the hypervisor's, the guest's and our own.
+const LAST_WORDS: usize = 3;
 
 /// Makes the run; `None`: it was interrupted.
 ///
@@ -68,6 +72,12 @@ fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Re
         Guest::Genuine(libraries) => {
             command.arg("kernel").arg(format!("--load={}", case.workload.name())).arg("--libraries").arg(libraries);
             command.env("RUMP_NCPU", case.ncpu.to_string());
+            if let (Load::Genuine(load), Ok(libraries)) = (case.workload, Libraries::find(libraries))
+                && let Some(objects) = libraries.preload(&variant.library, load)
+            {
+                // What is missing is to be known at once, not in the middle of a run.
+                command.env("LD_PRELOAD", objects).env("LD_BIND_NOW", "1");
+            }
         }
     }
     command.args([
@@ -83,7 +93,7 @@ fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Re
     Ok(command)
 }
 
-/// Why a run failed, in one line.
+/// Why a run failed.
 fn failure(ended: &child::Outcome, errors: &Path) -> String {
     let how = match (ended.time_up, ended.status.signal()) {
         (Some(TimeUp::Terminated | TimeUp::Killed), _) => "it hung and was ended".to_owned(),
@@ -92,10 +102,16 @@ fn failure(ended: &child::Outcome, errors: &Path) -> String {
     };
     let said = fs::read(errors).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
-    match said.lines().rev().find(|line| !line.trim().is_empty()) {
-        Some(last) => format!("{how}; its last words: {last}"),
-        None => how,
+    let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return how;
     }
+    let last = lines[lines.len().saturating_sub(LAST_WORDS)..].join(" / ");
+    // The loader says it where the kernel was preloaded.
+    let versions = last.contains("symbol lookup error") && last.contains("undefined symbol: rumpuser_");
+    let versions =
+        if versions { ": the kernel and the library are of different versions of the interface" } else { "" };
+    format!("{how}; its last words: {last}{versions}")
 }
 
 /// What the probes of the run's library saw.

@@ -4,12 +4,12 @@ use crate::{prefix, programs};
 use rumpscope_bench_suite::ab::{Bench, Guest, Outcome, Probes};
 use rumpscope_bench_suite::genuine::Load;
 
-/// Every load with our library, and with the kernel's own behind our probes and alone.
+/// Every load with our library, in both ways to have threads, and with the kernel's own behind our probes and alone.
 #[test]
 fn every_load_runs_on_any_library() {
     let Some(prefix) = prefix() else { return };
     let stock = prefix.join("lib/librumpuser.so.0");
-    let backends = format!("native,probed=external:{0},stock=external:{0}@bare", stock.display());
+    let backends = format!("native,fiber,probed=external:{0},stock=external:{0}@bare", stock.display());
     let arguments = "--rounds 1 --operations 40 --warm-up 20ms --threads 2,3 --ncpu 1,2 --json -";
     let mut command = vec!["bench", "--guest", prefix.to_str().unwrap(), "--backend", &backends];
     command.extend(arguments.split_whitespace());
@@ -17,7 +17,7 @@ fn every_load_runs_on_any_library() {
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     let bench = Bench::from_json(&ended.stdout).unwrap();
     assert_eq!(bench.plan.guest, Guest::Genuine(prefix.join("lib")));
-    assert_eq!(bench.runs.len(), 4 * 4 * Load::ALL.len());
+    assert_eq!(bench.runs.len(), 5 * 4 * Load::ALL.len());
     for run in &bench.runs {
         let case = &bench.plan.cases[run.case];
         let Outcome::Measured(measured) = &run.outcome else { panic!("{case}: {run:?}") };
@@ -26,7 +26,7 @@ fn every_load_runs_on_any_library() {
         assert!(Some(threads) == case.threads || threads == 4, "{case}: {threads}");
         assert_eq!(measured.figures.operations, 40, "{case}");
         // The process says nothing of its end, and is measured up to it nevertheless.
-        assert_eq!(measured.probes.duration_ns() > 0, run.variant < 3, "{case}");
-        assert_eq!(matches!(measured.probes, Probes::Read { .. }), run.variant < 3, "{case}");
+        assert_eq!(measured.probes.duration_ns() > 0, run.variant < 4, "{case}");
+        assert_eq!(matches!(measured.probes, Probes::Read { .. }), run.variant < 4, "{case}");
     }
 }
