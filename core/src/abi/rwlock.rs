@@ -94,7 +94,7 @@ pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
     })
 }
 
-/// Enters as reader or writer if that needs no wait, else `EBUSY`. A reader finds it busy while a writer waits.
+/// Enters as reader or writer if that needs no wait, else `EBUSY`: also where others have waited for it too long.
 ///
 /// # Safety
 /// `rw` is a reader/writer lock.

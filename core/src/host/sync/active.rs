@@ -8,7 +8,7 @@
 //!   If somebody takes it, the host is crowded, and for a while nobody waits actively (`CROWDED_UNTIL`).
 
 use super::deadline::Deadline;
-use super::primitive::{AtomicU32, Ordering};
+use super::primitive::{AtomicU32, Ordering, yield_now};
 #[cfg(not(loom))]
 use crate::host::fiber;
 
@@ -73,6 +73,18 @@ pub(in crate::host) fn look(patience: u64, _: Option<&Deadline>, mut is_over: im
         is_over();
     }
     0
+}
+
+/// Looks until `is_over`, or for as long as it takes to be woken; the processor is offered to others all the time. Says
+/// for how many nanoseconds.
+pub(super) fn stay_awake(mut is_over: impl FnMut() -> bool) -> u64 {
+    let start = now();
+    loop {
+        if is_over() || cfg!(loom) || now() - start >= WAKE_UP {
+            return now() - start;
+        }
+        yield_now();
+    }
 }
 
 #[cfg(loom)]

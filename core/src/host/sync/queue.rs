@@ -73,6 +73,14 @@ impl<T> Waiter<T> {
         (self.sleep(deadline), active)
     }
 
+    /// Waits until notified, awake for as long as it takes to be woken, whoever else wants the processor. Who notifies
+    /// is about to.
+    pub(super) fn wait_awake(&self) -> (Option<Message>, u64) {
+        // Relaxed: `sleep` looks again.
+        let active = active::stay_awake(|| !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN));
+        (self.sleep(None), active)
+    }
+
     /// When the wait began, in nanoseconds.
     pub(super) fn since(&self) -> u64 {
         self.since
@@ -114,6 +122,12 @@ impl<T> Waiter<T> {
         }
     }
 
+    /// Whether its time is not up. Under the lock of the queue.
+    fn is_waiting(&self) -> bool {
+        // Relaxed: as in `take`.
+        self.state.load(Ordering::Relaxed) & !ASLEEP == WAITING
+    }
+
     /// Claims the waiter, unless its time is up already. Under the lock of the queue.
     fn take(&self) -> bool {
         // Relaxed: the message orders; this only decides.
@@ -144,14 +158,19 @@ impl<T> Queue<T> {
         self.first.is_null()
     }
 
+    /// What must be known of the first; `None`: there is none.
+    pub(super) fn first(&self) -> Option<&T> {
+        // SAFETY: null, or in the queue and so alive.
+        unsafe { self.first.as_ref() }.map(|waiter| &waiter.about)
+    }
+
     /// Whether there is a waiter whose time is not up.
     pub(super) fn is_waited(&self) -> bool {
         let mut waiter = self.first;
         while !waiter.is_null() {
             // SAFETY: what is in the queue is alive.
             unsafe {
-                // Relaxed: as in `take`.
-                if (*waiter).state.load(Ordering::Relaxed) & !ASLEEP == WAITING {
+                if (*waiter).is_waiting() {
                     return true;
                 }
                 waiter = next_of(waiter);
@@ -187,11 +206,19 @@ impl<T> Queue<T> {
         unsafe { self.insert(self.last, waiter) }
     }
 
+    /// Links `waiter` before the first one that `comes_after` it.
+    ///
     /// # Safety
     /// `waiter` stays in place until it is unlinked or notified.
-    pub(super) unsafe fn push_front(&mut self, waiter: *const Waiter<T>) {
-        // SAFETY: the caller's word.
-        unsafe { self.insert(ptr::null(), waiter) }
+    pub(super) unsafe fn insert_before(&mut self, waiter: *const Waiter<T>, comes_after: impl Fn(&T) -> bool) {
+        let mut previous = self.last;
+        // SAFETY: what is in the queue is alive, and its links are ours under the queue's lock; the caller's word.
+        unsafe {
+            while !previous.is_null() && comes_after(&(*previous).about) {
+                previous = (*previous).links.with(|links| (*links).previous);
+            }
+            self.insert(previous, waiter);
+        }
     }
 
     /// # Safety
@@ -213,13 +240,22 @@ impl<T> Queue<T> {
 
     /// Takes the longest waiting of those whose time is not up.
     pub(super) fn take_first(&mut self) -> Option<Taken<T>> {
+        self.take_first_if(|_| true)
+    }
+
+    /// The same if it `fits`.
+    pub(super) fn take_first_if(&mut self, fits: impl Fn(&T) -> bool) -> Option<Taken<T>> {
         let mut waiter = self.first;
         while !waiter.is_null() {
             // SAFETY: what is in the queue is alive.
             unsafe {
-                if (*waiter).take() {
-                    self.remove(waiter);
-                    return Some(Taken(waiter));
+                if fits(&(*waiter).about) {
+                    if (*waiter).take() {
+                        self.remove(waiter);
+                        return Some(Taken(waiter));
+                    }
+                } else if (*waiter).is_waiting() {
+                    return None;
                 }
                 waiter = next_of(waiter);
             }
@@ -229,7 +265,7 @@ impl<T> Queue<T> {
 
     /// Takes all whose time is not up, and says how many that are.
     pub(super) fn take_all(&mut self) -> (TakenList<T>, u32) {
-        let mut list = TakenList { queue: Queue::new() };
+        let mut list = TakenList::new();
         let mut count = 0;
         while let Some(Taken(waiter)) = self.take_first() {
             // SAFETY: who is taken stays in place until notified.
@@ -249,7 +285,7 @@ impl<T> Queue<T> {
 
     /// Up to `most`, the first ones, and how many that are.
     pub(super) fn pop_taken(&mut self, most: u32) -> (TakenList<T>, u32) {
-        let mut list = TakenList { queue: Queue::new() };
+        let mut list = TakenList::new();
         let mut count = 0;
         while count < most && !self.first.is_null() {
             let waiter = self.first;
@@ -308,6 +344,26 @@ pub(super) struct TakenList<T> {
 }
 
 impl<T> TakenList<T> {
+    pub(super) const fn new() -> Self {
+        TakenList { queue: Queue::new() }
+    }
+
+    pub(super) fn push(&mut self, taken: Taken<T>) {
+        self.queue.push_taken(taken);
+    }
+
+    /// What must be known of each.
+    pub(super) fn each_about(&self, mut tell: impl FnMut(&T)) {
+        let mut waiter = self.queue.first;
+        while !waiter.is_null() {
+            // SAFETY: not notified yet, so still in place; its links are ours since it was taken.
+            unsafe {
+                tell(&(*waiter).about);
+                waiter = next_of(waiter);
+            }
+        }
+    }
+
     /// When each of the waits began, in nanoseconds.
     pub(super) fn each_since(&self, mut learn: impl FnMut(u64)) {
         let mut waiter = self.queue.first;

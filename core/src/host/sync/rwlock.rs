@@ -1,6 +1,7 @@
-//! Reader/writer locks: phase-fair between readers and writers, barging among writers.
+//! Reader/writer locks: barging, until somebody has waited too long.
 
 use super::active::{self, Habit};
+use super::deadline::Deadline;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU64, Ordering, UnsafeCell};
@@ -8,11 +9,15 @@ use super::queue::{Message, Queue, TakenList, Waiter};
 
 /// A lock held by any number of readers or by one writer, whose name everybody may read.
 ///
-/// Nobody starves: readers that wait are all let in when a writer leaves, and the writer that has waited longest when
-/// the last reader leaves; while a writer waits, new readers wait behind it. (So a reader must not enter twice: it
-/// would wait for a writer that waits for it. The guest's own locks have the same rule.) Only where a writer leaves and
-/// no reader waits does the lock stay free while the next writer wakes up: other writers may then be faster, but only
-/// [`PATIENCE`] times.
+/// Who comes by takes a lock that is open, even if others wait: it is not idle while the next one wakes up, which takes
+/// longer than most holders keep it. Who leaves wakes the first in the queue, unless somebody is on the way already, and
+/// the woken compete again. Nobody starves: whoever finds the lock taken for the [`PATIENCE`]th time closes it, and stays
+/// awake: the next one that leaves hands the lock to the first in the queue, and opens it again; whoever has slept for
+/// [`LOOK_AFTER`], at the first time. (A reader must not enter twice: the lock may have been closed meanwhile. The guest's
+/// own locks have the same rule.)
+///
+/// That somebody waits is no reason to close the lock. Where waits are long because many wait, or because the host is
+/// busy, handing the lock from one sleeper to the next would make them longer still.
 #[derive(Debug)]
 pub struct Rwlock {
     // ```text
@@ -21,23 +26,21 @@ pub struct Rwlock {
     // | number of readers or owner | C | W | Q |
     // +----------------------------+---+---+---+
     //
-    //  Q  somebody is queued: who frees the lock must look into the queue
+    //  Q  who frees the lock must look into the queue: somebody is there, and nobody on the way, or the lock is closed
     //  W  held by a writer: the high part is its owner, else the number of readers
-    //  C  closed to new readers: a writer is queued
+    //  C  closed: somebody has waited too long, and nobody enters but by being let in
     //
     //  high  W  C  Q
-    //    0   0  0  0    free
-    //    0   0  c  q    free; a woken writer is on its way, and others are queued (q), writers among them (c)
-    //    n   0  0  0    n readers
-    //    n   0  1  1    n readers, a writer is queued, readers may be
-    //    A   1  0  0    written by A
-    //    A   1  c  1    written by A, somebody is queued
+    //    0   0  0  0    free; whoever waits has been woken, or waits for one who has been
+    //    n   0  c  q    n readers
+    //    A   1  c  q    written by A
     // ```
-    // Q and C are set and cleared under `lock`, together with the change of the queue. Without `lock` the word is
-    // changed only by those who enter or leave without regard to the queue, never if that would free a lock with Q.
+    // C comes with Q. Both are set and cleared under `lock`, together with the change of the queue. Without `lock` the
+    // word is changed only by those who enter or leave without regard to the queue, never if that would free a lock
+    // with Q.
     word: AtomicU64,
     lock: Mutex,
-    queues: UnsafeCell<Queues>,
+    line: UnsafeCell<Line>,
     habit: Habit,
 }
 
@@ -47,30 +50,98 @@ const CLOSED: u64 = 4;
 const READER: u64 = 8;
 const FLAGS: u64 = QUEUED | CLOSED;
 
-/// How often a writer may find the lock taken again by another writer after it was woken. Then it is handed the lock,
-/// which is idle until it has woken up.
+/// How often somebody who waits may find the lock taken.
 const PATIENCE: u32 = if cfg!(loom) { 1 } else { 4 };
 
-#[derive(Debug)]
-struct Queues {
-    readers: Queue<()>,
-    writers: Queue<QueuedWriter>,
+/// How long somebody sleeps before it looks by itself and, if the lock is taken still, closes it; in nanoseconds. Where
+/// readers overlap the lock is never free, and nobody looks into the queue. This long, because sleepers that come back
+/// before their turn only get in the way: those who run pass the lock on faster among themselves.
+const LOOK_AFTER: u64 = 10_000_000;
+
+/// When somebody who goes to sleep now looks by itself. In loom's models nobody does: each way for a time to be up doubles
+/// what is to be explored, and `tests/stress.rs` has plenty of them.
+fn look_after() -> Option<Deadline> {
+    (!cfg!(loom)).then(|| Deadline::after(0, LOOK_AFTER as i64))
 }
 
+/// Those who wait; under `lock`.
 #[derive(Debug)]
-struct QueuedWriter {
-    owner: Owner,
-    /// How often it was woken in vain.
+struct Line {
+    queue: Queue<Entrant>,
+    /// How many have been woken and have not been back since.
+    on_their_way: u32,
+}
+
+/// Who waits for what.
+#[derive(Clone, Copy, Debug)]
+struct Entrant {
+    /// `None`: to read.
+    writer: Option<Owner>,
+    /// When it came, in nanoseconds.
+    since: u64,
+    /// How often it has found the lock taken since it waits.
     attempts: u32,
 }
 
-impl Queues {
-    /// What the word must say of the queues.
-    fn flags(&self) -> u64 {
-        let closed = if self.writers.is_empty() { 0 } else { CLOSED };
-        let queued = if self.writers.is_empty() && self.readers.is_empty() { 0 } else { QUEUED };
-        closed | queued
+impl Entrant {
+    /// What it adds to the word of a lock that is open to it.
+    fn share(&self) -> u64 {
+        self.writer.map_or(READER, |owner| owner.to_word() | WRITER)
     }
+
+    /// Whether it may enter a lock with this word; under `lock`, so that nobody is just being let in.
+    fn may_enter(&self, word: u64) -> bool {
+        // It is free and closed if the one that it was to be handed to had just run out of time.
+        word & !FLAGS == 0 || (self.writer.is_none() && word & (WRITER | CLOSED) == 0)
+    }
+}
+
+impl Line {
+    /// What the word of a held lock that is open must say of those who wait.
+    fn flags(&self) -> u64 {
+        if self.queue.is_empty() || self.on_their_way != 0 { 0 } else { QUEUED }
+    }
+
+    fn first_reads(&self) -> bool {
+        self.queue.first().is_some_and(|first| first.writer.is_none())
+    }
+
+    /// The first, and if it is a reader those behind it up to the first writer, but no more than `most`. A writer only
+    /// where the lock is `free`.
+    fn take_next(&mut self, free: bool, most: u32) -> (TakenList<Entrant>, u32) {
+        let (mut taken, mut count) = (TakenList::new(), 0);
+        while count < most {
+            let fits = |next: &Entrant| next.writer.is_none() || (free && count == 0);
+            let Some(next) = self.queue.take_first_if(fits) else { break };
+            let writes = next.about().writer.is_some();
+            taken.push(next);
+            count += 1;
+            if writes {
+                break;
+            }
+        }
+        (taken, count)
+    }
+
+    /// Takes those who are to compete for the lock, where it is time for that: as many readers as have processors to run
+    /// on.
+    fn wake_next(&mut self) -> TakenList<Entrant> {
+        if self.on_their_way != 0 {
+            return TakenList::new();
+        }
+        let (taken, count) = self.take_next(true, active::others());
+        self.on_their_way = count;
+        taken
+    }
+}
+
+/// What became of an attempt to enter.
+enum Attempt {
+    Entered,
+    /// In the queue.
+    Queued,
+    /// In the queue of a lock that was closed for it.
+    Closed,
 }
 
 /// The caller does not hold the lock in the way it says.
@@ -81,7 +152,7 @@ pub struct NotHeld;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherReaders;
 
-// SAFETY: the queues are used under `lock` only; `Waiter`s are made to be reached from other threads.
+// SAFETY: the queue is used under `lock` only; `Waiter`s are made to be reached from other threads.
 unsafe impl Send for Rwlock {}
 // SAFETY: as above.
 unsafe impl Sync for Rwlock {}
@@ -95,8 +166,8 @@ impl Default for Rwlock {
 impl Rwlock {
     /// A free lock.
     pub fn new() -> Self {
-        let queues = Queues { readers: Queue::new(), writers: Queue::new() };
-        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), queues: UnsafeCell::new(queues), habit: Habit::new() }
+        let line = Line { queue: Queue::new(), on_their_way: 0 };
+        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), line: UnsafeCell::new(line), habit: Habit::new() }
     }
 
     /// Enters as a reader if that needs no wait. Says whether it did.
@@ -118,95 +189,95 @@ impl Rwlock {
     #[inline(always)]
     pub fn try_write(&self, owner: Owner) -> bool {
         // Acquire: see what all before wrote or read.
-        match self.word.compare_exchange(0, owner.to_word() | WRITER, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => true,
-            Err(word) => word & !FLAGS == 0 && self.try_write_queued(owner),
-        }
-    }
-
-    /// Others are queued: enter before them, if it is free.
-    #[cold]
-    fn try_write_queued(&self, owner: Owner) -> bool {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & !FLAGS == 0 {
-            let written = owner.to_word() | WRITER | word;
-            match self.word.compare_exchange_weak(word, written, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => word = now,
-            }
-        }
-        false
+        self.word.compare_exchange(0, owner.to_word() | WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
     #[cold]
     pub fn read_waiting(&self) -> u64 {
-        let waiter = Waiter::new(());
-        let entered = self.with_queues(|queues| {
-            // Relaxed: only a first guess.
-            let mut word = self.word.load(Ordering::Relaxed);
-            loop {
-                let open = word & (WRITER | CLOSED) == 0;
-                let next = if open { word + READER } else { word | QUEUED };
-                // Acquire: as in `try_read`. What the flags stand for is ordered by `lock`.
-                match self.word.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) if open => return true,
-                    Ok(_) => break,
-                    Err(now) => word = now,
-                }
-            }
-            // SAFETY: `waiter` is notified before this function returns.
-            unsafe { queues.readers.push_back(&waiter) };
-            false
-        });
-        // Readers are told to go when they have been counted.
-        if entered { 0 } else { waiter.wait(self.habit.patience(), None).1 }
+        // Relaxed: only a hint.
+        self.enter_waiting(None, || self.word.load(Ordering::Relaxed) & (WRITER | CLOSED) == 0 && self.try_read())
     }
 
     /// Enters as the writer; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
     #[cold]
     pub fn write_waiting(&self, owner: Owner) -> u64 {
-        let (mut attempts, mut active) = (0, 0);
-        loop {
-            let waiter = Waiter::new(QueuedWriter { owner, attempts });
-            if self.write_or_queue(owner, &waiter) {
-                return active;
-            }
-            let (message, looked) = waiter.wait(self.habit.patience(), None);
-            active += looked;
-            if message == Some(Message::Go) {
-                return active;
-            }
-            attempts += 1;
-        }
+        // Relaxed: as above.
+        self.enter_waiting(Some(owner), || self.word.load(Ordering::Relaxed) == 0 && self.try_write(owner))
     }
 
-    /// Enters as the writer, or queues. Says whether it has entered; if not, `waiter` must stay until it is notified.
-    fn write_or_queue(&self, owner: Owner, waiter: &Waiter<QueuedWriter>) -> bool {
-        self.with_queues(|queues| {
+    /// Looks for a while, then queues, until it is in.
+    fn enter_waiting(&self, writer: Option<Owner>, try_enter: impl Fn() -> bool) -> u64 {
+        let mut entrant = Entrant { writer, since: active::now(), attempts: 0 };
+        let mut entered = false;
+        let mut active = active::look(self.habit.patience(), None, || {
+            entered = try_enter();
+            entered
+        });
+        let mut slept = false;
+        let mut woken = false;
+        while !entered {
+            let waiter = Waiter::new(entrant);
+            let (message, looked) = match self.enter_or_queue(&waiter, woken) {
+                Attempt::Entered => break,
+                Attempt::Closed => waiter.wait_awake(),
+                Attempt::Queued => waiter.wait(self.habit.patience(), look_after().as_ref()),
+            };
+            slept = true;
+            active += looked;
+            entered = message == Some(Message::Go);
+            woken = message == Some(Message::TryAgain);
+            if message.is_none() {
+                // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
+                self.with_line(|line| unsafe { line.queue.remove(&waiter) });
+            }
+            entrant.attempts += if message.is_none() { PATIENCE } else { 1 };
+        }
+        // Nobody tells a sleeper when the lock became free: about a wake-up before it had it.
+        let since = entrant.since + if slept { active::WAKE_UP } else { 0 };
+        self.habit.learn(since, active::now());
+        active
+    }
+
+    /// Enters, or queues; if it has not entered, `waiter` must stay until it is notified or removed.
+    fn enter_or_queue(&self, waiter: &Waiter<Entrant>, was_woken: bool) -> Attempt {
+        let entrant = waiter.about;
+        let (attempt, woken) = self.with_line(|line| {
+            line.on_their_way -= u32::from(was_woken);
+            let closes = entrant.attempts >= PATIENCE;
             // Relaxed: only a first guess.
             let mut word = self.word.load(Ordering::Relaxed);
             loop {
-                let free = word & !FLAGS == 0;
-                let next = if free { owner.to_word() | WRITER | word } else { word | QUEUED | CLOSED };
-                // Acquire: as in `try_write`. What the flags stand for is ordered by `lock`.
+                let enters = entrant.may_enter(word);
+                let next = if enters {
+                    ((word & !FLAGS) + entrant.share()) | line.flags()
+                } else if closes {
+                    word | FLAGS
+                } else if line.on_their_way == 0 {
+                    word | QUEUED
+                } else {
+                    word
+                };
+                // Acquire: as in `try_read` and `try_write`. What the flags stand for is ordered by `lock`.
                 match self.word.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) if free => return true,
+                    // Readers behind a reader need not wait for the next one that leaves.
+                    Ok(_) if enters && next & WRITER == 0 && line.first_reads() => {
+                        let woken = line.wake_next();
+                        self.update_flags(line);
+                        return (Attempt::Entered, woken);
+                    }
+                    Ok(_) if enters => return (Attempt::Entered, TakenList::new()),
                     Ok(_) => break,
                     Err(now) => word = now,
                 }
             }
-            // Who was woken in vain goes before those who came later.
+            // In the order of arrival, also for who has been here before.
             // SAFETY: the caller keeps it in place.
-            unsafe {
-                if waiter.about.attempts == 0 {
-                    queues.writers.push_back(waiter);
-                } else {
-                    queues.writers.push_front(waiter);
-                }
-            }
-            false
-        })
+            unsafe { line.queue.insert_before(waiter, |other| other.since > entrant.since) };
+            (if closes { Attempt::Closed } else { Attempt::Queued }, TakenList::new())
+        });
+        woken.notify(Message::TryAgain);
+        attempt
     }
 
     /// Leaves. `owner` is who the caller is if it holds the lock as the writer.
@@ -215,7 +286,7 @@ impl Rwlock {
         if self.try_exit(owner) { Ok(()) } else { self.exit_contended(owner) }
     }
 
-    /// Leaves if the lock is held so, and nobody is to be let in for it. Says whether it did; [`Rwlock::exit_contended`]
+    /// Leaves if the lock is held so, and nobody is to be woken for it. Says whether it did; [`Rwlock::exit_contended`]
     /// does the rest.
     #[inline(always)]
     pub fn try_exit(&self, owner: Owner) -> bool {
@@ -240,75 +311,46 @@ impl Rwlock {
     #[cold]
     pub fn exit_contended(&self, owner: Owner) -> Result<(), NotHeld> {
         // Relaxed: as in `try_exit`.
-        let mut word = self.word.load(Ordering::Relaxed);
-        if word & WRITER != 0 {
-            if word & !FLAGS != owner.to_word() | WRITER {
-                return Err(NotHeld);
-            }
-            self.write_exit_queued();
-            return Ok(());
+        let word = self.word.load(Ordering::Relaxed);
+        let mine = if word & WRITER != 0 { owner.to_word() | WRITER } else { READER };
+        if if word & WRITER != 0 { word & !FLAGS != mine } else { word < READER } {
+            return Err(NotHeld);
         }
+        let (next, message) = self.with_line(|line| self.leave(line, mine));
+        // Last: who goes on may be through with the lock, and destroy it.
+        next.notify(message);
+        Ok(())
+    }
+
+    /// Takes `mine` from the word; those who are to be told something because of it, and what.
+    fn leave(&self, line: &mut Line, mine: u64) -> (TakenList<Entrant>, Message) {
+        // Acquire, here and below: the other readers' exits, which a message passes on.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if word < READER {
-                return Err(NotHeld);
+            let others_stay = word & !FLAGS != mine;
+            if !others_stay && word & CLOSED != 0 {
+                return (self.hand_over(line, 0), Message::Go);
             }
-            if word & QUEUED != 0 && word < 2 * READER {
-                self.last_read_exit_queued();
-                return Ok(());
-            }
+            let next = if others_stay { word - READER } else { 0 };
             // Release: as in `try_exit`.
-            match self.word.compare_exchange_weak(word, word - READER, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+            match self.word.compare_exchange_weak(word, next, Ordering::Release, Ordering::Acquire) {
+                Ok(_) if others_stay => return (TakenList::new(), Message::TryAgain),
+                // Somebody is on the way now, or the queue is empty: both is what a free lock without Q says.
+                Ok(_) => return (line.wake_next(), Message::TryAgain),
                 Err(now) => word = now,
             }
         }
     }
 
-    /// The writer leaves, somebody is queued: readers go in; if there are none, the first writer.
-    // While we hold the lock as the writer and `lock` too, nobody else changes the word: it is simply stored.
-    #[cold]
-    fn write_exit_queued(&self) {
-        let (readers, writer, message) = self.with_queues(|queues| {
-            let (readers, count) = queues.readers.take_all();
-            self.learn(&readers);
-            let mut word = u64::from(count) * READER;
-            let mut writer = None;
-            let mut message = Message::TryAgain;
-            if count == 0 {
-                writer = queues.writers.take_first().inspect(|writer| self.habit.learn(writer.since(), active::now()));
-                if let Some(writer) = writer.as_ref().filter(|writer| writer.about().attempts >= PATIENCE) {
-                    word = writer.about().owner.to_word() | WRITER;
-                    message = Message::Go;
-                }
-            }
-            // Release: who takes a free lock sees what we wrote. (Who is let in sees it by the message.)
-            self.word.store(word | queues.flags(), Ordering::Release);
-            (readers, writer, message)
-        });
-        // Last: who goes on may be through with the lock, and destroy it.
-        readers.notify(Message::Go);
-        if let Some(writer) = writer {
-            writer.notify(message);
-        }
-    }
-
-    /// The last reader leaves, somebody is queued: the first writer goes in.
-    #[cold]
-    fn last_read_exit_queued(&self) {
-        let writer = self.with_queues(|queues| {
-            // A lock that is read is closed as soon as somebody is queued, so no reader has come since, and nobody else
-            // changes the word now. Acquire: the other readers' exits, so that the message passes them on to the writer.
-            let word = self.word.load(Ordering::Acquire);
-            debug_assert_eq!(word & !FLAGS, READER);
-            let writer = queues.writers.take_first().inspect(|writer| self.habit.learn(writer.since(), active::now()));
-            let written = writer.as_ref().map_or(0, |writer| writer.about().owner.to_word() | WRITER);
-            self.word.store(written | queues.flags(), Ordering::Release);
-            writer
-        });
-        // Last, as above.
-        if let Some(writer) = writer {
-            writer.notify(Message::Go);
-        }
+    /// Lets the first in the queue in, beside `held` of the word. Nobody else changes the word: the lock is closed, or
+    /// the caller is its writer.
+    fn hand_over(&self, line: &mut Line, held: u64) -> TakenList<Entrant> {
+        let (next, _) = line.take_next(held == 0, u32::MAX);
+        let mut word = held;
+        next.each_about(|entrant| word += entrant.share());
+        // Release: who enters by itself later sees what we wrote.
+        self.word.store(word | line.flags(), Ordering::Release);
+        next
     }
 
     /// From the only reader to the writer, before all who wait. The caller must be a reader.
@@ -348,15 +390,7 @@ impl Rwlock {
         if !self.is_written_by(owner) {
             return Err(NotHeld);
         }
-        let readers = self.with_queues(|queues| {
-            let (readers, count) = queues.readers.take_all();
-            self.learn(&readers);
-            let held = (1 + u64::from(count)) * READER;
-            // Nobody else changes the word: see `write_exit_queued`. Release: as there.
-            self.word.store(held | queues.flags(), Ordering::Release);
-            readers
-        });
-        readers.notify(Message::Go);
+        self.with_line(|line| self.hand_over(line, READER)).notify(Message::Go);
         Ok(())
     }
 
@@ -375,23 +409,33 @@ impl Rwlock {
         if word & WRITER != 0 { 0 } else { word / READER }
     }
 
-    /// Whether nobody holds it and nobody waits.
+    /// Whether nobody holds it and nobody waits. Waits for those who are still on their way out: afterwards it can be
+    /// destroyed.
     pub fn is_unused(&self) -> bool {
         // Relaxed: for who knows that nobody uses it.
-        self.word.load(Ordering::Relaxed) == 0
+        self.with_line(|line| line.queue.is_empty()) && self.word.load(Ordering::Relaxed) == 0
     }
 
-    fn learn(&self, waits: &TakenList<()>) {
-        let now = active::now();
-        waits.each_since(|since| self.habit.learn(since, now));
-    }
-
-    fn with_queues<R>(&self, change: impl FnOnce(&mut Queues) -> R) -> R {
+    fn with_line<R>(&self, change: impl FnOnce(&mut Line) -> R) -> R {
         self.lock.lock_soon(Owner::NOBODY);
         // SAFETY: the lock is ours.
-        let result = self.queues.with_mut(|queues| change(unsafe { &mut *queues }));
+        let result = self.line.with_mut(|line| change(unsafe { &mut *line }));
         // Locked above by the same owner, so this cannot fail.
         let _ = self.lock.unlock(Owner::NOBODY);
         result
+    }
+
+    /// Has the word of an open lock that the caller is in say what `line` says.
+    fn update_flags(&self, line: &Line) {
+        let flags = line.flags();
+        // Relaxed, here and below: what the flags stand for is ordered by `lock`, which we have.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & QUEUED != flags {
+            let next = word & !QUEUED | flags;
+            match self.word.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
     }
 }
