@@ -1,7 +1,14 @@
 //! Memory for the objects that the guest knows by a pointer.
 
 use crate::host::diagnostic;
+use crate::host::memory::slots::{self, SLOT};
 use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// Whether an object has the form of a slot. Those of other back ends may be larger.
+const fn fits<T>() -> bool {
+    size_of::<T>() <= SLOT && align_of::<T>() <= SLOT
+}
 
 /// A new object at an address of its own. The interface has no error for objects that cannot be made, so where there
 /// is no memory the process ends, saying that hypercall `call` needed some.
@@ -10,8 +17,12 @@ pub(super) fn create<T>(call: &str, value: T) -> *mut T {
         assert!(size_of::<T>() > 0);
         Layout::new::<T>()
     };
-    // SAFETY: the size is not zero.
-    let object: *mut T = unsafe { std::alloc::alloc(layout) }.cast();
+    let object: *mut T = if fits::<T>() {
+        slots::allocate().map_or(core::ptr::null_mut(), NonNull::as_ptr).cast()
+    } else {
+        // SAFETY: the size is not zero.
+        unsafe { std::alloc::alloc(layout) }.cast()
+    };
     if object.is_null() {
         diagnostic::fatal(call, format_args!("the host has no memory for another object of {} bytes", layout.size()));
     }
@@ -25,6 +36,14 @@ pub(super) fn create<T>(call: &str, value: T) -> *mut T {
 /// # Safety
 /// `object` comes from [`create`] and nobody uses it any more.
 pub(super) unsafe fn destroy<T>(object: *mut T) {
-    // SAFETY: the caller's word; `create` allocates as `Box` does.
-    drop(unsafe { Box::from_raw(object) });
+    if !fits::<T>() {
+        // SAFETY: the caller's word; `create` allocates as `Box` does.
+        return drop(unsafe { Box::from_raw(object) });
+    }
+    // SAFETY: the caller's word; it is not used after this.
+    unsafe { object.drop_in_place() };
+    if let Some(slot) = NonNull::new(object.cast()) {
+        // SAFETY: `create` took it from there.
+        unsafe { slots::release(slot) };
+    }
 }

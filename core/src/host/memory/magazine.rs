@@ -1,23 +1,43 @@
-//! A few free pages for each thread, so that most allocations touch nothing shared.
+//! A few free blocks for each thread, so that most allocations touch nothing shared.
 //!
 //! After Bonwick and Adams, "Magazines and Vmem" (USENIX 2001), reduced to one magazine: it is filled and emptied by
-//! half, so that a thread that allocates and frees around either end does not go to the shared pages each time.
+//! half, so that a thread that allocates and frees around either end does not go to the depot each time. Blocks of each
+//! kind have a depot of their own.
 
-use super::pages;
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
-use rumpscope_probes::initial_exec;
 
-/// Pages that a thread keeps at most: 128 KiB.
+/// Blocks that a thread keeps at most.
 const CAPACITY: usize = 32;
-const HALF: usize = CAPACITY / 2;
+pub(super) const HALF: usize = CAPACITY / 2;
 
-/// All zero: a thread that never asked for a page.
-struct Magazine {
-    /// The first free page; its first word points to the next.
+/// A block: memory of one size, large and aligned enough for a pointer.
+pub(super) type Block = NonNull<c_void>;
+
+/// Where the blocks of one kind come from.
+pub(super) trait Depot: Sized + 'static {
+    /// Takes as many blocks as there is room for; fewer where memory is short.
+    fn take<const N: usize>(taken: &mut [Option<Block>; N]);
+
+    /// Takes blocks back.
+    fn give(blocks: impl Iterator<Item = Block>);
+
+    /// The calling thread's magazine.
+    fn magazine() -> *mut Magazine<Self>;
+
+    /// Sees to it that [`Magazine::close`] is called when the thread ends. Says whether it could: a thread may be so far
+    /// gone that it runs no more destructors.
+    fn empty_at_thread_end() -> bool;
+}
+
+/// All zero: a thread that never asked for a block.
+pub(super) struct Magazine<D> {
+    /// The first free block; its first word points to the next.
     top: *mut Link,
     count: usize,
     stage: Stage,
+    depot: PhantomData<D>,
 }
 
 struct Link {
@@ -35,101 +55,97 @@ enum Stage {
     Closed = 2,
 }
 
-initial_exec! {
-    fn magazine() -> *mut Magazine = "scope_page_magazine"
-}
-
-/// A page; `None` where memory is short.
+/// A block; `None` where memory is short.
 #[inline]
-pub(super) fn allocate() -> Option<NonNull<c_void>> {
+pub(super) fn allocate<D: Depot>() -> Option<Block> {
     // SAFETY: this thread's own; nothing below re-enters.
-    let magazine = unsafe { &mut *magazine() };
+    let magazine = unsafe { &mut *D::magazine() };
     match magazine.pop() {
-        Some(page) => Some(page),
+        Some(block) => Some(block),
         None => magazine.refill(),
     }
 }
 
-/// A page that this thread keeps already, if it keeps one.
+/// A block that this thread keeps already, if it keeps one.
 #[inline(always)]
-pub(super) fn allocate_at_once() -> Option<NonNull<c_void>> {
+pub(super) fn allocate_at_once<D: Depot>() -> Option<Block> {
     // SAFETY: as in `allocate`.
-    unsafe { &mut *magazine() }.pop()
+    unsafe { &mut *D::magazine() }.pop()
 }
 
-/// Keeps a page if there is room. Says whether it did.
+/// Keeps a block if there is room. Says whether it did.
 ///
 /// # Safety
 /// As for [`release`].
 #[inline(always)]
-pub(super) unsafe fn release_at_once(page: NonNull<c_void>) -> bool {
+pub(super) unsafe fn release_at_once<D: Depot>(block: Block) -> bool {
     // SAFETY: as in `allocate`.
-    let magazine = unsafe { &mut *magazine() };
+    let magazine = unsafe { &mut *D::magazine() };
     let room = magazine.stage == Stage::Open && magazine.count != CAPACITY;
     if room {
         // SAFETY: the caller's promise.
-        unsafe { magazine.push(page) };
+        unsafe { magazine.push(block) };
     }
     room
 }
 
-/// Takes a page back.
+/// Takes a block back.
 ///
 /// # Safety
-/// A page from [`allocate`] that nobody uses any more.
+/// A block from [`allocate`] with the same depot that nobody uses any more.
 #[inline]
-pub(super) unsafe fn release(page: NonNull<c_void>) {
+pub(super) unsafe fn release<D: Depot>(block: Block) {
     // SAFETY: as in `allocate`.
-    let magazine = unsafe { &mut *magazine() };
+    let magazine = unsafe { &mut *D::magazine() };
     if magazine.stage != Stage::Open || magazine.count == CAPACITY {
         magazine.make_room();
     }
     if magazine.stage == Stage::Open {
         // SAFETY: the caller's promise.
-        unsafe { magazine.push(page) };
+        unsafe { magazine.push(block) };
     } else {
-        pages::give(core::iter::once(page));
+        D::give(core::iter::once(block));
     }
 }
 
-impl Magazine {
+impl<D: Depot> Magazine<D> {
     #[inline]
-    fn pop(&mut self) -> Option<NonNull<c_void>> {
-        let page = NonNull::new(self.top)?;
-        // SAFETY: a free page, written by `push`.
-        self.top = unsafe { page.read() }.next;
+    fn pop(&mut self) -> Option<Block> {
+        let block = NonNull::new(self.top)?;
+        // SAFETY: a free block, written by `push`.
+        self.top = unsafe { block.read() }.next;
         self.count -= 1;
-        Some(page.cast())
+        Some(block.cast())
     }
 
     /// # Safety
-    /// `page` is a page, and this magazine's alone from now on.
+    /// `block` is a block, and this magazine's alone from now on.
     #[inline]
-    unsafe fn push(&mut self, page: NonNull<c_void>) {
-        let link: NonNull<Link> = page.cast();
-        // SAFETY: the caller's promise; a page is large and aligned enough.
+    unsafe fn push(&mut self, block: Block) {
+        let link: NonNull<Link> = block.cast();
+        // SAFETY: the caller's promise; a block is large and aligned enough.
         unsafe { link.write(Link { next: self.top }) };
         self.top = link.as_ptr();
         self.count += 1;
     }
 
     #[cold]
-    fn refill(&mut self) -> Option<NonNull<c_void>> {
+    fn refill(&mut self) -> Option<Block> {
         self.open();
         if self.stage != Stage::Open {
             let mut taken = [None; 1];
-            pages::take(&mut taken);
+            D::take(&mut taken);
             return taken[0];
         }
         let mut taken = [None; HALF];
-        pages::take(&mut taken);
+        D::take(&mut taken);
         let mut taken = taken.into_iter().flatten();
-        let page = taken.next()?;
-        for page in taken {
+        let block = taken.next()?;
+        for block in taken {
             // SAFETY: just taken.
-            unsafe { self.push(page) };
+            unsafe { self.push(block) };
         }
-        Some(page)
+        Some(block)
     }
 
     #[cold]
@@ -138,34 +154,71 @@ impl Magazine {
         self.drain(self.count.saturating_sub(HALF));
     }
 
-    /// Gives back `count` pages.
+    /// Gives back `count` blocks.
     fn drain(&mut self, count: usize) {
         if count > 0 {
-            pages::give(core::iter::from_fn(|| self.pop()).take(count));
+            D::give(core::iter::from_fn(|| self.pop()).take(count));
         }
     }
 
     fn open(&mut self) {
         if self.stage == Stage::New {
-            // Fails where the thread is so far gone that it runs no more destructors.
-            let emptied = AT_THREAD_END.try_with(|_| ()).is_ok();
-            self.stage = if emptied { Stage::Open } else { Stage::Closed };
+            self.stage = if D::empty_at_thread_end() { Stage::Open } else { Stage::Closed };
         }
     }
-}
 
-/// Empties the thread's magazine when the thread ends.
-struct Emptier;
-
-impl Drop for Emptier {
-    fn drop(&mut self) {
-        // SAFETY: as in `allocate`.
-        let magazine = unsafe { &mut *magazine() };
-        magazine.drain(magazine.count);
-        magazine.stage = Stage::Closed;
+    /// Empties it: the thread ends.
+    pub(super) fn close(&mut self) {
+        self.drain(self.count);
+        self.stage = Stage::Closed;
     }
 }
 
-std::thread_local! {
-    static AT_THREAD_END: Emptier = const { Emptier };
+/// Makes the type a [`Depot`] by its functions `take` and `give`, with a magazine for each thread under this name; in a
+/// module, because assembly needs one.
+macro_rules! magazines {
+    ($module:ident, $depot:ident, $take:path, $give:path, $name:literal) => {
+        mod $module {
+            use super::*;
+            use $crate::host::memory::magazine::{Block, Depot, Magazine};
+
+            rumpscope_probes::initial_exec! {
+                fn magazine() -> *mut Magazine<$depot> = $name
+            }
+
+            /// Empties the thread's magazine when the thread ends.
+            struct Emptier;
+
+            impl Drop for Emptier {
+                fn drop(&mut self) {
+                    // SAFETY: this thread's own, which nobody uses now.
+                    unsafe { &mut *magazine() }.close();
+                }
+            }
+
+            std::thread_local! {
+                static AT_THREAD_END: Emptier = const { Emptier };
+            }
+
+            impl Depot for $depot {
+                fn take<const N: usize>(taken: &mut [Option<Block>; N]) {
+                    $take(taken);
+                }
+
+                fn give(blocks: impl Iterator<Item = Block>) {
+                    $give(blocks);
+                }
+
+                #[inline(always)]
+                fn magazine() -> *mut Magazine<Self> {
+                    magazine()
+                }
+
+                fn empty_at_thread_end() -> bool {
+                    AT_THREAD_END.try_with(|_| ()).is_ok()
+                }
+            }
+        }
+    };
 }
+pub(super) use magazines;

@@ -3,10 +3,16 @@
 mod magazine;
 pub mod mapping;
 mod pages;
+pub mod slots;
 
 use super::errno::Errno;
 use core::ffi::c_void;
 use core::ptr::NonNull;
+
+/// The depot of pages.
+struct Pages;
+
+magazine::magazines!(page_magazines, Pages, pages::take, pages::give, "scope_page_magazine");
 
 /// The size of a page of the guest, in bytes: of NetBSD on x86-64 and AArch64, whatever the host's pages are.
 pub const PAGE: usize = 4096;
@@ -28,7 +34,7 @@ pub fn allocate(size: usize, alignment: usize) -> Result<NonNull<c_void>, Errno>
     }
     if size == PAGE
         && alignment <= PAGE
-        && let Some(page) = magazine::allocate()
+        && let Some(page) = magazine::allocate::<Pages>()
     {
         return Ok(page);
     }
@@ -40,7 +46,7 @@ pub fn allocate(size: usize, alignment: usize) -> Result<NonNull<c_void>, Errno>
 pub fn allocate_at_once(size: usize, alignment: usize) -> Option<NonNull<c_void>> {
     // The alignments up to a page's of which a page is a multiple, 0 included.
     if size == PAGE && alignment <= PAGE && alignment & alignment.wrapping_sub(1) == 0 {
-        return magazine::allocate_at_once();
+        return magazine::allocate_at_once::<Pages>();
     }
     if size < PAGE && alignment == 0 {
         // SAFETY: no preconditions.
@@ -78,7 +84,7 @@ pub struct WrongSize;
 pub unsafe fn release(memory: NonNull<c_void>, size: usize) -> Result<(), WrongSize> {
     if pages::contains(memory) {
         // SAFETY: a page of ours, which the caller gives up.
-        unsafe { magazine::release(memory) };
+        unsafe { magazine::release::<Pages>(memory) };
         return if size == PAGE { Ok(()) } else { Err(WrongSize) };
     }
     // SAFETY: all that `allocate` does not take from the pages is from the C library.
@@ -94,7 +100,7 @@ pub unsafe fn release(memory: NonNull<c_void>, size: usize) -> Result<(), WrongS
 pub unsafe fn release_at_once(memory: NonNull<c_void>, size: usize) -> bool {
     if pages::contains(memory) {
         // SAFETY: a page of ours, which the caller gives up.
-        return size == PAGE && unsafe { magazine::release_at_once(memory) };
+        return size == PAGE && unsafe { magazine::release_at_once::<Pages>(memory) };
     }
     if size < PAGE {
         // SAFETY: as in `release`.
