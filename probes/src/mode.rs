@@ -12,7 +12,8 @@ pub enum Mode {
     Sampled = 2,
     /// Everything is counted, and all that takes longer than the clock itself is timed; of the calls that do not, a part.
     Full = 3,
-    /// Everything is counted and timed, at the price of two clock reads for each call.
+    /// Everything is counted and timed, at the price of two clock reads for each call; of calls that cost less than one
+    /// ([`Timing::Sampled`](crate::Timing::Sampled)), a part.
     Exact = 4,
 }
 

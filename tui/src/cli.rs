@@ -253,7 +253,7 @@ fn timing() -> impl TypedValueParser<Value = Mode> {
         Mode::Counts => "nothing; all calls and transitions are counted",
         Mode::Sampled => "transitions, waits for locks, and one call in 64",
         Mode::Full => "all that takes longer than reading the clock; of calls that do not, a sample",
-        Mode::Exact => "every call, at two clock reads each",
+        Mode::Exact => "every call, at two clock reads each, but for those that cost less than one",
     };
     PossibleValuesParser::new(Mode::ALL.map(|mode| PossibleValue::new(mode.name()).help(help(mode))))
         .try_map(|name| Mode::from_name(&name).ok_or("unknown timing mode"))
