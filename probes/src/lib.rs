@@ -13,6 +13,7 @@ pub mod buckets;
 mod catalogue;
 mod cell;
 pub mod clock;
+pub mod contention;
 mod context;
 mod distribution;
 mod initial_exec;

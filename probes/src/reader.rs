@@ -8,6 +8,7 @@
 use crate::buckets::CHUNKS;
 use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::clock;
+use crate::contention::Contention;
 use crate::distribution::Distribution;
 use crate::layout::{self, cell, chunk, flag, header, lane, overflow, vcpu};
 use crate::mode::Mode;
@@ -156,6 +157,7 @@ impl Segment {
             },
             vcpus,
             threads,
+            contention: Contention::default(),
             cells,
         })
     }

@@ -1,6 +1,7 @@
 //! What a reader learns from a segment at one moment.
 
 use crate::catalogue::{Hypercall, Metric, Quantity};
+use crate::contention::Contention;
 use crate::distribution::Distribution;
 use crate::layout::place;
 use crate::mode::Mode;
@@ -139,6 +140,8 @@ pub struct Snapshot {
     pub vcpus: Vec<VcpuNow>,
     /// The host threads.
     pub threads: Vec<Thread>,
+    /// Who waited for what.
+    pub contention: Contention,
     /// All counters, by place and metric, added up over threads. Runs and gaps that were under way when the snapshot
     /// was taken are not in it; `vcpus` has them.
     pub cells: BTreeMap<(Place, Metric), Distribution>,

@@ -81,6 +81,7 @@ fn snapshot() -> Snapshot {
             VcpuNow { index: 1, holder: None, free_since: Some(taken - second / 2) },
         ],
         threads: Vec::new(),
+        contention: rumpscope_probes::contention::Contention::default(),
         cells,
     }
 }
