@@ -40,9 +40,14 @@ pub struct Grid {
 impl Grid {
     /// The table as lines, without the columns that `style` has no room for.
     pub fn render(&self, style: &Style) -> String {
+        self.render_with(style, |_| String::new())
+    }
+
+    /// The same, and below each row the whole lines that `below` has for its number.
+    pub fn render_with(&self, style: &Style, below: impl Fn(usize) -> String) -> String {
         let mut grid = self.clone();
         while grid.width() > style.width && grid.drop_one() {}
-        grid.lines(style)
+        grid.lines(style, below)
     }
 
     /// How wide the table is.
@@ -83,7 +88,7 @@ impl Grid {
         widths
     }
 
-    fn lines(&self, style: &Style) -> String {
+    fn lines(&self, style: &Style, below: impl Fn(usize) -> String) -> String {
         let widths = self.widths();
         let mut text = String::new();
         if self.columns.iter().any(|column| !column.group.is_empty()) {
@@ -98,8 +103,9 @@ impl Grid {
         }
         let names = self.columns.iter().map(|column| column.name.as_str());
         push_line(&mut text, &style.faint(&aligned(names, &widths)));
-        for row in &self.rows {
+        for (number, row) in self.rows.iter().enumerate() {
             push_line(&mut text, &aligned(row.iter().map(String::as_str), &widths));
+            text.push_str(&below(number));
         }
         text
     }
@@ -145,6 +151,13 @@ mod tests {
     fn numbers_stand_right() {
         let expected = "call   often   p50     p90\nenter      3  10ns  2.00µs\nexit   12.3k   9ns    20ns\n";
         assert_eq!(grid().render(&style(26)), expected);
+    }
+
+    #[test]
+    fn lines_below_a_row_do_not_move_it() {
+        let text = grid().render_with(&style(80), |row| if row == 0 { "  a note\n".to_owned() } else { String::new() });
+        let expected = "call   often   p50     p90\nenter      3  10ns  2.00µs\n  a note\nexit   12.3k   9ns    20ns\n";
+        assert_eq!(text, expected);
     }
 
     #[test]

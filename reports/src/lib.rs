@@ -5,6 +5,7 @@
 //! [`table`] for people, [`json`] for programs. [`grid`], [`paragraph`] and [`units`] are what text for people is made of,
 //! here and elsewhere. Nothing here knows a terminal; a [`Style`] says what it can show.
 
+pub mod contention;
 mod coverage;
 pub mod grid;
 mod host;

@@ -22,8 +22,8 @@ fn lines(label: &str, text: &str, style: &Style, emphasis: fn(&Style, &str) -> S
     format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(INDENT))))
 }
 
-/// Lines of at most `width` characters, or of one word where that is longer.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// `text` in lines of at most `width` characters, or of one word where that is longer.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always a line");

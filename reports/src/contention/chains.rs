@@ -1,0 +1,90 @@
+//! Call chains with the time spent behind each.
+
+use super::names::{Frame, site};
+use super::waiting::Waiting;
+use rumpscope_probes::contention::StackId;
+use std::collections::BTreeMap;
+
+/// A chain and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weighed {
+    /// Functions, innermost first. Chains through the same functions are one; where they went through different lines of
+    /// one, the line is left out.
+    pub chain: Vec<Frame>,
+    /// In ticks.
+    pub ticks: u64,
+}
+
+/// The chains of `times`, the longest time first.
+pub fn weighed(waiting: &Waiting, times: &BTreeMap<StackId, u64>) -> Vec<Weighed> {
+    let mut merged = BTreeMap::<Vec<&str>, Weighed>::new();
+    for (number, ticks) in times {
+        let chain = waiting.chain(*number);
+        let functions = chain.iter().map(|frame| frame.function.as_str()).collect();
+        let into = merged.entry(functions).or_insert_with(|| Weighed { chain: chain.to_vec(), ticks: 0 });
+        into.ticks += ticks;
+        for (frame, other) in into.chain.iter_mut().zip(chain) {
+            if frame.source != other.source {
+                frame.source = None;
+            }
+        }
+    }
+    let mut chains: Vec<_> = merged.into_values().collect();
+    chains.sort_by_key(|chain| std::cmp::Reverse(chain.ticks));
+    chains
+}
+
+/// A chain as one line, from the function that it stands for outwards, of at most `width` characters.
+pub fn line(chain: &[Frame], width: usize) -> String {
+    let Some(first) = site(chain) else { return "(no call chain)".to_owned() };
+    let begin = chain.iter().position(|frame| std::ptr::eq(frame, first)).unwrap_or(0);
+    let mut line = match &first.source {
+        Some(source) => format!("{} ({source})", first.function),
+        None => first.function.clone(),
+    };
+    for (index, frame) in chain.iter().enumerate().skip(begin + 1) {
+        let next = format!(" < {}", frame.function);
+        // What is left out is said, and that needs room too unless nothing is.
+        let spare = if index + 1 == chain.len() { 0 } else { " < ...".len() };
+        if line.chars().count() + next.chars().count() + spare > width {
+            line.push_str(" < ...");
+            break;
+        }
+        line.push_str(&next);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contention::testing;
+
+    fn frame(function: &str, source: Option<&str>) -> Frame {
+        Frame { function: function.to_owned(), source: source.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_line_ends_where_the_screen_does() {
+        let chain = [frame("mutex_enter", None), frame("f", Some("f.c:3")), frame("caller", None), frame("main", None)];
+        assert_eq!(line(&chain, 80), "f (f.c:3) < caller < main");
+        assert_eq!(line(&chain, 25), "f (f.c:3) < caller < main");
+        assert_eq!(line(&chain, 24), "f (f.c:3) < caller < ...");
+        assert_eq!(line(&chain, 10), "f (f.c:3) < ...");
+        assert_eq!(line(&[], 10), "(no call chain)");
+    }
+
+    #[test]
+    fn chains_through_the_same_functions_are_one() {
+        let mut waiting = testing::waiting();
+        waiting.chains = BTreeMap::from([
+            (1, vec![frame("f", Some("f.c:3")), frame("main", Some("m.c:1"))]),
+            (2, vec![frame("f", Some("f.c:9")), frame("main", Some("m.c:1"))]),
+            (3, vec![frame("g", None)]),
+        ]);
+        let chains = weighed(&waiting, &BTreeMap::from([(0, 1), (1, 20), (2, 30), (3, 40)]));
+        let merged = vec![frame("f", None), frame("main", Some("m.c:1"))];
+        let expected = [(merged, 50), (vec![frame("g", None)], 40), (Vec::new(), 1)];
+        assert_eq!(chains, expected.map(|(chain, ticks)| Weighed { chain, ticks }));
+    }
+}

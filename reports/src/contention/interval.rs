@@ -1,0 +1,96 @@
+//! What was added between two snapshots of one process.
+
+use rumpscope_probes::contention::{Contention, Lock, Part, Wait};
+use rumpscope_probes::{Hypercall, Place};
+use std::collections::HashMap;
+
+/// All that a wait is told apart by.
+type Key = (Hypercall, u32, Place, u32, u32, Part, u32, Option<u32>);
+
+fn key(wait: &Wait) -> Key {
+    (wait.call, wait.lock, wait.place, wait.waiter, wait.waiter_lane, wait.part, wait.holder, wait.holder_lane)
+}
+
+/// What `later` has more than `earlier`, a previous state of the same segment. Locks that nobody waited for meanwhile are
+/// left out. Longest times of an interval are not known exactly: the longest of all is given where it may have been in the
+/// interval, and never more than the interval's sum. `most_waiters` stays that of the whole time.
+pub fn since(later: &Contention, earlier: &Contention) -> Contention {
+    let before: HashMap<Key, &Wait> = earlier.waits.iter().map(|wait| (key(wait), wait)).collect();
+    let waits = later.waits.iter().filter_map(|wait| added_wait(wait, before.get(&key(wait)).copied())).collect();
+    let locks = later.locks.iter().map(|(number, lock)| {
+        let before = earlier.locks.get(number).filter(|before| is_same(before, lock));
+        (*number, before.map_or_else(|| lock.clone(), |before| added_lock(lock, before)))
+    });
+    Contention {
+        recorded: later.recorded,
+        stacks: later.stacks.clone(),
+        modules: later.modules.clone(),
+        locks: locks.filter(|(_, lock)| lock.wait.count() != 0 || lock.contended != 0 || lock.waiters != 0).collect(),
+        waits,
+        lost: later.lost.saturating_sub(earlier.lost),
+    }
+}
+
+fn added_wait(later: &Wait, earlier: Option<&Wait>) -> Option<Wait> {
+    let Some(earlier) = earlier else { return Some(later.clone()) };
+    let ticks = later.ticks.saturating_sub(earlier.ticks);
+    let count = later.count.saturating_sub(earlier.count);
+    (ticks != 0 || count != 0).then(|| Wait { count, ticks, max: later.max.min(ticks), ..later.clone() })
+}
+
+/// A number may have been given to another lock meanwhile.
+fn is_same(left: &Lock, right: &Lock) -> bool {
+    (left.kind, left.address, left.generation) == (right.kind, right.address, right.generation)
+}
+
+fn added_lock(later: &Lock, earlier: &Lock) -> Lock {
+    Lock {
+        acquisitions: later.acquisitions.saturating_sub(earlier.acquisitions),
+        contended: later.contended.saturating_sub(earlier.contended),
+        spun: later.spun.saturating_sub(earlier.spun),
+        wait: later.wait.since(&earlier.wait),
+        held_after_wait: later.held_after_wait.since(&earlier.held_after_wait),
+        held: later.held.since(&earlier.held),
+        ..later.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contention::testing;
+
+    #[test]
+    fn nothing_is_left_of_the_same() {
+        let state = testing::contention();
+        let nothing = since(&state, &state);
+        assert!(nothing.waits.is_empty());
+        // Somebody still waits for this one.
+        assert!(nothing.locks.values().all(|lock| lock.waiters != 0), "{:?}", nothing.locks);
+    }
+
+    #[test]
+    fn what_came_is_told_alone() {
+        let earlier = testing::contention();
+        let mut later = earlier.clone();
+        later.waits[0].ticks += 500;
+        later.waits[0].count += 2;
+        let lock = later.locks.get_mut(&later.waits[0].lock).unwrap();
+        lock.wait.record(500);
+        lock.contended += 2;
+        let added = since(&later, &earlier);
+        assert_eq!(added.waits.len(), 1);
+        assert_eq!((added.waits[0].ticks, added.waits[0].count, added.waits[0].max), (500, 2, 500));
+        let lock = &added.locks[&added.waits[0].lock];
+        assert_eq!((lock.contended, lock.wait.count(), lock.wait.sum), (2, 1, 500));
+    }
+
+    #[test]
+    fn a_number_that_went_to_another_lock_begins_anew() {
+        let earlier = testing::contention();
+        let mut later = earlier.clone();
+        let number = *later.locks.keys().next().unwrap();
+        later.locks.get_mut(&number).unwrap().generation += 1;
+        assert_eq!(since(&later, &earlier).locks[&number].contended, later.locks[&number].contended);
+    }
+}

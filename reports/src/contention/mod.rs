@@ -1,0 +1,19 @@
+//! Who waited for what, from where, and who made them wait.
+//!
+//! [`Waiting`] is what a snapshot tells of it, with names. [`group`] merges it by whatever waits have in common.
+
+pub mod chains;
+mod coverage;
+mod figures;
+pub mod group;
+mod interval;
+mod names;
+pub mod ranking;
+pub mod table;
+#[cfg(test)]
+mod testing;
+mod waiting;
+
+pub use figures::Figures;
+pub use names::{Frame, Names, site};
+pub use waiting::{NamedLock, Waiting, kind_name};

@@ -1,0 +1,159 @@
+//! Waiting, with names: what every report about it is made from.
+
+use super::names::{Frame, Names, site};
+use rumpscope_probes::contention::{Contention, Lock, LockKind, StackId, Wait};
+use rumpscope_probes::{ClockInfo, Snapshot};
+use std::collections::BTreeMap;
+
+/// A lock and what it is called.
+#[derive(Clone, Debug)]
+pub struct NamedLock {
+    /// Unlike that of any other in the same snapshot.
+    pub name: String,
+    /// What it has in common with all that were made at the same place.
+    pub class: String,
+    /// Its figures, in clock ticks.
+    pub lock: Lock,
+}
+
+/// Who waited for what, with names.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Whether waits were recorded at all.
+    pub recorded: bool,
+    /// The rate of all times here.
+    pub clock: ClockInfo,
+    /// How long was measured, in ticks.
+    pub duration: u64,
+    /// Call chains, innermost function first. There is none for the number 0.
+    pub chains: BTreeMap<StackId, Vec<Frame>>,
+    /// What the threads are called, by lane.
+    pub threads: BTreeMap<u32, String>,
+    /// The locks and condition variables, by number.
+    pub locks: BTreeMap<u32, NamedLock>,
+    /// What waits were spent on.
+    pub waits: Vec<Wait>,
+    /// Waits that are in the figures of their lock, but not in `waits`, for want of room.
+    pub lost: u64,
+    /// Why there are fewer names than there could be, in sentences.
+    pub problems: Vec<String>,
+}
+
+impl Waiting {
+    /// What `snapshot` tells of waiting, by the names that `names` has.
+    pub fn new(snapshot: &Snapshot, names: &mut dyn Names) -> Self {
+        let duration = snapshot.taken.saturating_sub(snapshot.began);
+        Self::of(&snapshot.contention, snapshot, duration, names)
+    }
+
+    /// What was added in the time from `earlier` to `later`, two snapshots of one process.
+    pub fn between(earlier: &Snapshot, later: &Snapshot, names: &mut dyn Names) -> Self {
+        let added = super::interval::since(&later.contention, &earlier.contention);
+        Self::of(&added, later, later.taken.saturating_sub(earlier.taken), names)
+    }
+
+    fn of(contention: &Contention, snapshot: &Snapshot, duration: u64, names: &mut dyn Names) -> Self {
+        let chains: BTreeMap<_, _> =
+            contention.stacks.iter().map(|(number, addresses)| (*number, names.chain(addresses))).collect();
+        let threads = snapshot.threads.iter().map(|thread| {
+            let name = if thread.name.is_empty() { format!("thread {}", thread.tid) } else { thread.name.clone() };
+            (thread.lane, name)
+        });
+        Waiting {
+            recorded: contention.recorded,
+            clock: snapshot.clock,
+            duration,
+            locks: named_locks(contention, &chains, names),
+            chains,
+            threads: threads.collect(),
+            waits: contention.waits.clone(),
+            lost: contention.lost,
+            problems: names.problems(),
+        }
+    }
+
+    /// A chain; empty where none was taken.
+    pub fn chain(&self, number: StackId) -> &[Frame] {
+        self.chains.get(&number).map_or(&[], Vec::as_slice)
+    }
+
+    /// The function that a chain stands for.
+    pub fn site(&self, number: StackId) -> &str {
+        site(self.chain(number)).map_or("(no call chain)", |frame| &frame.function)
+    }
+
+    /// The name of the thread of a lane.
+    pub fn thread(&self, lane: u32) -> String {
+        self.threads.get(&lane).cloned().unwrap_or_else(|| format!("thread of lane {lane}"))
+    }
+
+    /// The name of a lock.
+    pub fn lock(&self, number: u32) -> &str {
+        self.locks.get(&number).map_or("(a lock that is not known)", |lock| &lock.name)
+    }
+
+    /// Ticks in nanoseconds.
+    pub fn nanoseconds(&self, ticks: u64) -> u64 {
+        self.clock.nanoseconds(ticks).round() as u64
+    }
+}
+
+/// What people call this kind of lock.
+pub fn kind_name(kind: LockKind) -> &'static str {
+    match kind {
+        LockKind::Mutex => "mutex",
+        LockKind::SpinMutex => "spin mutex",
+        LockKind::Rwlock => "rwlock",
+        LockKind::Condvar => "condvar",
+    }
+}
+
+/// Each with a name of its own: those that have one in common get their numbers behind it.
+fn named_locks(
+    contention: &Contention,
+    chains: &BTreeMap<StackId, Vec<Frame>>,
+    names: &mut dyn Names,
+) -> BTreeMap<u32, NamedLock> {
+    let maker = |lock: &Lock| chains.get(&lock.made).and_then(|chain| site(chain)).map(|frame| frame.function.clone());
+    let mut plain = |lock: &Lock| {
+        let kind = kind_name(lock.kind);
+        let name = names.lock(lock, contention);
+        name.or_else(|| maker(lock)).unwrap_or_else(|| format!("{kind} at {:#x}", lock.address))
+    };
+    let plain: BTreeMap<u32, String> = contention.locks.iter().map(|(number, lock)| (*number, plain(lock))).collect();
+    let mut uses = BTreeMap::<&str, usize>::new();
+    plain.values().for_each(|name| *uses.entry(name).or_default() += 1);
+    let named = contention.locks.iter().map(|(number, lock)| {
+        let name = &plain[number];
+        let class = match maker(lock) {
+            Some(maker) => format!("{} made in {maker}", kind_name(lock.kind)),
+            None => format!("{name}, made nobody knows where"),
+        };
+        let name = if uses[name.as_str()] > 1 { format!("{name} #{number}") } else { name.clone() };
+        (*number, NamedLock { name, class, lock: lock.clone() })
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::contention::testing;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_locks_have_the_same_name() {
+        let waiting = testing::waiting();
+        let names: BTreeSet<_> = waiting.locks.values().map(|lock| lock.name.as_str()).collect();
+        assert_eq!(names.len(), waiting.locks.len());
+        assert!(names.contains("vcache_alloc #2") && names.contains("vcache_alloc #3"), "{names:?}");
+        assert!(names.contains("proc_lock"), "{names:?}");
+    }
+
+    #[test]
+    fn what_is_not_known_has_a_name_too() {
+        let waiting = testing::waiting();
+        assert_eq!(waiting.site(0), "(no call chain)");
+        assert_eq!(waiting.thread(99), "thread of lane 99");
+        assert_eq!(waiting.lock(99), "(a lock that is not known)");
+    }
+}
