@@ -22,7 +22,7 @@ struct Room {
     /// Words that may be written: provided by the host, at least those in use.
     provided: usize,
     /// The word that will link to the next block of each chain.
-    chain_ends: [usize; 3],
+    chain_ends: [usize; 4],
 }
 
 /// The chains of blocks.
@@ -31,6 +31,7 @@ pub(crate) enum Chain {
     Cells = 0,
     Lanes = 1,
     Vcpus = 2,
+    Modules = 3,
 }
 
 // SAFETY: the words are atomics, shared by design; everything else is plain data or behind a lock.
@@ -51,7 +52,7 @@ impl Arena {
         if first < header::SIZE || !provide(words, 0, first) {
             return None;
         }
-        let room = Room { provided: first, chain_ends: [header::CELLS, header::LANES, header::VCPUS] };
+        let room = Room { provided: first, chain_ends: [header::CELLS, header::LANES, header::VCPUS, header::MODULES] };
         let arena = Arena { words, capacity, provide, room: Mutex::new(room) };
         arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
         arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Where things stand in a segment. All positions and sizes are in 64-bit words of the host's byte order; the format is
 //! told byte by byte in `docs/segment.md`, which changes with this file and with [`VERSION`].
 //!
-//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *lanes* and
-//! *virtual CPUs*. Blocks of a kind are chained from the header; a block is filled before it is chained.
+//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *lanes*,
+//! *virtual CPUs* and *modules*. Blocks of a kind are chained from the header; a block is filled before it is chained.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric};
@@ -10,7 +10,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;
@@ -72,6 +72,8 @@ pub mod header {
     pub const OVERFLOW: usize = 24;
     /// The shortest time that two reads of the clock in a row tell apart, in nanoseconds, as an IEEE double.
     pub const STEP_NS: usize = 25;
+    /// Position of the first module; 0: none.
+    pub const MODULES: usize = 26;
     /// The host back end: 32 bytes of text, padded with zeros.
     pub const BACKEND: usize = 28;
     /// What runs: 200 bytes of text, padded with zeros.
@@ -150,6 +152,22 @@ pub mod vcpu {
     pub const SINCE: usize = 4;
     /// Words of a virtual CPU.
     pub const SIZE: usize = 16;
+}
+
+/// A module: an object that the process has, or had, loaded. Its size depends on its path.
+pub mod module {
+    /// Its first address in the process.
+    pub const START: usize = 1;
+    /// The address after its last.
+    pub const END: usize = 2;
+    /// What is to be added to an address in the file to have the address in the process.
+    pub const BIAS: usize = 3;
+    /// Bytes of its path; at most [`LONGEST_PATH`].
+    pub const PATH_BYTES: usize = 4;
+    /// Its path, text.
+    pub const PATH: usize = 5;
+    /// What Linux takes as a path at most (`PATH_MAX`), each byte of which may have become three.
+    pub const LONGEST_PATH: u64 = 3 * 4096;
 }
 
 /// A place in a cell's key: the virtual CPU's index, or one of these.

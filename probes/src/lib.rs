@@ -34,6 +34,8 @@ mod start;
 #[cfg(test)]
 mod testing;
 pub mod transition;
+#[allow(dead_code, unused_imports, reason = "its callers come with the recording of waits")]
+mod unwind;
 mod vcpu;
 
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};

@@ -4,6 +4,7 @@ use crate::catalogue::Hypercall;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
 use crate::recorder::Recorder;
+use crate::unwind::Stack;
 use core::ptr;
 
 /// How deep hypercalls nest: a hypercall's upcall runs guest code, which may make hypercalls again (a soft interrupt
@@ -86,6 +87,8 @@ pub(crate) struct Local {
     pub(crate) off_since: u64,
     /// The row of the virtual CPU that it left last.
     pub(crate) left: *const Row,
+    /// The stack that the thread or context is on, once somebody has asked.
+    pub(crate) stack: Stack,
 }
 
 initial_exec! {

@@ -8,9 +8,9 @@
 use crate::buckets::CHUNKS;
 use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::clock;
-use crate::contention::Contention;
+use crate::contention::{Contention, Module};
 use crate::distribution::Distribution;
-use crate::layout::{self, cell, chunk, flag, header, lane, overflow, vcpu};
+use crate::layout::{self, cell, chunk, flag, header, lane, module, overflow, vcpu};
 use crate::mode::Mode;
 use crate::process;
 use crate::snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
@@ -128,6 +128,7 @@ impl Segment {
         words.overflow(&names, &mut cells).ok_or_else(|| self.damaged("its overflow table lies outside"))?;
         let vcpus = self.vcpus(&words)?;
         let threads = words.threads().ok_or_else(|| self.damaged("a lane lies outside"))?;
+        let modules = words.modules().ok_or_else(|| self.damaged("a module lies outside"))?;
         let began = head[header::BEGAN_TICKS];
         let last_sign = vcpus.iter().filter_map(|vcpu| vcpu.holder.map(|(_, since)| since).or(vcpu.free_since)).max();
         let taken = match (ended, alive, head[header::ENDED_TICKS]) {
@@ -157,7 +158,7 @@ impl Segment {
             },
             vcpus,
             threads,
-            contention: Contention::default(),
+            contention: Contention { modules, ..Contention::default() },
             cells,
         })
     }
@@ -352,16 +353,39 @@ impl Words {
         Some(())
     }
 
-    /// The virtual CPUs' blocks and their positions.
-    fn vcpus(&self) -> Option<Vec<(usize, &[u64])>> {
-        let mut next = self.words[header::VCPUS];
+    /// The blocks of a chain and their positions.
+    fn chain_with_positions(&self, head: usize, size: usize) -> Option<Vec<(usize, &[u64])>> {
+        let mut next = self.words[head];
         let mut blocks = Vec::new();
-        for block in self.chain(header::VCPUS, vcpu::SIZE) {
+        for block in self.chain(head, size) {
             let block = block?;
             blocks.push((next as usize, block));
             next = block[layout::LINK];
         }
         Some(blocks)
+    }
+
+    /// The virtual CPUs' blocks and their positions.
+    fn vcpus(&self) -> Option<Vec<(usize, &[u64])>> {
+        self.chain_with_positions(header::VCPUS, vcpu::SIZE)
+    }
+
+    /// By address. Where one was loaded in another's place, only the later one: nothing else tells which one an address
+    /// is of.
+    fn modules(&self) -> Option<Vec<Module>> {
+        let mut modules: Vec<Module> = Vec::new();
+        for (position, block) in self.chain_with_positions(header::MODULES, module::PATH)? {
+            let [start, end] = [block[module::START], block[module::END]];
+            let length = block[module::PATH_BYTES];
+            if start >= end || length > module::LONGEST_PATH {
+                return None;
+            }
+            let path = self.block((position + module::PATH) as u64, length.div_ceil(8) as usize)?;
+            modules.retain(|earlier| earlier.end <= start || end <= earlier.start);
+            modules.push(Module { path: text(path), start, end, bias: block[module::BIAS] });
+        }
+        modules.sort_unstable_by_key(|module| module.start);
+        Some(modules)
     }
 
     fn threads(&self) -> Option<Vec<Thread>> {

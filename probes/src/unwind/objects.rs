@@ -1,0 +1,145 @@
+//! What the host's loader has loaded, looked at while it keeps its list as it is.
+//!
+//! An object may be unloaded while a thread still has addresses of it: in a cache, or as rubbish on its stack. So no
+//! table is kept or read without the loader: what is to be known of an address is found out inside `dl_iterate_phdr`,
+//! during which nothing is unloaded, and kept as a [`Rule`], which refers to nothing. A rule of an object that has gone
+//! may be used once more for another one at the same place, until the change is noticed at the next miss; then a chain
+//! is wrong, and no more.
+
+use super::rule::Rule;
+use super::{cache, record, tables};
+use crate::recorder::Recorder;
+use core::ffi::{CStr, c_int, c_void};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// One object, for as long as the loader lets us look.
+pub(super) struct Object<'a> {
+    /// What is to be added to an address in its file to have the address in the process.
+    pub(super) bias: u64,
+    headers: &'a [libc::Elf64_Phdr],
+    /// As the loader calls it; empty: the program itself.
+    pub(super) name: &'a CStr,
+}
+
+impl<'a> Object<'a> {
+    /// # Safety
+    /// `info` is what `dl_iterate_phdr` gives to its callback, and used in that call only.
+    unsafe fn new(info: &'a libc::dl_phdr_info) -> Self {
+        let headers = if info.dlpi_phdr.is_null() {
+            &[]
+        } else {
+            // SAFETY: so many headers are there, by the caller's word.
+            unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
+        };
+        let name = if info.dlpi_name.is_null() {
+            c""
+        } else {
+            // SAFETY: a string of the loader's.
+            unsafe { CStr::from_ptr(info.dlpi_name) }
+        };
+        Object { bias: info.dlpi_addr, headers, name }
+    }
+
+    fn range(&self, header: &libc::Elf64_Phdr) -> Range<u64> {
+        let start = self.bias.wrapping_add(header.p_vaddr);
+        start..start.saturating_add(header.p_memsz)
+    }
+
+    fn loaded(&self) -> impl Iterator<Item = &'a libc::Elf64_Phdr> {
+        self.headers.iter().filter(|header| header.p_type == libc::PT_LOAD)
+    }
+
+    /// From its first address to the one after its last; `None` where nothing of it is in memory.
+    pub(super) fn extent(&self) -> Option<Range<u64>> {
+        let start = self.loaded().map(|header| self.range(header).start).min()?;
+        let end = self.loaded().map(|header| self.range(header).end).max()?;
+        Some(start..end)
+    }
+
+    fn contains_code(&self, address: u64) -> bool {
+        self.loaded().any(|header| header.p_flags & libc::PF_X != 0 && self.range(header).contains(&address))
+    }
+
+    /// Where its `.eh_frame_hdr` is.
+    pub(super) fn unwind_header(&self) -> Option<Range<u64>> {
+        let header = self.headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME)?;
+        Some(self.range(header))
+    }
+
+    /// The bytes of `range`, cut where readable memory of the object ends.
+    pub(super) fn bytes(&self, range: Range<u64>) -> Option<&'a [u8]> {
+        let readable = self.loaded().filter(|header| header.p_flags & libc::PF_R != 0);
+        let part = readable.map(|header| self.range(header)).find(|part| part.contains(&range.start))?;
+        let length = range.end.min(part.end).checked_sub(range.start)?;
+        // SAFETY: a part of a segment that the loader has mapped to be read, and does not unmap now. Nobody writes to
+        // these tables.
+        Some(unsafe { core::slice::from_raw_parts(range.start as *const u8, length as usize) })
+    }
+
+    /// Whether it is the page of code that the kernel of the host gives to every process, which is no file.
+    fn is_vdso(&self, vdso: u64) -> bool {
+        vdso != 0 && self.extent().is_some_and(|extent| extent.contains(&vdso))
+    }
+}
+
+/// The rule of the return address `address`, from the tables; kept in the cache. `None`: there is no code.
+#[cold]
+#[inline(never)]
+pub(super) fn rule(address: u64) -> Option<Rule> {
+    let mut search = Search { address, rule: None, changed: None };
+    // SAFETY: `visit` takes what it is given here.
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
+    search.rule
+}
+
+struct Search {
+    address: u64,
+    rule: Option<Rule>,
+    /// Whether objects have come or gone since the last search; `None`: not looked at yet.
+    changed: Option<bool>,
+}
+
+/// How many objects had come and gone, and whether measuring had begun, at the last search:
+/// `loads << 33 | unloads << 1 | measuring`.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
+    // SAFETY: as `rule` gave it, and as the loader gives it.
+    let (info, search) = unsafe { (&*info, &mut *search.cast::<Search>()) };
+    // No panic may cross the loader's frames. None is known.
+    let visited = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| search.visit(info)));
+    c_int::from(visited.unwrap_or(true))
+}
+
+impl Search {
+    /// Looks at an object; whether that was the last one of interest.
+    fn visit(&mut self, info: &libc::dl_phdr_info) -> bool {
+        let recorder = Recorder::get();
+        let changed = *self.changed.get_or_insert_with(|| {
+            let seen = info.dlpi_adds << 33 | (info.dlpi_subs & 0xffff_ffff) << 1 | u64::from(recorder.is_some());
+            // Relaxed: the loader lets one thread at a time come here.
+            SEEN.swap(seen, Ordering::Relaxed) != seen && {
+                cache::clear();
+                true
+            }
+        });
+        // SAFETY: from `dl_iterate_phdr`, in whose callback we are.
+        let object = unsafe { Object::new(info) };
+        if changed && let Some(recorder) = recorder {
+            // SAFETY: no preconditions.
+            let vdso = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+            if !object.is_vdso(vdso) {
+                record::record(&recorder.arena, &object);
+            }
+        }
+        // The address is the one after the call, which may be the last instruction of its function.
+        if self.rule.is_none() && object.contains_code(self.address.wrapping_sub(1)) {
+            let rule = tables::rule(&object, self.address.wrapping_sub(1)).unwrap_or(Rule::End);
+            // Here, not later: a change would have emptied the cache before.
+            cache::put(self.address, rule);
+            self.rule = Some(rule);
+        }
+        self.rule.is_some() && !changed
+    }
+}
