@@ -5,9 +5,11 @@
 pub mod chains;
 mod coverage;
 mod figures;
+pub mod flame;
 pub mod group;
 mod interval;
 mod names;
+pub mod offcpu;
 pub mod ranking;
 pub mod table;
 #[cfg(test)]
