@@ -14,6 +14,7 @@ pub mod paragraph;
 mod run;
 mod style;
 mod summary;
+pub mod symbols;
 pub mod table;
 mod times;
 mod transitions;

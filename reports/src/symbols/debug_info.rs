@@ -1,0 +1,58 @@
+//! What debug information tells of code: source lines, and which functions were inlined.
+
+use addr2line::Context;
+use gimli::{Dwarf, EndianArcSlice, RunTimeEndian};
+use object::{Object, ObjectSection};
+use std::fmt;
+use std::sync::Arc;
+
+/// A section, shared by all that read it.
+pub type Section = EndianArcSlice<RunTimeEndian>;
+
+/// The debug information of one file.
+pub struct DebugInfo {
+    context: Context<Section>,
+}
+
+/// A function at an address, as far as debug information knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    /// As the linker knows it.
+    pub name: Option<String>,
+    /// Where in the source the address is, or the call of the next inner function.
+    pub file_line: Option<(String, u32)>,
+}
+
+impl DebugInfo {
+    /// None if `file` has none that can be read.
+    pub fn of<'a>(file: &impl Object<'a>) -> Option<Self> {
+        file.section_by_name(".debug_info")?;
+        let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
+        let section = |name: &str| {
+            let data = file.section_by_name(name).and_then(|section| section.uncompressed_data().ok());
+            Section::new(Arc::from(data.unwrap_or_default()), endian)
+        };
+        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
+        Some(DebugInfo { context: Context::from_dwarf(dwarf).ok()? })
+    }
+
+    /// The functions at an address, innermost first. Empty: nothing is known of it.
+    pub fn functions(&self, address: u64) -> Vec<Function> {
+        let mut functions = Vec::new();
+        let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else {
+            return functions;
+        };
+        while let Ok(Some(frame)) = frames.next() {
+            let name = frame.function.and_then(|name| Some(name.raw_name().ok()?.into_owned()));
+            let file_line = frame.location.and_then(|location| Some((location.file?.to_owned(), location.line?)));
+            functions.push(Function { name, file_line });
+        }
+        functions
+    }
+}
+
+impl fmt::Debug for DebugInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DebugInfo").finish_non_exhaustive()
+    }
+}
