@@ -6,7 +6,9 @@
 use crate::clock;
 use crate::local::{self, Local};
 use crate::recorder::{Recorder, this_thread};
+use crate::unwind::Stack;
 use core::mem;
+use core::ops::Range;
 
 /// The measuring state of a context that does not run, or, while it does, of the host thread that runs it.
 #[derive(Debug)]
@@ -25,6 +27,14 @@ impl Context {
     /// That of a context which has done nothing yet.
     pub const fn new() -> Self {
         Context(Local::NEW)
+    }
+
+    /// The same of a context that runs on the stack from `stack.start` to before `stack.end`, which is mapped while the
+    /// context exists: its call chains may be followed so far, and otherwise to the end of a page.
+    pub const fn on_stack(stack: Range<usize>) -> Self {
+        let mut context = Self::new();
+        context.0.stack = Stack { low: stack.start, high: stack.end };
+        context
     }
 
     /// Takes the calling host thread's state and leaves the one that was here: once before the context runs, and once

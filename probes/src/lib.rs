@@ -34,7 +34,6 @@ mod start;
 #[cfg(test)]
 mod testing;
 pub mod transition;
-#[allow(dead_code, unused_imports, reason = "its callers come with the recording of waits")]
 mod unwind;
 mod vcpu;
 
@@ -51,3 +50,4 @@ pub use recorder::{
 };
 pub use snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
 pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, EXTENSION, begin, own_folder, segment_folder};
+pub use unwind::{DEPTH as CHAIN_DEPTH, call_chain};

@@ -28,7 +28,7 @@ mod tests;
 mod walk;
 
 pub(crate) use stack::Stack;
-pub(crate) use walk::call_chain;
+pub use walk::call_chain;
 
 /// How deep chains are at most.
-pub(crate) const DEPTH: usize = 32;
+pub const DEPTH: usize = 32;

@@ -3,8 +3,8 @@
 //! An object may be unloaded while a thread still has addresses of it: in a cache, or as rubbish on its stack. So no
 //! table is kept or read without the loader: what is to be known of an address is found out inside `dl_iterate_phdr`,
 //! during which nothing is unloaded, and kept as a [`Rule`], which refers to nothing. A rule of an object that has gone
-//! may be used once more for another one at the same place, until the change is noticed at the next miss; then a chain
-//! is wrong, and no more.
+//! may be used for another one, if that has a return address at the very same place, until the change is noticed at a
+//! miss, of which new code has many; then a chain is wrong, and no more.
 
 use super::rule::Rule;
 use super::{cache, record, tables};
@@ -103,6 +103,13 @@ struct Search {
 /// How many objects had come and gone, and whether measuring had begun, at the last search:
 /// `loads << 33 | unloads << 1 | measuring`.
 static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// A number that changes when it is noticed that objects have come or gone.
+#[inline]
+pub(super) fn seen() -> u64 {
+    // Relaxed: a thread that has noticed it itself sees it; for others it is a hint.
+    SEEN.load(Ordering::Relaxed)
+}
 
 unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
     // SAFETY: as `rule` gave it, and as the loader gives it.

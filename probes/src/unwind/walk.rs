@@ -11,7 +11,7 @@ use super::{DEPTH, cache, objects, stack};
 /// handlers: it waits for the host's loader.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(crate) fn call_chain(frames: &mut [u64; DEPTH], depth: usize) -> usize {
+pub fn call_chain(frames: &mut [u64; DEPTH], depth: usize) -> usize {
     // SAFETY: `frames` is as long as `walk` is told at most.
     unsafe { take(frames.as_mut_ptr(), depth.min(DEPTH)) }
 }
@@ -30,23 +30,18 @@ unsafe extern "C" fn take(frames: *mut u64, depth: usize) -> usize {
 /// # Safety
 /// `depth` words can be written at `frames`. `sp` is in the calling thread's stack, at or above its stack pointer.
 #[cfg(target_arch = "x86_64")]
-unsafe extern "C" fn walk(frames: *mut u64, depth: usize, sp: usize, bp: usize) -> usize {
+pub(super) unsafe extern "C" fn walk(frames: *mut u64, depth: usize, sp: usize, bp: usize) -> usize {
     let top = stack::top(sp);
-    let mut walker = Walker { sp: sp as u64, bp: bp as u64, top: top as u64 };
-    let mut count = 0;
-    let Some(mut address) = walker.read(walker.sp) else { return 0 };
-    walker.sp += 8;
-    while count < depth {
-        let Some(rule) = cache::get(address).or_else(|| objects::rule(address)) else { break };
-        // SAFETY: fewer than `depth` are written.
-        unsafe { frames.add(count).write(address) };
-        count += 1;
-        match walker.leave(rule) {
-            Some(next) => address = next,
-            None => break,
-        }
+    let start = || Walker { sp: sp as u64, bp: bp as u64, top: top as u64 };
+    // SAFETY: the caller's word.
+    let frames = unsafe { core::slice::from_raw_parts_mut(frames, depth) };
+    let known = objects::seen();
+    let count = start().climb(frames);
+    if objects::seen() == known {
+        return count;
     }
-    count
+    // Something was loaded or unloaded, and noticed meanwhile: the rules of the first frames may have been old ones.
+    start().climb(frames)
 }
 
 /// The registers of a frame at its call.
@@ -63,6 +58,22 @@ pub(super) struct Walker {
 
 #[cfg(target_arch = "x86_64")]
 impl Walker {
+    /// Writes the return addresses from the one at `sp` on; how many.
+    #[inline(always)]
+    fn climb(&mut self, frames: &mut [u64]) -> usize {
+        let Some(mut address) = self.read(self.sp) else { return 0 };
+        self.sp += 8;
+        for (count, place) in frames.iter_mut().enumerate() {
+            let Some(rule) = cache::get(address).or_else(|| objects::rule(address)) else { return count };
+            *place = address;
+            match self.leave(rule) {
+                Some(next) => address = next,
+                None => return count + 1,
+            }
+        }
+        frames.len()
+    }
+
     /// Goes to the caller; its address, `None` where there is none.
     #[inline(always)]
     pub(super) fn leave(&mut self, rule: Rule) -> Option<u64> {
@@ -108,7 +119,7 @@ impl Walker {
 /// each points to the caller's, and the return address is in the next word).
 #[cfg(target_arch = "aarch64")]
 #[inline(never)]
-pub(crate) fn call_chain(frames: &mut [u64; DEPTH], depth: usize) -> usize {
+pub fn call_chain(frames: &mut [u64; DEPTH], depth: usize) -> usize {
     let mut frame: usize;
     // SAFETY: reads a register.
     unsafe { core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack, preserves_flags)) };
@@ -137,6 +148,6 @@ pub(crate) fn call_chain(frames: &mut [u64; DEPTH], depth: usize) -> usize {
 
 /// On other processors, nothing is known of callers.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(crate) fn call_chain(_: &mut [u64; DEPTH], _: usize) -> usize {
+pub fn call_chain(_: &mut [u64; DEPTH], _: usize) -> usize {
     0
 }

@@ -3,6 +3,7 @@
 use super::guest_storage;
 use crate::abi::types::Lwp;
 use crate::lwp;
+use core::ops::Range;
 use core::ptr;
 use libc::c_int;
 use rumpscope_probes::Context;
@@ -31,12 +32,12 @@ pub(super) struct Belongings {
 }
 
 impl Belongings {
-    /// Those of a new fiber.
-    pub(super) fn new() -> Self {
+    /// Those of a new fiber on that stack.
+    pub(super) fn new(stack: Range<usize>) -> Self {
         Belongings {
             lwp: ptr::null_mut(),
             errno: 0,
-            measuring: Context::new(),
+            measuring: Context::on_stack(stack),
             guest_storage: guest_storage::initial(),
         }
     }

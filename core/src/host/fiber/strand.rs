@@ -9,7 +9,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::ptr;
-use corosensei::stack::DefaultStack;
+use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rumpscope_probes::initial_exec;
 use std::sync::Arc;
@@ -86,7 +86,9 @@ impl Fiber {
     /// `main` may be called with `argument` on another thread.
     pub(super) unsafe fn new(main: Main, argument: *mut c_void, name: Option<&CStr>) -> Result<Arc<Self>, Errno> {
         let name = name.map(|name| name.to_string_lossy().into_owned());
-        let coroutine = Coroutine::with_stack(stack::take()?, move |yielder: &Yielder<(), Pause>, ()| {
+        let stack = stack::take()?;
+        let belongings = Belongings::new(stack.limit().get()..stack.base().get());
+        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Pause>, ()| {
             if let Some(fiber) = carried() {
                 fiber.yielder.set(yielder);
             }
@@ -97,7 +99,7 @@ impl Fiber {
             unsafe { main(argument) };
         });
         Ok(Arc::new(Fiber {
-            body: UnsafeCell::new(Some(Body { coroutine, belongings: Belongings::new() })),
+            body: UnsafeCell::new(Some(Body { coroutine, belongings })),
             yielder: Cell::new(ptr::null()),
             away: Cell::new(false),
             timed_out: Cell::new(false),

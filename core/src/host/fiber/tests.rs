@@ -3,6 +3,7 @@ use crate::host::backend::Backend;
 use crate::host::sync::{Condvar, Mutex, Outcome, Rwlock};
 use crate::lwp;
 use core::ptr;
+use rumpscope_probes::CHAIN_DEPTH;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc;
@@ -50,6 +51,37 @@ impl Counter {
             self.mutex.lock(Owner::NOBODY);
         }
         self.mutex.unlock(Owner::NOBODY).expect("locked");
+    }
+}
+
+#[test]
+fn call_chains_end_with_the_fiber() {
+    #[inline(never)]
+    fn recurse(depth: u32) -> usize {
+        if depth > 0 {
+            return std::hint::black_box(recurse(depth - 1));
+        }
+        rumpscope_probes::call_chain(&mut [0; CHAIN_DEPTH], CHAIN_DEPTH)
+    }
+    let (send, receive) = mpsc::channel();
+    let fiber = start(move || {
+        // A frame of more than a page is no end.
+        let room = [0u8; 16 << 10];
+        std::hint::black_box(&room);
+        for away in [false, true] {
+            if away {
+                leave();
+            }
+            send.send([0, 5, 100].map(recurse)).unwrap();
+            if away {
+                come_back();
+            }
+        }
+    });
+    join(&fiber);
+    for [few, more, most] in receive {
+        assert!(few > 3);
+        assert_eq!((more, most), (few + 5, CHAIN_DEPTH));
     }
 }
 
