@@ -46,6 +46,7 @@ const ON_BEHALF: &[&str] = &[
     "mutex_exit",
     "mutex_init",
     "mutex_obj_alloc",
+    "mutex_obj_init",
     "mutex_spin_enter",
     "mutex_spin_exit",
     "rw_downgrade",
@@ -53,13 +54,32 @@ const ON_BEHALF: &[&str] = &[
     "rw_exit",
     "rw_init",
     "rw_obj_alloc",
+    "rw_obj_init",
     "tsleep",
+];
+
+/// The same of the embedded guest, and Rust's libraries: whose function is in one of these acts for its caller.
+const MODULES_ON_BEHALF: &[&str] = &[
+    "alloc::",
+    "core::",
+    "std::",
+    "rumpscope_bench_suite::guest::big_lock::",
+    "rumpscope_bench_suite::guest::host_lock::",
+    "rumpscope_bench_suite::guest::hypercall::",
+    "rumpscope_bench_suite::guest::kcondvar::",
+    "rumpscope_bench_suite::guest::kmutex::",
+    "rumpscope_bench_suite::guest::krwlock::",
 ];
 
 /// The frame that a chain stands for: the innermost that does not only wait on behalf of its caller.
 pub fn site(chain: &[Frame]) -> Option<&Frame> {
-    let on_behalf = |frame: &&Frame| ON_BEHALF.contains(&frame.function.as_str());
-    chain.iter().find(|frame| !on_behalf(frame)).or(chain.first())
+    chain.iter().find(|frame| !is_on_behalf(&frame.function)).or(chain.first())
+}
+
+fn is_on_behalf(function: &str) -> bool {
+    // The method of a trait is `<module::Type as Trait>::method`.
+    let path = function.trim_start_matches(['<', '&']);
+    ON_BEHALF.contains(&function) || MODULES_ON_BEHALF.iter().any(|module| path.starts_with(module))
 }
 
 #[cfg(test)]
@@ -76,6 +96,13 @@ mod tests {
         assert_eq!(of(&["mutex_enter", "vn_lock", "main"]).as_deref(), Some("vn_lock"));
         assert_eq!(of(&["cv_wait", "mutex_enter"]).as_deref(), Some("cv_wait"));
         assert_eq!(of(&[]), None);
+        let embedded = [
+            "rumpscope_bench_suite::guest::host_lock::HostMutex::enter",
+            "<rumpscope_bench_suite::guest::kmutex::KMutexGuard<T> as core::ops::drop::Drop>::drop",
+            "core::ptr::drop_in_place<rumpscope_bench_suite::guest::kmutex::KMutexGuard<u64>>",
+            "rumpscope_bench_suite::guest::cache::Cache::get",
+        ];
+        assert_eq!(of(&embedded).as_deref(), Some(embedded[3]));
     }
 
     #[test]

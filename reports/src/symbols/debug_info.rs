@@ -1,5 +1,7 @@
 //! What debug information tells of code: source lines, and which functions were inlined.
 
+use super::plain;
+use super::variables::{Variable, variables};
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, RunTimeEndian};
 use object::{Object, ObjectSection};
@@ -11,6 +13,7 @@ pub type Section = EndianArcSlice<RunTimeEndian>;
 
 /// The debug information of one file.
 pub struct DebugInfo {
+    dwarf: Arc<Dwarf<Section>>,
     context: Context<Section>,
 }
 
@@ -33,7 +36,14 @@ impl DebugInfo {
             Section::new(Arc::from(data.unwrap_or_default()), endian)
         };
         let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
-        Some(DebugInfo { context: Context::from_dwarf(dwarf).ok()? })
+        let dwarf = Arc::new(dwarf);
+        let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?;
+        Some(DebugInfo { dwarf, context })
+    }
+
+    /// The variables that are always at the same place. Reads all there is: ask once.
+    pub fn variables(&self) -> Vec<Variable> {
+        variables(&self.dwarf)
     }
 
     /// The functions at an address, innermost first. Empty: nothing is known of it.
@@ -44,7 +54,7 @@ impl DebugInfo {
         };
         while let Ok(Some(frame)) = frames.next() {
             let name = frame.function.and_then(|name| Some(name.raw_name().ok()?.into_owned()));
-            let file_line = frame.location.and_then(|location| Some((location.file?.to_owned(), location.line?)));
+            let file_line = frame.location.and_then(|location| Some((plain::path(location.file?), location.line?)));
             functions.push(Function { name, file_line });
         }
         functions

@@ -6,6 +6,7 @@ pub use super::debug_info::Function;
 use super::table::Table;
 use object::{File, Object, ObjectSegment, ReadCache};
 use rumpscope_probes::contention::Module;
+use std::cell::OnceCell;
 use std::path::Path;
 
 /// The largest page of any processor that we know: how far the bounds of a module can be rounded.
@@ -17,6 +18,8 @@ pub struct Image {
     functions: Table,
     data: Table,
     debug_info: Option<DebugInfo>,
+    /// What debug information knows of data: read when the table does not know an address.
+    variables: OnceCell<Table>,
 }
 
 /// The functions at an address.
@@ -51,6 +54,7 @@ impl Image {
             functions: Table::of_functions(&file),
             data: Table::of_data(&file),
             debug_info: DebugInfo::of(&file),
+            variables: OnceCell::new(),
         };
         if image.debug_info.is_none() {
             image.read_separate(path, &file);
@@ -94,7 +98,11 @@ impl Image {
 
     /// The data object that covers an address, and how far behind its beginning the address is.
     pub fn data(&self, address: u64) -> Option<(String, u64)> {
-        let symbol = self.data.find(address)?;
+        let variables = || {
+            let variables = self.debug_info.as_ref().map_or_else(Vec::new, DebugInfo::variables);
+            Table::of_variables(variables)
+        };
+        let symbol = self.data.find(address).or_else(|| self.variables.get_or_init(variables).find(address))?;
         Some((symbol.name.clone(), address - symbol.start))
     }
 }

@@ -9,11 +9,14 @@
 mod debug_file;
 mod debug_info;
 mod image;
+mod lock;
 mod own;
 mod plain;
 mod table;
+mod variables;
 
 use image::Image;
+pub use lock::lock_name;
 use rumpscope_probes::contention::Module;
 use std::collections::HashMap;
 

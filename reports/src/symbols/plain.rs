@@ -16,8 +16,21 @@ pub fn name(linker: &str, keep_prefix: bool) -> String {
     if keep_prefix { name.to_owned() } else { without_prefix(name).to_owned() }
 }
 
+/// A source file's path without the detours that build systems make: `lib/../sys/kern.c` is `sys/kern.c`.
+pub fn path(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            ".." if parts.last().is_some_and(|last| !matches!(*last, "" | "..")) => drop(parts.pop()),
+            "." => {}
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 /// Without the prefix of a rump kernel's names.
-fn without_prefix(name: &str) -> &str {
+pub fn without_prefix(name: &str) -> &str {
     match name.strip_prefix(PREFIX) {
         Some(rest) if !rest.is_empty() => rest,
         _ => name,
@@ -33,7 +46,7 @@ fn suffix_at(name: &str, suffix: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::{name, path};
 
     #[test]
     fn the_prefix_of_a_rump_kernel_goes_unless_it_is_wanted() {
@@ -41,6 +54,14 @@ mod tests {
         assert_eq!(name("rumpns_mutex_enter", true), "rumpns_mutex_enter");
         assert_eq!(name("rumpns_", false), "rumpns_");
         assert_eq!(name("rump_schedule", false), "rump_schedule");
+    }
+
+    #[test]
+    fn source_paths_go_straight() {
+        assert_eq!(path("/src/lib/librump/../../sys/rump/../kern/a.c"), "/src/sys/kern/a.c");
+        assert_eq!(path("../../kern/./a.c"), "../../kern/a.c");
+        assert_eq!(path("/../a.c"), "/../a.c");
+        assert_eq!(path("src/lib.rs"), "src/lib.rs");
     }
 
     #[test]

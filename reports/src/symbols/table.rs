@@ -1,5 +1,6 @@
 //! The symbols of one file, to be found by address.
 
+use super::variables::Variable;
 use object::elf::{SHF_ALLOC, SHF_EXECINSTR};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
 use std::cmp::Reverse;
@@ -79,6 +80,19 @@ impl Table {
         Table::new(candidates)
     }
 
+    /// Variables that debug information tells of.
+    pub fn of_variables(variables: Vec<Variable>) -> Self {
+        let candidate = |Variable { name, start, size }| Candidate {
+            name,
+            start,
+            size,
+            limit: u64::MAX,
+            binding: Binding::Local,
+            typed: true,
+        };
+        Table::new(variables.into_iter().map(candidate).collect())
+    }
+
     fn new(mut candidates: Vec<Candidate>) -> Self {
         candidates.sort_by(|a, b| a.start.cmp(&b.start).then_with(|| b.preference().cmp(&a.preference())));
         candidates.dedup_by_key(|candidate| candidate.start);
@@ -149,4 +163,66 @@ fn describe<'a>(
         binding,
         typed: symbol.kind() != SymbolKind::Unknown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Candidate, Table};
+
+    fn function(name: &str, start: u64, size: u64) -> Candidate {
+        Candidate { name: name.to_owned(), start, size, limit: 1000, binding: Binding::Global, typed: true }
+    }
+
+    fn found(table: &Table, address: u64) -> Option<&str> {
+        table.find(address).map(|symbol| symbol.name.as_str())
+    }
+
+    #[test]
+    fn a_symbol_covers_its_size_and_no_more() {
+        let table = Table::new(vec![function("b", 200, 50), function("a", 100, 50)]);
+        assert_eq!(found(&table, 99), None);
+        assert_eq!(found(&table, 100), Some("a"));
+        assert_eq!(found(&table, 149), Some("a"));
+        assert_eq!(found(&table, 150), None);
+        assert_eq!(found(&table, 249), Some("b"));
+    }
+
+    #[test]
+    fn of_aliases_it_is_always_the_same_that_is_taken() {
+        let local = Candidate { binding: Binding::Local, ..function("aaa", 100, 10) };
+        let weak = Candidate { binding: Binding::Weak, ..function("open", 100, 10) };
+        let mut aliases = vec![local, weak, function("__open64", 100, 10), function("open64", 100, 10)];
+        aliases.push(function("open6464", 100, 10));
+        for _ in 0..aliases.len() {
+            aliases.rotate_left(1);
+            assert_eq!(found(&Table::new(aliases.clone()), 105), Some("open64"));
+        }
+    }
+
+    #[test]
+    fn a_function_without_a_size_ends_where_the_next_begins_or_its_section_ends() {
+        let last = Candidate { limit: 400, ..function("last", 300, 0) };
+        let table = Table::new(vec![function("first", 100, 0), function("next", 200, 50), last]);
+        assert_eq!(found(&table, 199), Some("first"));
+        assert_eq!(found(&table, 260), None);
+        assert_eq!(found(&table, 399), Some("last"));
+        assert_eq!(found(&table, 400), None);
+        assert!(!table.find(150).unwrap().sized && table.find(200).unwrap().sized);
+    }
+
+    #[test]
+    fn within_a_function_others_count_if_they_have_a_size() {
+        let label = Candidate { typed: false, ..function("label", 120, 0) };
+        let table = Table::new(vec![function("outer", 100, 100), label, function("inner", 150, 10)]);
+        assert_eq!(found(&table, 130), Some("outer"));
+        assert_eq!(found(&table, 155), Some("inner"));
+        assert_eq!(found(&table, 170), Some("outer"));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_do_no_harm() {
+        let table = Table::new(vec![function("endless", u64::MAX - 4, u64::MAX), function("a", 0, 1)]);
+        assert_eq!(found(&table, u64::MAX - 1), Some("endless"));
+        assert_eq!(found(&table, 5), None);
+    }
 }
