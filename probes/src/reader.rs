@@ -373,19 +373,24 @@ impl Words {
     /// By address. Where one was loaded in another's place, only the later one: nothing else tells which one an address
     /// is of.
     fn modules(&self) -> Option<Vec<Module>> {
-        let mut modules: Vec<Module> = Vec::new();
+        let mut modules = BTreeMap::<u64, Module>::new();
+        // All paths together cannot be longer than what is in use.
+        let mut left = self.words.len() as u64;
         for (position, block) in self.chain_with_positions(header::MODULES, module::PATH)? {
             let [start, end] = [block[module::START], block[module::END]];
             let length = block[module::PATH_BYTES];
             if start >= end || length > module::LONGEST_PATH {
                 return None;
             }
-            let path = self.block((position + module::PATH) as u64, length.div_ceil(8) as usize)?;
-            modules.retain(|earlier| earlier.end <= start || end <= earlier.start);
-            modules.push(Module { path: text(path), start, end, bias: block[module::BIAS] });
+            left = left.checked_sub(length.div_ceil(8))?;
+            let path = text(self.block((position + module::PATH) as u64, length.div_ceil(8) as usize)?);
+            while let Some((&earlier, _)) = modules.range(..end).next_back().filter(|(_, earlier)| earlier.end > start)
+            {
+                modules.remove(&earlier);
+            }
+            modules.insert(start, Module { path, start, end, bias: block[module::BIAS] });
         }
-        modules.sort_unstable_by_key(|module| module.start);
-        Some(modules)
+        Some(modules.into_values().collect())
     }
 
     fn threads(&self) -> Option<Vec<Thread>> {

@@ -5,6 +5,7 @@ use rumpscope_probes::contention::Module;
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{CHAIN_DEPTH, call_chain};
 use std::ffi::CString;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
@@ -101,9 +102,13 @@ fn loaded_objects_are_told() {
 
 /// The positions and sizes in a module's block are checked like all others.
 fn forged_modules_are_refused(path: &Path) {
-    let mut whole = std::fs::read(path).unwrap();
-    let used = u64::from_ne_bytes(whole[24..32].try_into().unwrap());
-    whole.truncate(used as usize * 8);
+    let mut file = std::fs::File::open(path).unwrap();
+    let mut head = [0; 32];
+    file.read_exact(&mut head).unwrap();
+    // The rest of the file is not used.
+    let used = u64::from_ne_bytes(head[24..].try_into().unwrap()) * 8;
+    let mut whole = head.to_vec();
+    file.take(used - 32).read_to_end(&mut whole).unwrap();
     let word = |number: usize| u64::from_ne_bytes(whole[number * 8..][..8].try_into().unwrap());
     let forged = path.with_extension("forged");
     let read = |number: usize, value: u64| {

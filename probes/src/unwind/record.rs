@@ -8,18 +8,25 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use std::borrow::Cow;
 
+/// How many are recorded at most: many more than a guest has, unless it loads and unloads without end.
+const MOST: usize = 4096;
+
 /// Records `object`, unless it is there already. Without room it is left out.
 pub(super) fn record(arena: &Arena, object: &Object<'_>) {
     let Some(extent) = object.extent() else { return };
     let mut room = MaybeUninit::uninit();
     let path = path(object, &mut room);
     let numbers = [extent.start, extent.end, object.bias, path.len() as u64];
-    if is_recorded(arena, numbers, &path) {
-        return;
+    let mut recorded = 0;
+    for block in blocks(arena) {
+        recorded += 1;
+        if recorded == MOST || is(arena, block, numbers, &path) {
+            return;
+        }
     }
     let words = path.len().div_ceil(8);
     let Some(block) = arena.allocate(module::PATH + words) else { return };
-    for (word, number) in [module::START, module::END, module::BIAS, module::PATH_BYTES].into_iter().zip(numbers) {
+    for (word, number) in NUMBERS.into_iter().zip(numbers) {
         // Relaxed: appending the block publishes it.
         arena.word(block + word).store(number, Ordering::Relaxed);
     }
@@ -27,27 +34,27 @@ pub(super) fn record(arena: &Arena, object: &Object<'_>) {
     arena.append(Chain::Modules, block);
 }
 
-fn is_recorded(arena: &Arena, numbers: [u64; 4], path: &str) -> bool {
-    let read = |word: usize| arena.word(word).load(Ordering::Acquire);
-    let mut next = read(header::MODULES) as usize;
-    while next != 0 {
-        let same_numbers = [module::START, module::END, module::BIAS, module::PATH_BYTES]
-            .into_iter()
-            .zip(numbers)
-            .all(|(word, number)| read(next + word) == number);
-        let same_path = || {
-            path.as_bytes().chunks(8).enumerate().all(|(word, bytes)| {
-                let mut eight = [0; 8];
-                eight[..bytes.len()].copy_from_slice(bytes);
-                read(next + module::PATH + word) == u64::from_ne_bytes(eight)
-            })
-        };
-        if same_numbers && same_path() {
-            return true;
-        }
-        next = read(next + LINK) as usize;
-    }
-    false
+const NUMBERS: [usize; 4] = [module::START, module::END, module::BIAS, module::PATH_BYTES];
+
+/// The modules that are recorded.
+fn blocks(arena: &Arena) -> impl Iterator<Item = usize> + '_ {
+    // Acquire: pairs with `append`.
+    let next = |link: usize| Some(arena.word(link).load(Ordering::Acquire) as usize).filter(|block| *block != 0);
+    core::iter::successors(next(header::MODULES), move |block| next(block + LINK))
+}
+
+/// Whether that is what the block says.
+fn is(arena: &Arena, block: usize, numbers: [u64; 4], path: &str) -> bool {
+    // Relaxed: see `blocks`.
+    let read = |word: usize| arena.word(block + word).load(Ordering::Relaxed);
+    let same_text = || {
+        path.as_bytes().chunks(8).enumerate().all(|(word, bytes)| {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            read(module::PATH + word) == u64::from_ne_bytes(eight)
+        })
+    };
+    NUMBERS.into_iter().zip(numbers).all(|(word, number)| read(word) == number) && same_text()
 }
 
 type Room = MaybeUninit<[u8; libc::PATH_MAX as usize]>;
