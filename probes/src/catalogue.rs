@@ -231,11 +231,16 @@ pub enum Quantity {
     /// A quick call ([`Timing::Quick`]) that did not find what it needs at hand, from there to its return. Such a call is
     /// counted here and not as `Call`.
     Slow = 9,
+    /// A transition that the guest made by itself, and in which it had to wait for a lock or to wake threads: it is counted
+    /// here and not as `Unschedule`. (In mode `counts` the two are not told apart.)
+    SlowUnschedule = 10,
+    /// Likewise, and not as `Reschedule`: a virtual CPU was waited for.
+    SlowReschedule = 11,
 }
 
 impl Quantity {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Quantity; 10] = [
+    pub const ALL: [Quantity; 12] = [
         Quantity::Call,
         Quantity::Unschedule,
         Quantity::Off,
@@ -246,6 +251,8 @@ impl Quantity {
         Quantity::Migration,
         Quantity::Spin,
         Quantity::Slow,
+        Quantity::SlowUnschedule,
+        Quantity::SlowReschedule,
     ];
 
     /// The name in reports and in the segment.
@@ -261,6 +268,8 @@ impl Quantity {
             Quantity::Migration => "migration",
             Quantity::Spin => "spin",
             Quantity::Slow => "slow",
+            Quantity::SlowUnschedule => "slow unschedule",
+            Quantity::SlowReschedule => "slow reschedule",
         }
     }
 }

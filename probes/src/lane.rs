@@ -82,6 +82,18 @@ impl Row {
         *parts.as_ref()?.get(metric / Hypercall::COUNT - 1)?
     }
 
+    /// The cell for `quantity`, other than the first, of the call with this number, if the thread has used it before: as
+    /// [`Row::cell`], without taking a metric's number apart.
+    ///
+    /// # Safety
+    /// As for [`Row::cell`].
+    #[inline(always)]
+    pub(crate) unsafe fn part(&self, quantity: Quantity, call: u8) -> Option<Cell> {
+        // SAFETY: as in `cell`.
+        let parts = unsafe { &*self.transitions.get(usize::from(call))?.get() };
+        parts.as_ref()?[quantity as usize - 1]
+    }
+
     /// The same, made where there is none; `None` when there is no room.
     ///
     /// # Safety

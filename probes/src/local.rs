@@ -1,15 +1,21 @@
 //! A host thread's own state: which row its hypercalls are counted in, and where it stands in a transition.
 
 use crate::catalogue::Hypercall;
+use crate::cell::Cell;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
 use crate::recorder::Recorder;
 use crate::unwind::Stack;
+use crate::vcpu::Vcpu;
 use core::ptr;
 
 /// How deep hypercalls nest: a hypercall's upcall runs guest code, which may make hypercalls again (a soft interrupt
 /// run by an unscheduling thread). Deeper ones are counted, but their own work is not told apart.
 pub(crate) const LEVELS: usize = 4;
+
+/// Bit of [`Local::blocked`]: the thread is in a transition that the guest makes by itself, and has seen no timed
+/// hypercall in it yet. It stands there because the end of a hypercall looks there anyway.
+pub(crate) const WATCHED: u32 = 1 << 31;
 
 /// What a thread does with a hypercall: the timing mode and the clock in one, so that the path looks at one byte.
 ///
@@ -50,7 +56,7 @@ pub(crate) struct Local {
     pub(crate) witnessed_row: *const Row,
     /// The process's recorder; not null where the plan is to count or time.
     pub(crate) recorder: *const Recorder,
-    /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet.
+    /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet. And [`WATCHED`].
     pub(crate) blocked: u32,
     /// How many upcalls for transitions this thread is in; the level of its next hypercall.
     pub(crate) level: u32,
@@ -70,18 +76,22 @@ pub(crate) struct Local {
     pub(crate) home: [*const Row; LEVELS],
     /// 1 + the hypercall whose upcall is running; 0: none, the guest acts by itself.
     pub(crate) cause: u8,
-    /// A client thread enters or leaves the guest.
+    /// A client thread enters or leaves the guest by its next transition.
     pub(crate) in_entry: bool,
     /// 1 + the hypercall (or guest event) that the thread is off its virtual CPU for; 0: it is not off, or it never was
     /// on one.
     pub(crate) off_cause: u8,
-    /// 1 + the virtual CPU that the thread holds; 0: none.
-    pub(crate) vcpu: u32,
-    /// 1 + the one that it held last; 0: none yet.
-    pub(crate) last_vcpu: u32,
+    /// The virtual CPU that the thread holds.
+    pub(crate) held: Option<Vcpu>,
+    /// The one that it held last, and 1 + its index; 0: none yet.
+    pub(crate) last_held: (u32, Option<Vcpu>),
     /// When it was scheduled (ticks).
     pub(crate) run_began: u64,
-    /// When the transition under way began (ticks).
+    /// Where the transition under way is counted without a time, unless it turns out to be slow.
+    pub(crate) fast: Option<Cell>,
+    /// The absence that began last is timed in all its parts.
+    pub(crate) in_parts: bool,
+    /// When the transition under way began (ticks); 0: not known.
     pub(crate) transition_began: u64,
     /// Since when it is off the virtual CPU (ticks).
     pub(crate) off_since: u64,
@@ -133,6 +143,20 @@ impl Local {
         x ^= x << 17;
         self.random = x;
         1 + (x >> 16) % (2 * mean - 1)
+    }
+
+    /// Draws how many quick events are left out before the next one is timed, by the mode.
+    pub(crate) fn quick_gap(&mut self) -> u64 {
+        match self.quick_gap {
+            0 | u64::MAX => self.quick_gap,
+            mean => self.draw(mean),
+        }
+    }
+
+    /// Whatever an untimed call at this level spent in transitions is forgotten.
+    #[inline(always)]
+    pub(crate) fn forget_spent(&mut self) {
+        self.blocked &= !(1 << self.level.min(WATCHED.trailing_zeros() - 1));
     }
 
     /// The number of the hypercall (or guest event) that a transition is charged to if it happens now.

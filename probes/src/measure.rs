@@ -78,7 +78,7 @@ impl Local {
         let now = start.map(|_| clock::now());
         let Some(recorder) = self.recorder() else { return };
         if let Some((start, now)) = start.zip(now) {
-            return end_blocked(call, whole, clock::between(start, now), recorder, self);
+            return end_blocked(call, whole, [start, now], recorder, self);
         }
         let row = self.known_row();
         if let Some(cell) = self.cell(recorder, row, Metric { quantity: whole, call }.number()) {
@@ -143,8 +143,7 @@ impl Local {
         if !cell.count_or_sample(|| self.draw(mean)) {
             return 0;
         }
-        // An untimed call at this level may have left its transitions behind.
-        self.blocked &= !(1 << self.level.min(31));
+        self.forget_spent();
         clock::now()
     }
 }
@@ -153,23 +152,25 @@ impl Local {
 fn end(call: Hypercall, start: u64) {
     local::with(|local| {
         let now = if local.plan == Plan::TimeByTsc { clock::tsc() } else { clock::now() };
-        let ticks = clock::between(start, now);
         // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
         let Some(recorder) = (unsafe { local.recorder.as_ref() }) else { return };
         if local.blocked != 0 {
-            return end_blocked(call, Quantity::Call, ticks, recorder, local);
+            return end_blocked(call, Quantity::Call, [start, now], recorder, local);
         }
+        let ticks = clock::between(start, now);
         if let Some(cell) = local.cell(recorder, local.known_row(), Metric::call(call).number()) {
             cell.record(&recorder.arena, ticks);
         }
     })
 }
 
-/// The end of a call while a call of this thread has given up its virtual CPU: this one, or one around it. It is
-/// recorded as `whole`.
+/// The end of a call, from start to end, while a call of this thread has given up its virtual CPU (this one, or one around
+/// it), or while the guest is in a transition of its own. It is recorded as `whole`.
 #[cold]
 #[inline(never)]
-fn end_blocked(call: Hypercall, whole: Quantity, ticks: u64, recorder: &Recorder, local: &mut Local) {
+fn end_blocked(call: Hypercall, whole: Quantity, [start, now]: [u64; 2], recorder: &Recorder, local: &mut Local) {
+    let ticks = clock::between(start, now);
+    local.seen_in_transition(start);
     let level = local.level as usize;
     let mut row = local.known_row();
     if level < LEVELS && local.blocked & (1 << level) != 0 {

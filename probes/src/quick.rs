@@ -105,8 +105,7 @@ impl Local {
         if self.plan == Plan::Count {
             return None;
         }
-        // An untimed call at this level may have left its transitions behind.
-        self.blocked &= !(1 << self.level.min(31));
+        self.forget_spent();
         Some(clock::now())
     }
 
@@ -124,11 +123,7 @@ impl Local {
             _ => cell.count(),
         }
         if !left_out {
-            let gap = match self.quick_gap {
-                0 | u64::MAX => self.quick_gap,
-                mean => self.draw(mean),
-            };
-            cell.leave_out(gap);
+            cell.leave_out(self.quick_gap());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The measuring side of a process: its segment, its lanes, and what every thread must be able to find.
 
 use crate::arena::Arena;
-use crate::catalogue::{CATALOGUE, Hypercall, Quantity};
+use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::cell::Cell;
 use crate::clock::{self, Calibration};
 use crate::lane::{Lane, Row};
@@ -241,6 +241,16 @@ impl Local {
             }
         }
         self.make_cell(recorder, row, metric)
+    }
+
+    /// Likewise for `quantity`, other than the first, of `call`.
+    #[inline(always)]
+    pub(crate) fn part(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: u8) -> Option<Cell> {
+        // SAFETY: null, or a row of the thread's lane, which only this thread uses.
+        if let Some(cell) = unsafe { row.as_ref().and_then(|row| row.part(quantity, call)) } {
+            return Some(cell);
+        }
+        self.make_cell(recorder, row, Metric::number_of(quantity, call))
     }
 
     #[cold]

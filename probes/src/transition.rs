@@ -9,51 +9,63 @@
 //! The four moments are told by whoever sees them. Where the guest tells its own transitions, that is the guest's choke
 //! points, and the upcalls of a hypercall only say on whose account they happen. Elsewhere the upcalls tell them; then
 //! runs and gaps are not known, since a thread may leave and re-enter the guest unseen.
+//!
+//! # What is read of the clock
+//! A transition on a hypercall's account is timed from end to end, since such a call blocks. Those that the guest makes by
+//! itself, two for each system call of a client, are usually over in less time than reading the clock takes: a
+//! compare-and-swap on a word that nobody else wants. So the clock is read where a run ends and where one begins, which
+//! is what cannot be known otherwise: all runs and gaps are timed, and the time of a virtual CPU adds up. The transitions
+//! between the two are counted, and timed
+//! * as a sample, drawn at random for each time that a thread is off its virtual CPU (an *absence*), both its transitions
+//!   together; and
+//! * always, where they were slow: a hypercall in them had to wait or to wake threads. Such a call is timed anyway, and
+//!   tells when the transition can have begun. The slow ones are counted apart ([`Quantity::SlowUnschedule`],
+//!   [`Quantity::SlowReschedule`]), so that a reader can weigh the sample for what it stands for.
+//!
+//! What was not timed of an absence counts as off the virtual CPU.
 
-use crate::catalogue::{Hypercall, Metric, Quantity};
+use crate::catalogue::{Hypercall, Quantity};
 use crate::clock;
 use crate::lane::Row;
-use crate::local::{self, LEVELS, Local, Plan};
+use crate::local::{self, LEVELS, Local, Plan, WATCHED};
 use crate::recorder::{GUEST_TELLS, Recorder};
 use crate::snapshot::Place;
 use core::sync::atomic::Ordering;
 
+#[inline(always)]
 fn guest_tells() -> bool {
     // Relaxed: set while the guest boots, on its only thread.
     GUEST_TELLS.load(Ordering::Relaxed)
 }
 
-/// Runs `work` with the time, where transitions are measured; where they are only counted, with 0.
-fn now(work: impl FnOnce(&mut Local, &Recorder, u64)) {
+/// Runs `work`, where anything is measured.
+#[inline(always)]
+fn measured(work: impl FnOnce(&mut Local, &Recorder)) {
     local::with(|local| {
-        let Some(recorder) = local.recorder() else { return };
-        let now = match local.plan {
-            Plan::Count => 0,
-            Plan::TimeByTsc => clock::tsc(),
-            _ => clock::now(),
-        };
-        work(local, recorder, now);
+        if let Some(recorder) = local.recorder() {
+            work(local, recorder);
+        }
     });
 }
 
 /// The calling thread is about to give up its virtual CPU.
 pub fn unschedule_begin() {
-    now(|local, recorder, now| local.leave(recorder, now));
+    measured(Local::leave);
 }
 
 /// It has given it up.
 pub fn unschedule_end() {
-    now(|local, recorder, now| local.left(recorder, now));
+    measured(Local::left);
 }
 
 /// The calling thread is about to ask for a virtual CPU.
 pub fn schedule_begin() {
-    now(|local, recorder, now| local.ask(recorder, now));
+    measured(Local::ask);
 }
 
 /// It has one: `place`, as far as is known.
 pub fn schedule_end(place: Place) {
-    now(|local, recorder, now| local.come(recorder, now, place));
+    measured(|local, recorder| local.come(recorder, place));
 }
 
 /// Of the wait that `call` has just ended, the calling thread was looking for its end for `nanoseconds`, on a processor.
@@ -72,14 +84,10 @@ pub fn waited_actively(call: Hypercall, nanoseconds: u64) {
     });
 }
 
-/// A client thread enters or leaves the guest: transitions up to [`entry_end`] are its own.
-pub fn entry_begin() {
+/// A client thread is about to enter or to leave the guest: the next transition is made for that.
+#[inline]
+pub fn entry() {
     local::with(|local| local.in_entry = true);
-}
-
-/// See [`entry_begin`].
-pub fn entry_end() {
-    local::with(|local| local.in_entry = false);
 }
 
 /// Which way an upcall goes.
@@ -161,14 +169,31 @@ impl Local {
         }
     }
 
+    #[inline(always)]
     fn record(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: u8, ticks: u64) {
-        let metric = Metric::number_of(quantity, call);
-        if let Some(cell) = self.cell(recorder, row, metric) {
+        if let Some(cell) = self.part(recorder, row, quantity, call) {
             if self.plan == Plan::Count {
                 cell.count();
             } else {
                 cell.record(&recorder.arena, ticks);
             }
+        }
+    }
+
+    #[inline(always)]
+    fn count_part(&mut self, recorder: &Recorder, row: *const Row, quantity: Quantity, call: u8) {
+        if let Some(cell) = self.part(recorder, row, quantity, call) {
+            cell.count();
+        }
+    }
+
+    /// The time in ticks; where transitions are only counted, 0.
+    #[inline(always)]
+    fn time(&self) -> u64 {
+        match self.plan {
+            Plan::Count => 0,
+            Plan::TimeByTsc => clock::tsc(),
+            _ => clock::now(),
         }
     }
 
@@ -189,79 +214,185 @@ impl Local {
         }
     }
 
-    fn leave(&mut self, recorder: &Recorder, now: u64) {
+    /// A hypercall that began at `start` was timed: if the guest is in a transition of its own, that one is slow.
+    pub(crate) fn seen_in_transition(&mut self, start: u64) {
+        if self.blocked & WATCHED != 0 {
+            self.blocked &= !WATCHED;
+            self.fast = None;
+            if self.transition_began == 0 {
+                self.transition_began = start;
+            }
+        }
+    }
+
+    /// Whether the transition that ends now is the guest's own, and was slow.
+    fn was_slow(&mut self) -> bool {
+        let watched = self.blocked & WATCHED != 0;
+        self.blocked &= !WATCHED;
+        self.cause == 0 && !watched
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, recorder: &Recorder) {
+        let now = self.time();
         let row = self.known_row();
         self.left = if row.is_null() { self.find_row(recorder) } else { row };
-        if let Some(index) = (self.vcpu as u16).checked_sub(1) {
-            let ran = now.saturating_sub(self.run_began);
-            self.record(recorder, self.left, Quantity::Run, self.charged_to(), ran);
-            if let Some(vcpu) = recorder.vcpus.get(&recorder.arena, index) {
-                vcpu.release(now);
-            }
-            self.vcpu = 0;
+        let cause = self.charged_to();
+        if let Some(vcpu) = self.held.take() {
+            vcpu.release(now);
+            let ran = clock::between(self.run_began, now);
+            self.record(recorder, self.left, Quantity::Run, cause, ran);
         }
         if guest_tells() {
             self.row = self.row_at(recorder, Place::OffCpu);
         }
         self.transition_began = now;
-    }
-
-    fn left(&mut self, recorder: &Recorder, now: u64) {
-        let took = now.saturating_sub(self.transition_began);
-        let cause = self.charged_to();
-        self.record(recorder, self.left, Quantity::Unschedule, cause, took);
-        self.charge(took);
         self.off_since = now;
         self.off_cause = cause + 1;
+        self.fast = None;
+        if self.cause == 0 {
+            self.blocked |= WATCHED;
+            let cell = self.part(recorder, self.left, Quantity::Unschedule, cause);
+            self.fast = cell.filter(|cell| cell.untimed().is_some());
+        }
+        self.in_parts = self.fast.is_none();
     }
 
-    fn ask(&mut self, recorder: &Recorder, now: u64) {
+    #[inline(always)]
+    fn left(&mut self, recorder: &Recorder) {
+        match self.fast.take() {
+            Some(cell) => {
+                cell.count();
+                self.blocked &= !WATCHED;
+            }
+            None => self.left_in_time(recorder),
+        }
+        self.in_entry &= self.cause != 0;
+    }
+
+    #[inline(never)]
+    fn left_in_time(&mut self, recorder: &Recorder) {
+        let now = self.time();
+        let cause = self.charged_to();
+        let slow = self.was_slow();
+        let quantity = if slow { Quantity::SlowUnschedule } else { Quantity::Unschedule };
+        let took = clock::between(self.transition_began, now);
+        self.record(recorder, self.left, quantity, cause, took);
+        if self.cause == 0 && self.in_parts {
+            self.draw_next(recorder, cause);
+        }
+        self.charge(took);
+        self.off_since = now;
+    }
+
+    /// An absence was drawn; decides which will be next.
+    fn draw_next(&mut self, recorder: &Recorder, cause: u8) {
+        if let Some(cell) = self.part(recorder, self.left, Quantity::Unschedule, cause) {
+            let gap = self.quick_gap();
+            cell.leave_out(gap);
+        }
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, recorder: &Recorder) {
+        if self.cause == 0 {
+            self.blocked |= WATCHED;
+            if !self.in_parts {
+                self.transition_began = 0;
+                return;
+            }
+        }
+        self.ask_in_time(recorder);
+    }
+
+    #[inline(never)]
+    fn ask_in_time(&mut self, recorder: &Recorder) {
+        let now = self.time();
+        self.in_parts = true;
+        self.end_off(recorder, now);
+        self.transition_began = now;
+    }
+
+    /// It was off its virtual CPU until `now`, if it was on one before.
+    #[inline(always)]
+    fn end_off(&mut self, recorder: &Recorder, now: u64) {
         if let Some(cause) = core::mem::take(&mut self.off_cause).checked_sub(1) {
-            let off = now.saturating_sub(self.off_since);
+            let off = clock::between(self.off_since, now);
             self.record(recorder, self.left, Quantity::Off, cause, off);
             // A call that did not give the virtual CPU up was not waiting: a driver did, between two of its calls.
             if self.charged_level().is_some_and(|level| self.blocked & (1 << level) != 0) {
                 self.charge(off);
             }
         }
-        self.transition_began = now;
     }
 
-    fn come(&mut self, recorder: &Recorder, now: u64, place: Place) {
+    #[inline(always)]
+    fn come(&mut self, recorder: &Recorder, place: Place) {
+        let now = self.time();
         let row = self.row_at(recorder, place);
         let cause = self.charged_to();
-        let waited = now.saturating_sub(self.transition_began);
-        self.record(recorder, row, Quantity::Reschedule, cause, waited);
         if self.left.is_null() {
             // The thread's first transition; a call that it belongs to was made here as far as anyone knows.
             self.left = row;
         }
-        self.charge(waited);
+        if !self.in_parts && self.blocked & WATCHED != 0 {
+            self.blocked &= !WATCHED;
+            self.end_off(recorder, now);
+            self.count_part(recorder, row, Quantity::Reschedule, cause);
+        } else {
+            self.come_in_time(recorder, row, now);
+        }
+        if guest_tells() {
+            self.row = row;
+        }
         if let Place::Vcpu(index) = place {
-            let migrated = self.last_vcpu != 0 && self.last_vcpu != u32::from(index) + 1;
-            self.last_vcpu = u32::from(index) + 1;
-            let migration = Metric::number_of(Quantity::Migration, cause);
-            if let Some(cell) = migrated.then(|| self.cell(recorder, row, migration)).flatten() {
-                cell.count();
+            if self.last_held.0 != u32::from(index) + 1 {
+                self.change_vcpu(recorder, index, row, cause);
             }
             if guest_tells() {
                 self.hold(recorder, now, index, row, cause);
             }
         }
-        if guest_tells() {
-            self.row = row;
+        self.in_entry &= self.cause != 0;
+    }
+
+    #[inline(never)]
+    fn come_in_time(&mut self, recorder: &Recorder, row: *const Row, now: u64) {
+        let cause = self.charged_to();
+        let slow = self.was_slow();
+        if !self.in_parts {
+            // It turned out to be slow, and began when its first slow hypercall did.
+            self.end_off(recorder, self.transition_began);
         }
+        let waited = clock::between(self.transition_began, now);
+        let quantity = if slow { Quantity::SlowReschedule } else { Quantity::Reschedule };
+        self.record(recorder, row, quantity, cause, waited);
+        self.charge(waited);
+    }
+
+    /// The thread has come to virtual CPU `index`, and was on none or on another one before.
+    #[cold]
+    #[inline(never)]
+    fn change_vcpu(&mut self, recorder: &Recorder, index: u16, row: *const Row, cause: u8) {
+        if self.last_held.0 != 0 {
+            self.count_part(recorder, row, Quantity::Migration, cause);
+        }
+        self.last_held = (u32::from(index) + 1, None);
     }
 
     /// The thread runs on virtual CPU `index` from now on.
+    #[inline(always)]
     fn hold(&mut self, recorder: &Recorder, now: u64, index: u16, row: *const Row, cause: u8) {
+        if self.last_held.1.is_none() {
+            self.last_held.1 = recorder.vcpus.get(&recorder.arena, index);
+        }
+        self.run_began = now;
+        self.held = self.last_held.1;
+        let Some(vcpu) = self.held else { return };
         // SAFETY: null, or the thread's own lane; only its number is read.
         let lane = unsafe { self.lane.as_ref() }.map_or(u32::MAX - 1, |lane| lane.number);
-        let vcpu = recorder.vcpus.get(&recorder.arena, index);
-        if let Some(free_since) = vcpu.and_then(|vcpu| vcpu.hold(lane, now)) {
-            self.record(recorder, row, Quantity::Gap, cause, now.saturating_sub(free_since));
+        if let Some(free_since) = vcpu.hold(lane, now) {
+            self.record(recorder, row, Quantity::Gap, cause, clock::between(free_since, now));
         }
-        self.vcpu = u32::from(index) + 1;
-        self.run_began = now;
     }
 }

@@ -3,6 +3,7 @@
 use crate::arena::{Arena, Chain};
 use crate::layout::vcpu;
 use crate::primitive::{AtomicU64, Mutex, Ordering, fence};
+use core::ptr::NonNull;
 
 /// Rump kernels are built for at most 256 virtual CPUs.
 pub(crate) const MOST: usize = if cfg!(loom) { 1 } else { 256 };
@@ -17,10 +18,8 @@ pub(crate) struct Vcpus {
 /// A virtual CPU's block, from the side of the thread that holds it or is about to give it up. The guest's scheduler
 /// orders one holder after the other, so the words have one writer at a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vcpu<'a> {
-    arena: &'a Arena,
-    position: usize,
-}
+#[repr(transparent)]
+pub(crate) struct Vcpu(NonNull<AtomicU64>);
 
 impl Vcpus {
     pub(crate) fn new() -> Self {
@@ -28,14 +27,14 @@ impl Vcpus {
     }
 
     /// The virtual CPU with this index, added where it is new; `None` when there is no room for it.
-    pub(crate) fn get<'a>(&self, arena: &'a Arena, index: u16) -> Option<Vcpu<'a>> {
+    pub(crate) fn get(&self, arena: &Arena, index: u16) -> Option<Vcpu> {
         let slot = self.positions.get(usize::from(index))?;
         // Acquire: whoever has the position may write the block.
         let position = match slot.load(Ordering::Acquire) as usize {
             0 => self.add(arena, index, slot)?,
             position => position,
         };
-        Some(Vcpu { arena, position })
+        Some(Vcpu(NonNull::from(arena.word(position))))
     }
 
     #[cold]
@@ -55,12 +54,16 @@ impl Vcpus {
     }
 }
 
-impl Vcpu<'_> {
+impl Vcpu {
+    #[inline(always)]
     fn word(&self, index: usize) -> &AtomicU64 {
-        self.arena.word(self.position + index)
+        debug_assert!(index < vcpu::SIZE);
+        // SAFETY: a virtual CPU is `vcpu::SIZE` words of a segment that is never unmapped while it has writers.
+        unsafe { self.0.add(index).as_ref() }
     }
 
     /// Lane `lane` holds it since `now`. Returns since when it was free, where that is known.
+    #[inline(always)]
     pub(crate) fn hold(&self, lane: u32, now: u64) -> Option<u64> {
         // Relaxed: the guest's scheduler made the last holder's stores visible to this one.
         let free = self.word(vcpu::HOLDER).load(Ordering::Relaxed) == 0;
@@ -82,11 +85,13 @@ impl Vcpu<'_> {
     }
 
     /// Nobody holds it since `now`.
+    #[inline(always)]
     pub(crate) fn release(&self, now: u64) {
         self.write(0, now);
     }
 
     /// A sequence lock with one writer (Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012).
+    #[inline(always)]
     fn write(&self, holder: u64, since: u64) {
         let sequence = self.word(vcpu::SEQUENCE);
         let before = sequence.load(Ordering::Relaxed);

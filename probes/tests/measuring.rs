@@ -128,10 +128,9 @@ fn spin(nanoseconds: u64) {
 /// One blocking call with known parts: they add up to the call, and are charged to it.
 fn a_blocking_call_adds_up(segment: &Segment) {
     std::thread::spawn(move || {
-        transition::entry_begin();
+        transition::entry();
         transition::schedule_begin();
         transition::schedule_end(Place::Vcpu(3));
-        transition::entry_end();
         measure(Hypercall::CvWait, || {
             spin(100_000);
             transition::in_upcall(

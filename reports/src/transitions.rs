@@ -29,11 +29,12 @@ impl Transition {
     /// The transitions that `cause` made, if there are any.
     pub(crate) fn new(snapshot: &Snapshot, cause: Hypercall) -> Option<Self> {
         let totals = |quantity| Totals::new(snapshot, &[Metric { quantity, call: cause }]);
+        let both = |fast, slow| Totals::new(snapshot, &[fast, slow].map(|quantity| Metric { quantity, call: cause }));
         let transition = Transition {
             cause: cause.name(),
-            unschedule: totals(Quantity::Unschedule),
+            unschedule: both(Quantity::Unschedule, Quantity::SlowUnschedule),
             off: totals(Quantity::Off),
-            reschedule: totals(Quantity::Reschedule),
+            reschedule: both(Quantity::Reschedule, Quantity::SlowReschedule),
             own: totals(Quantity::Own),
             run: totals(Quantity::Run),
             gap: totals(Quantity::Gap),

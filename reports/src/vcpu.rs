@@ -47,7 +47,8 @@ impl Vcpu {
         let mut counts = [0; Quantity::ALL.len()];
         for ((place, metric), distribution) in &snapshot.cells {
             if *place == Place::Vcpu(index) {
-                ticks[metric.quantity as usize] += distribution.sum;
+                // Exact where all were timed, as runs and gaps are; of fast transitions only a sample is.
+                ticks[metric.quantity as usize] += distribution.extrapolated().sum;
                 counts[metric.quantity as usize] += distribution.count();
             }
         }
@@ -58,8 +59,8 @@ impl Vcpu {
         Vcpu {
             index,
             time,
-            waited_for_ns: nanoseconds(snapshot, ticks(Quantity::Reschedule)),
-            switches: counts(Quantity::Unschedule),
+            waited_for_ns: nanoseconds(snapshot, ticks(Quantity::Reschedule) + ticks(Quantity::SlowReschedule)),
+            switches: counts(Quantity::Unschedule) + counts(Quantity::SlowUnschedule),
             migrations: counts(Quantity::Migration),
         }
     }

@@ -56,13 +56,11 @@ fn part_from(lwp: &Lwp) {
 /// over when `work` returns.
 #[inline]
 pub fn system_call<R>(work: impl FnOnce() -> R) -> R {
-    probe::entry_begin();
+    probe::entry();
     enter();
-    probe::entry_end();
     let result = work();
-    probe::entry_begin();
+    probe::entry();
     leave();
-    probe::entry_end();
     result
 }
 

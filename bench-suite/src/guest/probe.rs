@@ -36,8 +36,6 @@ hooks! {
     unschedule_begin(lwp);
     /// It has none.
     unschedule_end(lwp);
-    /// A client enters or leaves the kernel: the transitions from here on are for that.
-    entry_begin();
-    /// It has entered or left.
-    entry_end();
+    /// A client is about to enter or to leave the kernel: the next transition is for that.
+    entry();
 }

@@ -94,7 +94,9 @@ fn virtual_cpu(ended: &Ended, snapshot: &Snapshot, vcpu: &VcpuNow) {
     assert_within(running, own.running, 0.001, &format!("running time of {place:?}"));
     let scheduled = ended.told(&format!("cpu{}-scheduled", vcpu.index));
     assert_eq!((runs, scheduled), (own.runs, own.runs), "runs of {place:?}");
-    for quantity in [Quantity::Reschedule, Quantity::Unschedule] {
-        assert_eq!(at(snapshot, place, quantity).0, scheduled, "{quantity:?} of {place:?}");
+    let ways = [[Quantity::Reschedule, Quantity::SlowReschedule], [Quantity::Unschedule, Quantity::SlowUnschedule]];
+    for both in ways {
+        let times: u64 = both.map(|quantity| at(snapshot, place, quantity).0).iter().sum();
+        assert_eq!(times, scheduled, "{both:?} of {place:?}");
     }
 }

@@ -97,12 +97,9 @@ macro_rules! client_entry {
             // SAFETY: the probes may be called by any thread; the kernel's function is called as we were.
             unsafe {
                 if let Some(probes) = kernel.probes {
-                    (probes.entry_begin)();
+                    (probes.entry)();
                 }
                 (kernel.$field)();
-                if let Some(probes) = kernel.probes {
-                    (probes.entry_end)();
-                }
             }
         }
     };

@@ -10,7 +10,7 @@
 use core::ffi::{c_uint, c_void};
 
 /// The version of [`GuestProbes`]; a caller that knows another one leaves the table alone.
-pub const GUEST_PROBES_VERSION: c_uint = 1;
+pub const GUEST_PROBES_VERSION: c_uint = 2;
 
 /// Functions to be called by who stands at the guest's choke points. All may be called by any thread at any time, cost
 /// some nanoseconds, and never block. An lwp is passed by its address.
@@ -31,11 +31,9 @@ pub struct GuestProbes {
     pub unschedule_begin: unsafe extern "C" fn(*mut c_void),
     /// It has none any more. The lwp may be gone already: its address only names it.
     pub unschedule_end: unsafe extern "C" fn(*mut c_void),
-    /// The transitions from here to `entry_end` are made by a client thread that enters or leaves the guest (in a rump
-    /// kernel: entry of `rump_schedule` or `rump_unschedule`).
-    pub entry_begin: unsafe extern "C" fn(),
-    /// See `entry_begin`.
-    pub entry_end: unsafe extern "C" fn(),
+    /// The calling thread's next transition is made by a client that enters or leaves the guest (in a rump kernel: entry
+    /// of `rump_schedule` or `rump_unschedule`).
+    pub entry: unsafe extern "C" fn(),
 }
 
 /// The name under which [`hypervisor_guest_probes`](GuestProbesFn) is exported.

@@ -28,12 +28,8 @@ unsafe extern "C" fn unschedule_end(_lwp: *mut c_void) {
     transition::unschedule_end();
 }
 
-unsafe extern "C" fn entry_begin() {
-    transition::entry_begin();
-}
-
-unsafe extern "C" fn entry_end() {
-    transition::entry_end();
+unsafe extern "C" fn entry() {
+    transition::entry();
 }
 
 static PROBES: GuestProbes = GuestProbes {
@@ -43,8 +39,7 @@ static PROBES: GuestProbes = GuestProbes {
     schedule_end,
     unschedule_begin,
     unschedule_end,
-    entry_begin,
-    entry_end,
+    entry,
 };
 
 /// The table of the guest's probes.
