@@ -228,6 +228,60 @@ fn runs_and_gaps_make_wall_time(segment: &Segment) {
     assert!((end - begin.1..=end - begin.0).contains(&known), "{known} ticks known from {begin:?} to {end}");
 }
 
+/// A client enters and leaves the guest: all its visits and absences are timed, of the transitions between them a sample
+/// and those that had to wait; together they leave no time out.
+fn a_client_comes_and_goes(segment: &Segment) {
+    const VISITS: u64 = 50_000;
+    const SLOW: u64 = 50;
+    const SLOW_NS: u64 = 20_000;
+    let visit = |number: u64| {
+        transition::entry();
+        transition::schedule_begin();
+        if number % (VISITS / SLOW) == SLOW {
+            measure_quick(Hypercall::MutexEnterNowrap, || None, || spin(SLOW_NS));
+        }
+        transition::schedule_end(Place::Vcpu(11));
+        measure(Hypercall::Getrandom, || ());
+        transition::entry();
+        transition::unschedule_begin();
+        transition::unschedule_end();
+    };
+    let timed_visit = |number| {
+        let before = clock::now();
+        visit(number);
+        [before, clock::now()]
+    };
+    let coming_and_going = || {
+        let first = timed_visit(0);
+        (1..VISITS - 1).for_each(visit);
+        (first, timed_visit(VISITS - 1))
+    };
+    let (first, last) = std::thread::scope(|scope| scope.spawn(coming_and_going).join()).unwrap();
+    let snapshot = segment.snapshot().unwrap();
+    let of = |quantity| {
+        let metric = Metric { quantity, call: Hypercall::GuestEntry };
+        snapshot.cells.get(&(Place::Vcpu(11), metric)).cloned().unwrap_or_default()
+    };
+    for (fast, slow) in
+        [(Quantity::Unschedule, Quantity::SlowUnschedule), (Quantity::Reschedule, Quantity::SlowReschedule)]
+    {
+        let (fast, slow) = (of(fast), of(slow));
+        assert_eq!(fast.count() + slow.count(), VISITS);
+        assert_eq!(slow.untimed, 0);
+        // At most 254 are left out between two samples (uniform, mean 128).
+        assert!(VISITS / 256 <= fast.timed() && fast.timed() < VISITS / 20, "{} were timed", fast.timed());
+    }
+    let (run, off, waits) = (of(Quantity::Run), of(Quantity::Off), of(Quantity::SlowReschedule));
+    assert_eq!((run.count(), run.untimed, off.count(), off.untimed), (VISITS, 0, VISITS - 1, 0));
+    assert_eq!(waits.count(), SLOW);
+    let nanoseconds = snapshot.clock.nanoseconds(waits.sum);
+    assert!(nanoseconds >= 0.99 * (SLOW * SLOW_NS) as f64, "{nanoseconds} ns");
+    let known = run.sum + off.sum + waits.sum + of(Quantity::Unschedule).sum + of(Quantity::Reschedule).sum;
+    let known = known + of(Quantity::SlowUnschedule).sum;
+    let possible = last[0] - first[1]..=last[1] - first[0];
+    assert!(possible.contains(&known), "{known} ticks known, of {possible:?}");
+}
+
 /// Whatever is in the file, a reader says what is wrong with it or reads it; it does not fall over.
 fn forged_segments_are_refused(path: &Path) {
     let whole = std::fs::read(path).unwrap();
@@ -287,6 +341,7 @@ fn measuring() {
     rumpscope_probes::guest_tells_transitions();
     a_blocking_call_adds_up(&segment);
     runs_and_gaps_make_wall_time(&segment);
+    a_client_comes_and_goes(&segment);
     forged_segments_are_refused(&path);
     assert!(segment.is_alive().unwrap());
     std::fs::remove_dir_all(&folder).unwrap();
