@@ -122,5 +122,5 @@ pub fn on_cpu<R>(cause: Hypercall, work: impl FnOnce() -> R) -> R {
 
 /// Runs `upcall`, which gives up or takes a virtual CPU on behalf of hypercall `cause`.
 pub(crate) fn in_upcall(cause: Hypercall, direction: Direction, upcall: impl FnOnce()) {
-    transition::in_upcall(cause, direction, || vcpu::scheduled(lwp::current().cast()), upcall);
+    transition::in_upcall(cause, direction, || vcpu::scheduled(lwp::current().cast(), None), upcall);
 }

@@ -63,8 +63,18 @@ pub fn schedule_begin() {
     measured(Local::ask);
 }
 
-/// It has one: `place`, as far as is known.
-pub fn schedule_end(place: Place) {
+/// It has one. `place` answers which, as far as is known; it is asked where anything is measured, with the index of the
+/// virtual CPU that the thread had last.
+#[inline]
+pub fn schedule_end(place: impl FnOnce(Option<u16>) -> Place) {
+    let last = local::with(|local| local.recorder().map(|_| local.last_held.0.checked_sub(1)));
+    if let Some(last) = last {
+        come(place(last.map(|index| index as u16)));
+    }
+}
+
+/// Has the calling thread on a virtual CPU.
+fn come(place: Place) {
     measured(|local, recorder| local.come(recorder, place));
 }
 
@@ -122,7 +132,7 @@ pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -
             Direction::Schedule => {
                 schedule_begin();
                 upcall();
-                schedule_end(which_vcpu());
+                come(which_vcpu());
             }
         }
     }

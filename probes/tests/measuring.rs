@@ -130,7 +130,7 @@ fn a_blocking_call_adds_up(segment: &Segment) {
     std::thread::spawn(move || {
         transition::entry();
         transition::schedule_begin();
-        transition::schedule_end(Place::Vcpu(3));
+        transition::schedule_end(|_| Place::Vcpu(3));
         measure(Hypercall::CvWait, || {
             spin(100_000);
             transition::in_upcall(
@@ -153,7 +153,7 @@ fn a_blocking_call_adds_up(segment: &Segment) {
                 || {
                     transition::schedule_begin();
                     spin(800_000);
-                    transition::schedule_end(Place::Vcpu(4));
+                    transition::schedule_end(|_| Place::Vcpu(4));
                     // The guest makes hypercalls of its own inside of the upcall.
                     measure(Hypercall::MutexTryenter, || ());
                 },
@@ -205,7 +205,7 @@ fn runs_and_gaps_make_wall_time(segment: &Segment) {
                     let mut first = turn.lock().unwrap();
                     transition::schedule_begin();
                     let begin = clock::now();
-                    transition::schedule_end(Place::Vcpu(9));
+                    transition::schedule_end(|_| Place::Vcpu(9));
                     first.get_or_insert_with(|| (begin, clock::now()));
                     measure(Hypercall::ClockGettime, || ());
                     transition::unschedule_begin();
@@ -240,7 +240,7 @@ fn a_client_comes_and_goes(segment: &Segment) {
         if number % (VISITS / SLOW) == SLOW {
             measure_quick(Hypercall::MutexEnterNowrap, || None, || spin(SLOW_NS));
         }
-        transition::schedule_end(Place::Vcpu(11));
+        transition::schedule_end(|_| Place::Vcpu(11));
         measure(Hypercall::Getrandom, || ());
         transition::entry();
         transition::unschedule_begin();

@@ -17,7 +17,7 @@ unsafe extern "C" fn schedule_begin(_lwp: *mut c_void) {
 }
 
 unsafe extern "C" fn schedule_end(lwp: *mut c_void) {
-    transition::schedule_end(vcpu::scheduled(lwp));
+    transition::schedule_end(|last| vcpu::scheduled(lwp, last));
 }
 
 unsafe extern "C" fn unschedule_begin(_lwp: *mut c_void) {

@@ -57,12 +57,14 @@ pub fn set_lookup(lookup: CpuLookup) {
     LOOKUP.store(lookup as *mut c_void, Ordering::Release);
 }
 
-/// The place of `lwp`, which has just been scheduled; the moment to learn.
-pub fn scheduled(lwp: *mut c_void) -> Place {
+/// The place of `lwp`, which has just been scheduled; the moment to learn. Likely, it is on the virtual CPU with index
+/// `likely`.
+#[inline]
+pub fn scheduled(lwp: *mut c_void, likely: Option<u16>) -> Place {
     if lwp.is_null() {
         return Place::Unknown;
     }
-    match look(lwp) {
+    match look(lwp, likely) {
         Some((index, _)) => Place::Vcpu(index),
         None => learn(lwp).map_or(Place::Unknown, Place::Vcpu),
     }
@@ -74,12 +76,14 @@ pub fn place(lwp: *mut c_void) -> (Place, Option<Witness>) {
         return (Place::Unknown, None);
     }
     // An lwp that has never been scheduled points to no virtual CPU, and no virtual CPU points to one that is off.
-    let seen = if lwp.is_null() { None } else { look(lwp) };
+    let seen = if lwp.is_null() { None } else { look(lwp, None) };
     seen.map_or((Place::OffCpu, None), |(index, witness)| (Place::Vcpu(index), Some(witness)))
 }
 
-/// The index of the virtual CPU that `lwp` is on, by what has been learnt and as far as both structures agree.
-fn look(lwp: *mut c_void) -> Option<(u16, Witness)> {
+/// The index of the virtual CPU that `lwp` is on, by what has been learnt and as far as both structures agree. The one
+/// that it is `likely` on is tried first.
+#[inline]
+fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<(u16, Witness)> {
     // Relaxed: the two positions are one value; the structures themselves are the guest's and old.
     let fields = FIELDS.load(Ordering::Relaxed);
     let in_lwp = (fields as u16).checked_sub(1)?;
@@ -87,7 +91,11 @@ fn look(lwp: *mut c_void) -> Option<(u16, Witness)> {
     // SAFETY: when it was learnt, the same kind of structure had its pointer there; all lwps are of one size. The
     // guest keeps an lwp while a thread runs it.
     let vcpu = unsafe { lwp.cast::<*mut c_void>().add(usize::from(in_lwp)).read_volatile() };
-    let index = index_of(vcpu)?;
+    let is_likely = |index: &u16| {
+        // Relaxed: the thread has been on it, so its address is in place; nothing is read through it but as below.
+        VCPUS.get(usize::from(*index)).is_some_and(|likely| likely.load(Ordering::Relaxed) == vcpu) && !vcpu.is_null()
+    };
+    let index = likely.filter(is_likely).or_else(|| index_of(vcpu))?;
     // SAFETY: `vcpu` is one of the addresses that the guest gave, and virtual CPUs are never freed.
     let word = unsafe { vcpu.cast::<usize>().add(usize::from(in_vcpu)) };
     // SAFETY: as above.
@@ -194,17 +202,18 @@ mod tests {
             slot.store(ptr::from_mut(&mut **cpu).cast(), Ordering::Relaxed);
         }
         let address = ptr::from_mut(&mut *lwp).cast::<c_void>();
-        assert_eq!(scheduled(address), Place::Unknown);
+        assert_eq!(scheduled(address, None), Place::Unknown);
         set_lookup(lookup);
-        assert_eq!(scheduled(address), Place::Unknown, "the lwp points nowhere");
+        assert_eq!(scheduled(address, Some(0)), Place::Unknown, "the lwp points nowhere");
         lwp.cpu = &mut *cpus[1];
         cpus[1].lwp = &mut *lwp;
-        assert_eq!(scheduled(address), Place::Vcpu(1));
+        assert_eq!(scheduled(address, None), Place::Vcpu(1));
+        assert_eq!([Some(0), Some(1), Some(2)].map(|likely| scheduled(address, likely)), [Place::Vcpu(1); 3]);
         cpus[1].lwp = ptr::null_mut();
         assert_eq!(place(address).0, Place::OffCpu);
         lwp.cpu = &mut *cpus[0];
         cpus[0].lwp = &mut *lwp;
-        assert_eq!(scheduled(address), Place::Vcpu(0));
+        assert_eq!(scheduled(address, Some(1)), Place::Vcpu(0));
         let (seen, witness) = place(address);
         let witness = witness.expect("a witness");
         assert_eq!((seen, witness.value), (Place::Vcpu(0), address.addr()));
