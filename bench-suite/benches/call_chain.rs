@@ -14,6 +14,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 type Work<'a> = &'a mut dyn FnMut();
+type Caller = fn(Work<'_>, usize);
 
 /// Functions that call one another. `SET` makes them twice.
 fn step<const SET: usize, const N: usize>(work: Work<'_>, left: usize) {
@@ -26,10 +27,10 @@ fn step<const SET: usize, const N: usize>(work: Work<'_>, left: usize) {
 }
 
 macro_rules! callers {
-    ($set:literal: $($n:literal)*) => { [$(step::<$set, $n> as fn(Work<'_>, usize)),*] };
+    ($set:literal: $($n:literal)*) => { [$(step::<$set, $n> as Caller),*] };
 }
 
-static CALLERS: [[fn(Work<'_>, usize); 32]; 2] = [
+static CALLERS: [[Caller; 32]; 2] = [
     callers!(0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 0),
     callers!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 0),
 ];
