@@ -15,7 +15,8 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 mod waiting;
+pub mod why;
 
 pub use figures::Figures;
 pub use names::{Frame, Names, site};
-pub use waiting::{NamedLock, Waiting, kind_name};
+pub use waiting::{NamedLock, NamedThread, Waiting, kind_name};

@@ -39,7 +39,7 @@ pub fn folded(stacks: &Stacks) -> String {
 }
 
 fn waiter(waiting: &Waiting, wait: &Wait) -> Vec<String> {
-    let mut stack = vec![frame(&waiting.thread(wait.waiter_lane))];
+    let mut stack = vec![thread(waiting, wait.waiter_lane)];
     stack.extend(functions(waiting, wait.waiter).rev());
     stack.push(call(wait.call));
     if wait.lock != 0 {
@@ -49,7 +49,7 @@ fn waiter(waiting: &Waiting, wait: &Wait) -> Vec<String> {
 }
 
 fn holder(waiting: &Waiting, wait: &Wait) -> Vec<String> {
-    let (begin, thread) = match wait.part {
+    let (begin, lane) = match wait.part {
         // Nobody made it wait.
         Part::Alone => return Vec::new(),
         Part::Unknown => return vec![SEPARATOR.to_owned(), "[not known]".to_owned()],
@@ -60,8 +60,13 @@ fn holder(waiting: &Waiting, wait: &Wait) -> Vec<String> {
     let mut stack = vec![SEPARATOR.to_owned()];
     stack.extend(begin);
     stack.extend(functions(waiting, wait.holder));
-    stack.push(frame(&thread.map_or_else(|| "[thread not known]".to_owned(), |lane| waiting.thread(lane))));
+    stack.push(lane.map_or_else(|| "[thread not known]".to_owned(), |lane| thread(waiting, lane)));
     stack
+}
+
+/// Threads that were given the same name are one.
+fn thread(waiting: &Waiting, lane: u32) -> String {
+    frame(&waiting.threads.get(&lane).map_or_else(|| waiting.thread(lane), |thread| thread.given.clone()))
 }
 
 /// A hypercall, told apart from a function of the guest with the same name.
@@ -106,7 +111,7 @@ mod tests {
     #[test]
     fn names_cannot_break_the_format() {
         let mut waiting = testing::waiting();
-        waiting.threads.insert(4, "a;b\nc".to_owned());
+        waiting.threads.get_mut(&4).unwrap().given = "a;b\nc".to_owned();
         assert!(folded(&stacks(&waiting, false)).contains("a:b:c;workqueue_worker;rumpuser_clock_sleep 1900000000\n"));
     }
 

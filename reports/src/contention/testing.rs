@@ -266,3 +266,13 @@ pub fn check(name: &str, text: &str) {
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(expected == text, "{} is not what came out:\n{text}", path.display());
 }
+
+/// Clients 1 and 2 wait for each other at the same place: for another lock each, at different times.
+pub fn circle() -> Vec<Wait> {
+    let part = Part::HolderWaited(Hypercall::RwEnter);
+    let ms = 1_000 * MICROSECOND;
+    let first = Wait { part, holder: 1, holder_lane: Some(3), count: 10, ticks: 90 * ms, max: 9 * ms, ..wait() };
+    let second = Wait { lock: 3, waiter_lane: 3, holder_lane: Some(1), ..first.clone() };
+    let released = Wait { part: Part::HandOver, count: 1, ticks: 10 * ms, max: ms, ..first.clone() };
+    vec![first, released, second]
+}

@@ -2,7 +2,7 @@
 
 use super::names::{Frame, Names, site};
 use rumpscope_probes::contention::{Contention, Lock, LockKind, StackId, Wait};
-use rumpscope_probes::{ClockInfo, Snapshot};
+use rumpscope_probes::{ClockInfo, Snapshot, Thread};
 use std::collections::BTreeMap;
 
 /// A lock and what it is called.
@@ -16,6 +16,17 @@ pub struct NamedLock {
     pub lock: Lock,
 }
 
+/// A thread and what it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedThread {
+    /// Unlike that of any other in the same snapshot.
+    pub name: String,
+    /// The name that it was given; several may have the same.
+    pub given: String,
+    /// The host's number of it; 0: it has ended.
+    pub tid: u32,
+}
+
 /// Who waited for what, with names.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -27,8 +38,8 @@ pub struct Waiting {
     pub duration: u64,
     /// Call chains, innermost function first. There is none for the number 0.
     pub chains: BTreeMap<StackId, Vec<Frame>>,
-    /// What the threads are called, by lane.
-    pub threads: BTreeMap<u32, String>,
+    /// The threads, by lane. A lane whose thread has ended is taken over by a later one, whose name it has then.
+    pub threads: BTreeMap<u32, NamedThread>,
     /// The locks and condition variables, by number.
     pub locks: BTreeMap<u32, NamedLock>,
     /// What waits were spent on.
@@ -55,17 +66,13 @@ impl Waiting {
     fn of(contention: &Contention, snapshot: &Snapshot, duration: u64, names: &mut dyn Names) -> Self {
         let chains: BTreeMap<_, _> =
             contention.stacks.iter().map(|(number, addresses)| (*number, names.chain(addresses))).collect();
-        let threads = snapshot.threads.iter().map(|thread| {
-            let name = if thread.name.is_empty() { format!("thread {}", thread.tid) } else { thread.name.clone() };
-            (thread.lane, name)
-        });
         Waiting {
             recorded: contention.recorded,
             clock: snapshot.clock,
             duration,
             locks: named_locks(contention, &chains, names),
             chains,
-            threads: threads.collect(),
+            threads: named_threads(&snapshot.threads),
             waits: contention.waits.clone(),
             lost: contention.lost,
             problems: names.problems(),
@@ -84,7 +91,7 @@ impl Waiting {
 
     /// The name of the thread of a lane.
     pub fn thread(&self, lane: u32) -> String {
-        self.threads.get(&lane).cloned().unwrap_or_else(|| format!("thread of lane {lane}"))
+        self.threads.get(&lane).map_or_else(|| format!("thread of lane {lane}"), |thread| thread.name.clone())
     }
 
     /// The name of a lock.
@@ -106,6 +113,25 @@ pub fn kind_name(kind: LockKind) -> &'static str {
         LockKind::Rwlock => "rwlock",
         LockKind::Condvar => "condvar",
     }
+}
+
+/// Each with a name of its own: those that have one in common get the host's numbers behind it.
+fn named_threads(threads: &[Thread]) -> BTreeMap<u32, NamedThread> {
+    let uses = |name: &str| threads.iter().filter(|thread| thread.name == name).count();
+    let named = threads.iter().map(|Thread { lane, tid, name }| {
+        let given = match (name.as_str(), *tid) {
+            ("", 0) => format!("thread of lane {lane}"),
+            ("", tid) => format!("thread {tid}"),
+            (name, _) => name.to_owned(),
+        };
+        let name = match *tid {
+            _ if uses(name) < 2 || name.is_empty() => given.clone(),
+            0 => format!("{given} (ended, lane {lane})"),
+            tid => format!("{given} ({tid})"),
+        };
+        (*lane, NamedThread { name, given, tid: *tid })
+    });
+    named.collect()
 }
 
 /// Each with a name of its own: those that have one in common get their numbers behind it.
@@ -138,6 +164,7 @@ fn named_locks(
 #[cfg(test)]
 mod tests {
     use crate::contention::testing;
+    use rumpscope_probes::Thread;
     use std::collections::BTreeSet;
 
     #[test]
@@ -147,6 +174,15 @@ mod tests {
         assert_eq!(names.len(), waiting.locks.len());
         assert!(names.contains("vcache_alloc #2") && names.contains("vcache_alloc #3"), "{names:?}");
         assert!(names.contains("proc_lock"), "{names:?}");
+    }
+
+    #[test]
+    fn no_two_threads_have_the_same_name() {
+        let thread = |lane, tid, name: &str| Thread { lane, tid, name: name.to_owned() };
+        let threads =
+            [thread(0, 7, "rsi0"), thread(1, 8, "rsi0"), thread(2, 0, "rsi0"), thread(3, 9, ""), thread(4, 0, "")];
+        let names: Vec<_> = super::named_threads(&threads).into_values().map(|thread| thread.name).collect();
+        assert_eq!(names, ["rsi0 (7)", "rsi0 (8)", "rsi0 (ended, lane 2)", "thread 9", "thread of lane 4"]);
     }
 
     #[test]
