@@ -1,5 +1,6 @@
 //! The whole of a measurement, as it is to be read.
 
+use crate::contention::Waiting;
 use crate::coverage::Coverage;
 use crate::run::Run;
 use crate::times::Totals;
@@ -52,7 +53,7 @@ impl HypercallTimes {
 }
 
 /// The whole of a measurement.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// What ran and how it ended.
     pub run: Run,
@@ -74,6 +75,8 @@ pub struct Summary {
     pub hypercalls: Vec<HypercallTimes>,
     /// Transitions by cause, most frequent first.
     pub transitions: Vec<Transition>,
+    /// Who waited for what; `null` where that was not recorded.
+    pub contention: Option<Waiting>,
     /// What is missing.
     pub coverage: Coverage,
 }
@@ -106,7 +109,13 @@ impl Summary {
             coverage: Coverage::new(snapshot, &hypercalls, &transitions),
             hypercalls,
             transitions,
+            contention: None,
         }
+    }
+
+    /// The same with who waited for what, if that was recorded.
+    pub fn with_contention(self, waiting: Waiting) -> Self {
+        Summary { contention: waiting.recorded.then_some(waiting), ..self }
     }
 }
 

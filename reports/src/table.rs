@@ -1,5 +1,6 @@
 //! The summary for people.
 
+use crate::contention::points;
 use crate::coverage::Coverage;
 use crate::grid::{Column, Grid};
 use crate::paragraph::{alarming, labelled};
@@ -22,6 +23,7 @@ pub fn render(summary: &Summary, style: &Style) -> String {
         vcpus(summary, style),
         hypercalls(summary, style),
         transitions(summary, style),
+        summary.contention.as_ref().map_or_else(String::new, |waiting| points::render(waiting, style)),
         coverage(summary, style),
     ];
     let sections: Vec<_> = sections.into_iter().filter(|section| !section.is_empty()).collect();

@@ -119,7 +119,7 @@ fn percentiles(distribution: &Distribution, clock: &ClockInfo) -> (Option<Percen
 }
 
 /// The name of a place in reports.
-fn place_name(place: Place) -> String {
+pub(crate) fn place_name(place: Place) -> String {
     match place {
         Place::Vcpu(index) => format!("vcpu{index}"),
         Place::OffCpu => "off_cpu".to_owned(),

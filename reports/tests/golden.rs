@@ -163,7 +163,7 @@ fn a_snapshot_of_nothing_is_a_summary() {
 fn json_holds_everything() {
     let text = json::render(&Summary::new(&snapshot(), run())).unwrap();
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&document["schema"], &document["version"]), (&"rumpscope.summary".into(), &2.into()));
+    assert_eq!((&document["schema"], &document["version"]), (&"rumpscope.summary".into(), &3.into()));
 
     let rows = document["hypercalls"].as_array().unwrap();
     let mutex = rows.iter().find(|row| row["name"] == "mutex_enter").unwrap();

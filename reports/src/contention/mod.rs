@@ -8,8 +8,10 @@ mod figures;
 pub mod flame;
 pub mod group;
 mod interval;
+pub mod json;
 mod names;
 pub mod offcpu;
+pub mod points;
 pub mod ranking;
 pub mod table;
 #[cfg(test)]
