@@ -1,8 +1,10 @@
 //! The command line.
 
 mod bench;
+mod contention;
 
 pub use bench::BenchArgs;
+pub use contention::{LocksArgs, OffcpuArgs, SourceArgs, WhyArgs};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -30,6 +32,12 @@ pub struct Cli {
 pub enum Command {
     /// Run a rump kernel and print where its time went
     Run(RunArgs),
+    /// Which locks are waited for, by whom, from where, and who holds them
+    Locks(LocksArgs),
+    /// A flame graph of the time that threads do not run
+    Offcpu(OffcpuArgs),
+    /// Why a thread waits, or why a lock is waited for: the chain of blocking in words
+    Why(WhyArgs),
     /// Compare host back ends: which is faster, and whether the difference is real
     Bench(BenchArgs),
     /// The embedded guest itself; `run` and `bench` start it in processes of its own
@@ -60,6 +68,27 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = RUN_HELP)]
 pub struct RunArgs {
+    /// What runs.
+    #[command(flatten)]
+    pub measured: MeasuredArgs,
+
+    /// Also write the profile with whole histograms to FILE as JSON; `-` writes it to standard output instead of the
+    /// text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Print the summary in ASCII even where the locale has more
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// Print the summary; there is nothing else yet, so this changes nothing
+    #[arg(long)]
+    pub no_tui: bool,
+}
+
+/// A guest that is started to be measured, and how.
+#[derive(Clone, Debug, Args)]
+pub struct MeasuredArgs {
     /// What both kinds of guest understand.
     #[command(flatten)]
     pub guest: GuestArgs,
@@ -77,19 +106,6 @@ pub struct RunArgs {
     /// How much is timed [default: full]
     #[arg(long, value_name = "MODE", value_parser = timing())]
     pub timing: Option<Mode>,
-
-    /// Also write the profile with whole histograms to FILE as JSON; `-` writes it to standard output instead of the
-    /// text
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-
-    /// Print the summary in ASCII even where the locale has more
-    #[arg(long)]
-    pub ascii: bool,
-
-    /// Print the summary; there is nothing else yet, so this changes nothing
-    #[arg(long)]
-    pub no_tui: bool,
 
     /// The program to run instead of the embedded guest, and its arguments
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = ["workload", "seed"])]
@@ -274,7 +290,7 @@ mod tests {
         for mode in Mode::ALL {
             let cli = Cli::try_parse_from(["rumpscope", "run", "--timing", mode.name()]).unwrap();
             let Command::Run(args) = cli.command else { panic!("not run") };
-            assert_eq!(args.timing, Some(mode));
+            assert_eq!(args.measured.timing, Some(mode));
         }
     }
 
@@ -294,8 +310,8 @@ mod tests {
             Cli::try_parse_from(words.iter().chain(arguments)).unwrap().command
         };
         let Command::Run(run) = parse("run", &arguments.map(str::to_owned)) else { panic!("not run") };
-        assert_eq!(run.guest.arguments(), arguments);
-        let Command::Guest(guest) = parse("guest", &run.guest.arguments()) else { panic!("not guest") };
+        assert_eq!(run.measured.guest.arguments(), arguments);
+        let Command::Guest(guest) = parse("guest", &run.measured.guest.arguments()) else { panic!("not guest") };
         assert_eq!(guest.guest.duration, Some(Duration::from_millis(60_500)));
         assert_eq!((guest.options().ncpu, guest.options().seed), (Some(3), 7));
     }

@@ -1,17 +1,20 @@
 //! The `rumpscope` command.
 
 mod absence;
+mod attach;
 mod bench;
 mod child;
 mod cli;
 mod commands;
 mod exit;
 mod interrupt;
+mod measured;
 mod output;
 mod preload;
 mod segment_folder;
 mod signal;
 mod terminal;
+mod waiting;
 
 use clap::Parser;
 

@@ -3,7 +3,10 @@
 mod bench;
 mod guest;
 mod kernel;
+mod locks;
+mod offcpu;
 mod run;
+mod why;
 
 use crate::cli::{Cli, Command};
 
@@ -14,6 +17,9 @@ use crate::cli::{Cli, Command};
 pub fn dispatch(cli: Cli) -> anyhow::Result<i32> {
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Locks(args) => locks::run(&args),
+        Command::Offcpu(args) => offcpu::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Guest(args) => Ok(guest::run(&args)),
         Command::Kernel(args) => Ok(kernel::run(&args)),

@@ -1,0 +1,147 @@
+//! Running a guest in a process of its own, measured, to its end.
+
+use crate::child::{self, Outcome};
+use crate::cli::MeasuredArgs;
+use crate::segment_folder::SegmentFolder;
+use crate::{absence, exit, preload, signal};
+use anyhow::Context;
+use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
+use rumpuser::host::backend;
+use rumpuser::host::block::choice;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A guest that has run.
+pub struct Measured {
+    /// What was measured.
+    pub snapshot: Snapshot,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Runs the guest; an exit status where it has no profile, the reasons for which have been printed then.
+///
+/// # Errors
+/// When the profile cannot be taken.
+pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
+    let folder = SegmentFolder::new()?;
+    let mut command = guest(args, folder.path())?;
+    command.env(ENV_SEGMENT, folder.segment());
+    if let Some(mode) = args.timing {
+        command.env(ENV_TIMING, mode.name());
+    }
+    if let Some(backend) = &args.backend {
+        command.env(backend::choice::VARIABLE, backend);
+    }
+    if let Some(engine) = &args.block_io {
+        command.env(choice::VARIABLE, engine);
+    }
+    // The embedded guest looks at the clock itself.
+    let limit = args.guest.duration.filter(|_| !args.program.is_empty());
+    let outcome = match child::run(&mut command, limit) {
+        Ok(outcome) => outcome,
+        Err(error) => return Ok(Err(cannot_start(args, &error))),
+    };
+    if folder.segments() == 0 {
+        never_called(args, &outcome);
+        return Ok(Err(exit::NO_PROFILE));
+    }
+    let snapshot = folder.final_snapshot()?;
+    remark(&folder, &snapshot, &outcome);
+    Ok(Ok(Measured { snapshot, outcome }))
+}
+
+impl Measured {
+    /// The exit status that tells how the guest ended.
+    pub fn status(&self) -> i32 {
+        match self.outcome.time_up {
+            // It did as it was told.
+            Some(child::TimeUp::Terminated) if self.outcome.status.signal() == Some(libc::SIGTERM) => 0,
+            _ => exit::like(self.outcome.status),
+        }
+    }
+
+    /// The measured process is not the one that was started, and outlives it: it went into the background.
+    pub fn goes_on(&self) -> bool {
+        goes_on(&self.snapshot, &self.outcome)
+    }
+}
+
+/// The command that starts the guest.
+fn guest(args: &MeasuredArgs, folder: &Path) -> anyhow::Result<Command> {
+    let Some((program, arguments)) = args.program.split_first() else {
+        let own = std::env::current_exe().context("cannot find the program that this is, to start the guest with")?;
+        let mut command = Command::new(own);
+        command.arg("guest").args(args.guest.arguments());
+        return Ok(command);
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).env("LD_PRELOAD", preload::ld_preload(folder)?);
+    if let Some(ncpu) = args.guest.ncpu {
+        command.env("RUMP_NCPU", ncpu.to_string());
+    }
+    Ok(command)
+}
+
+/// Says what the summary cannot.
+fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
+    if let Some(number) = outcome.status.signal().filter(|_| outcome.time_up.is_none()) {
+        let core = if outcome.status.core_dumped() { ", core dumped" } else { "" };
+        eprintln!("rumpscope: the guest was killed by {}{core}; this is its profile up to then", signal::name(number));
+    }
+    if goes_on(snapshot, outcome) {
+        eprintln!(
+            "rumpscope: process {} goes on in the background; this is its profile up to now. Kept in the \
+             foreground (rump_server: -s) it is measured to its end",
+            snapshot.process.pid
+        );
+    }
+    let others = folder.segments() - 1;
+    if others != 0 {
+        eprintln!("rumpscope: {others} more processes with a rump kernel ran; this is the profile of the first");
+    }
+}
+
+/// The measured process is not the one that was started, and outlives it: it went into the background.
+fn goes_on(snapshot: &Snapshot, outcome: &Outcome) -> bool {
+    let measured = snapshot.process.pid;
+    measured != outcome.pid && Path::new(&format!("/proc/{measured}")).exists()
+}
+
+fn cannot_start(args: &MeasuredArgs, error: &io::Error) -> i32 {
+    let Some(program) = args.program.first() else {
+        eprintln!("rumpscope: cannot start the embedded guest: {error}");
+        return exit::NO_PROFILE;
+    };
+    let name = program.display();
+    if error.kind() != ErrorKind::NotFound {
+        eprintln!("rumpscope: cannot start {name}: {error}");
+        return exit::CANNOT_START;
+    }
+    if Path::new(program).is_file() {
+        eprintln!("rumpscope: cannot start {name}: it is there, but the interpreter or loader that it names is not");
+    } else {
+        eprintln!("rumpscope: cannot start {name}: there is no such program");
+    }
+    exit::NOT_FOUND
+}
+
+fn never_called(args: &MeasuredArgs, outcome: &Outcome) {
+    let end = match outcome.status.signal() {
+        Some(number) => format!("was killed by {}", signal::name(number)),
+        None => format!("ended with status {}", exit::like(outcome.status)),
+    };
+    let Some(program) = args.program.first() else {
+        eprintln!("rumpscope: no profile: the embedded guest {end} before it started");
+        return;
+    };
+    eprintln!(
+        "rumpscope: no profile: {} never called the hypervisor. It {end}. Reasons that it may have:",
+        program.display()
+    );
+    for reason in absence::reasons(program) {
+        eprintln!("  - {reason}");
+    }
+}
