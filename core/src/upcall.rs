@@ -11,8 +11,8 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use libc::c_int;
-use rumpscope_probes::Hypercall;
 use rumpscope_probes::transition::{self, Direction};
+use rumpscope_probes::{Hypercall, contention};
 
 struct Table {
     upcalls: UnsafeCell<MaybeUninit<Hyperup>>,
@@ -94,9 +94,14 @@ pub fn schedule(off: Unscheduled, interlock: *mut c_void) {
     }
 }
 
-/// Runs `wait` with the calling thread off its virtual CPU. An error number must be read inside `wait`: scheduling may
-/// overwrite it.
+/// Runs `wait` with the calling thread off its virtual CPU, waiting for something that no thread of the guest holds. An
+/// error number must be read inside `wait`: scheduling may overwrite it.
 pub fn off_cpu<R>(cause: Hypercall, wait: impl FnOnce() -> R) -> R {
+    off_cpu_for_lock(cause, || contention::alone(cause, wait))
+}
+
+/// The same for a wait that is recorded as one for a lock.
+pub fn off_cpu_for_lock<R>(cause: Hypercall, wait: impl FnOnce() -> R) -> R {
     let off = unschedule(cause, core::ptr::null_mut());
     let outcome = wait();
     schedule(off, core::ptr::null_mut());

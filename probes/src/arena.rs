@@ -22,7 +22,7 @@ struct Room {
     /// Words that may be written: provided by the host, at least those in use.
     provided: usize,
     /// The word that will link to the next block of each chain.
-    chain_ends: [usize; 4],
+    chain_ends: [usize; CHAINS.len()],
 }
 
 /// The chains of blocks.
@@ -31,8 +31,15 @@ pub(crate) enum Chain {
     Cells = 0,
     Lanes = 1,
     Vcpus = 2,
-    Modules = 3,
+    Stacks = 3,
+    Locks = 4,
+    Waits = 5,
+    Modules = 6,
 }
+
+/// Where each of them begins.
+const CHAINS: [usize; 7] =
+    [header::CELLS, header::LANES, header::VCPUS, header::STACKS, header::LOCKS, header::WAITS, header::MODULES];
 
 // SAFETY: the words are atomics, shared by design; everything else is plain data or behind a lock.
 unsafe impl Send for Arena {}
@@ -52,7 +59,7 @@ impl Arena {
         if first < header::SIZE || !provide(words, 0, first) {
             return None;
         }
-        let room = Room { provided: first, chain_ends: [header::CELLS, header::LANES, header::VCPUS, header::MODULES] };
+        let room = Room { provided: first, chain_ends: CHAINS };
         let arena = Arena { words, capacity, provide, room: Mutex::new(room) };
         arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
         arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);

@@ -27,6 +27,12 @@ impl Cell {
         Some(Cell(NonNull::from(arena.word(position))))
     }
 
+    /// A new cell that is in no chain, and its position.
+    pub(crate) fn create_apart(arena: &Arena) -> Option<(Self, usize)> {
+        let position = arena.allocate(cell::SIZE)?;
+        Some((Cell(NonNull::from(arena.word(position))), position))
+    }
+
     #[inline(always)]
     fn word(&self, index: usize) -> &AtomicU64 {
         debug_assert!(index < cell::SIZE);

@@ -7,6 +7,7 @@
 use crate::arena::{Arena, Chain};
 use crate::catalogue::{Hypercall, Quantity};
 use crate::cell::Cell;
+use crate::contention::Ledger;
 use crate::layout::lane;
 use crate::primitive::Ordering;
 use crate::snapshot::Place;
@@ -32,6 +33,8 @@ pub(crate) struct Lane {
     position: usize,
     /// Boxed, so that threads can keep a row's address while others are added.
     rows: BTreeMap<Place, Box<Row>>,
+    /// Made when its thread first waits, or is waited for.
+    pub(crate) ledger: Option<Box<Ledger>>,
 }
 
 // SAFETY: a lane is handed from thread to thread under the lock of the list of free lanes; only its current thread
@@ -44,11 +47,14 @@ impl Lane {
         let position = arena.allocate(lane::SIZE)?;
         arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
         arena.append(Chain::Lanes, position);
-        Some(Lane { number, position, rows: BTreeMap::new() })
+        Some(Lane { number, position, rows: BTreeMap::new(), ledger: None })
     }
 
     /// Says who writes it from now on; 0: nobody.
     pub(crate) fn assign(&mut self, arena: &Arena, tid: u32, name: &str) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.forget_thread();
+        }
         arena.write_text(self.position + lane::NAME, 2, name);
         // Release: a reader that sees the thread sees its name.
         arena.word(self.position + lane::TID).store(u64::from(tid), Ordering::Release);

@@ -74,6 +74,14 @@ pub mod header {
     pub const STEP_NS: usize = 25;
     /// Position of the first module; 0: none.
     pub const MODULES: usize = 26;
+    /// Position of the first call chain; 0: none.
+    pub const STACKS: usize = 57;
+    /// Position of the first lock; 0: none.
+    pub const LOCKS: usize = 58;
+    /// Position of the first wait; 0: none.
+    pub const WAITS: usize = 59;
+    /// Waits that are in no wait block, for want of room.
+    pub const LOST_WAITS: usize = 60;
     /// The host back end: 32 bytes of text, padded with zeros.
     pub const BACKEND: usize = 28;
     /// What runs: 200 bytes of text, padded with zeros.
@@ -88,6 +96,8 @@ pub mod flag {
     pub const VCPUS_KNOWN: u64 = 1;
     /// The guest's own transitions are seen.
     pub const GUEST_TRANSITIONS: u64 = 2;
+    /// It is recorded who waits for whom.
+    pub const CONTENTION: u64 = 4;
 }
 
 /// The catalogue: a name of 32 bytes for each hypercall, padded with zeros, in the order of their numbers.
@@ -170,6 +180,97 @@ pub mod module {
     pub const LONGEST_PATH: u64 = 3 * 4096;
 }
 
+/// A call chain. Filled before it is chained, never changed.
+pub mod stack {
+    /// Its number, from 1.
+    pub const NUMBER: usize = 1;
+    /// How many frames it has.
+    pub const DEPTH: usize = 2;
+    /// The return addresses, innermost first.
+    pub const FRAMES: usize = 3;
+}
+
+/// A lock that was waited for, or several made at one place. Written under a lock in the measured process.
+pub mod lock {
+    /// Its number, from 1.
+    pub const NUMBER: usize = 1;
+    /// [`LockKind`](crate::contention::LockKind).
+    pub const KIND: usize = 2;
+    /// Where the guest keeps its pointer to it.
+    pub const ADDRESS: usize = 3;
+    /// The how manieth at that address (high 32 bits), and the number of the chain of its making.
+    pub const MADE: usize = 4;
+    /// How many further locks are counted here.
+    pub const MERGED: usize = 5;
+    /// How often it was taken; of a condition variable, how many signals found a waiter.
+    pub const TAKEN: usize = 6;
+    /// How often it was waited for.
+    pub const CONTENDED: usize = 7;
+    /// Of these, how often waiting actively was enough.
+    pub const SPUN: usize = 8;
+    /// How many wait now.
+    pub const WAITERS: usize = 9;
+    /// How many waited at the same time at most.
+    pub const MOST_WAITERS: usize = 10;
+    /// Position of the cell of its waits; 0: none. Such a cell is not chained, and its key is 0.
+    pub const WAIT: usize = 11;
+    /// The same of the times for which it was held by those who had waited.
+    pub const HELD_AFTER_WAIT: usize = 12;
+    /// The same of those who had not; a sample.
+    pub const HELD: usize = 13;
+    /// 1: it has been destroyed.
+    pub const ENDED: usize = 14;
+    /// Words of a lock.
+    pub const SIZE: usize = 16;
+}
+
+/// Time that threads have waited. Only one thread writes it.
+pub mod wait {
+    use crate::catalogue::Hypercall;
+    use crate::contention::Part;
+
+    /// Place (high 16 bits), 16 bits unused, the call through which the holder waited (16 bits), part (8 bits), call
+    /// (8 bits).
+    pub const WHAT: usize = 1;
+    /// The lock's number; 0: none.
+    pub const LOCK: usize = 2;
+    /// Chain of the waiter (high 32 bits), chain of the holder.
+    pub const STACKS: usize = 3;
+    /// Lane of the waiter (high 32 bits), lane of the holder + 1.
+    pub const LANES: usize = 4;
+    /// Waits that ended here.
+    pub const COUNT: usize = 5;
+    /// The time, in ticks.
+    pub const TICKS: usize = 6;
+    /// The longest single time.
+    pub const MAX: usize = 7;
+    /// Words of a wait.
+    pub const SIZE: usize = 16;
+
+    /// The part's number, and that of the call through which the holder waited.
+    pub fn encode(part: Part) -> (u64, u64) {
+        match part {
+            Part::Held => (1, 0),
+            Part::HolderWaited(call) => (2, call as u64),
+            Part::HandOver => (3, 0),
+            Part::Alone => (4, 0),
+            Part::Unknown => (5, 0),
+        }
+    }
+
+    /// What `encode` made; `call` finds a hypercall by its number. `None`: it is none of ours.
+    pub fn decode(part: u64, through: u64, call: impl FnOnce(u64) -> Option<Hypercall>) -> Option<Part> {
+        match part {
+            1 => Some(Part::Held),
+            2 => Some(Part::HolderWaited(call(through)?)),
+            3 => Some(Part::HandOver),
+            4 => Some(Part::Alone),
+            5 => Some(Part::Unknown),
+            _ => None,
+        }
+    }
+}
+
 /// A place in a cell's key: the virtual CPU's index, or one of these.
 pub mod place {
     /// On no virtual CPU.
@@ -183,5 +284,6 @@ const fn is_aligned(words: usize) -> bool {
 }
 const _: () = assert!(is_aligned(header::SIZE) && is_aligned(cell::SIZE) && is_aligned(chunk::SIZE));
 const _: () = assert!(is_aligned(lane::SIZE) && is_aligned(vcpu::SIZE));
+const _: () = assert!(is_aligned(lock::SIZE) && is_aligned(wait::SIZE));
 const _: () = assert!(Metric::COUNT <= 1 << 16);
 const _: () = assert!(CHUNKS == 40);

@@ -38,12 +38,13 @@ mod unwind;
 mod vcpu;
 
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};
+pub use contention::ENV_CONTENTION;
 pub use context::Context;
 pub use distribution::Distribution;
 pub use layout::VERSION as SEGMENT_VERSION;
 pub use measure::measure;
 pub use mode::Mode;
-pub use quick::{measure_quick, measure_short};
+pub use quick::{measure_quick, measure_short, measure_taking};
 pub use recorder::{
     WhichVcpu, Witness, continue_in_forked_child, forget_place, guest_ended, guest_tells_transitions, mode,
     vcpus_are_known,

@@ -20,6 +20,18 @@ pub(crate) const SAMPLE_QUICK: u64 = 128;
 /// A call that ends at once costs some loads, a compare and an addition to memory that only this thread writes.
 #[inline(always)]
 pub fn measure_quick<R>(call: Hypercall, at_once: impl FnOnce() -> Option<R>, otherwise: impl FnOnce() -> R) -> R {
+    measure_taking(call, at_once, otherwise, |_| {})
+}
+
+/// The same of a call that takes a lock. `sampled` is told when it was at hand and the call is timed, with the number of
+/// calls that it stands for.
+#[inline(always)]
+pub fn measure_taking<R>(
+    call: Hypercall,
+    at_once: impl FnOnce() -> Option<R>,
+    otherwise: impl FnOnce() -> R,
+    sampled: impl FnOnce(u64),
+) -> R {
     if local::with(|local| local.plan) == Plan::Off {
         return match at_once() {
             Some(outcome) => outcome,
@@ -27,7 +39,7 @@ pub fn measure_quick<R>(call: Hypercall, at_once: impl FnOnce() -> Option<R>, ot
         };
     }
     let Some((cell, untimed)) = local::with(|local| local.untimed_cell(call)) else {
-        return measure_rarely(call, at_once, otherwise);
+        return measure_rarely(call, at_once, otherwise, sampled);
     };
     match at_once() {
         Some(outcome) => {
@@ -66,11 +78,18 @@ fn measure_short_rarely<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
 /// A call that is timed from its beginning, or whose counter is not known.
 #[cold]
 #[inline(never)]
-fn measure_rarely<R>(call: Hypercall, at_once: impl FnOnce() -> Option<R>, otherwise: impl FnOnce() -> R) -> R {
+fn measure_rarely<R>(
+    call: Hypercall,
+    at_once: impl FnOnce() -> Option<R>,
+    otherwise: impl FnOnce() -> R,
+    sampled: impl FnOnce(u64),
+) -> R {
     let start = local::with(Local::begin_quick);
     match at_once() {
         Some(outcome) => {
-            local::with(|local| local.end_quick(call, start));
+            if let Some(weight) = local::with(|local| local.end_quick(call, start)) {
+                sampled(weight);
+            }
             outcome
         }
         None => measure_slow(call, start, otherwise),
@@ -109,22 +128,24 @@ impl Local {
         Some(clock::now())
     }
 
-    /// A quick call ends that found all at hand.
-    fn end_quick(&mut self, call: Hypercall, start: Option<u64>) {
+    /// A quick call ends that found all at hand. If it is timed: the number of calls that it stands for.
+    fn end_quick(&mut self, call: Hypercall, start: Option<u64>) -> Option<u64> {
         // Before the rest, which is not part of the call.
         let now = start.map(|_| clock::now());
-        let Some(recorder) = self.recorder() else { return };
+        let recorder = self.recorder()?;
         let row = self.known_row();
-        let Some(cell) = self.cell(recorder, row, Metric::call(call).number()) else { return };
+        let cell = self.cell(recorder, row, Metric::call(call).number())?;
         // Its counter was not known, and now it turns out that it was not its turn.
         let left_out = cell.untimed().is_some();
-        match start.zip(now) {
-            Some((start, now)) if !left_out => cell.record(&recorder.arena, clock::between(start, now)),
-            _ => cell.count(),
+        let timed = start.zip(now).filter(|_| !left_out);
+        match timed {
+            Some((start, now)) => cell.record(&recorder.arena, clock::between(start, now)),
+            None => cell.count(),
         }
         if !left_out {
             cell.leave_out(self.quick_gap());
         }
+        timed.map(|_| self.quick_gap.max(1))
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::buckets::CHUNKS;
 use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::clock;
-use crate::contention::{Contention, Module};
+use crate::contention::{Contention, Module, contention};
 use crate::distribution::Distribution;
 use crate::layout::{self, cell, chunk, flag, header, lane, module, overflow, vcpu};
 use crate::mode::Mode;
@@ -129,6 +129,7 @@ impl Segment {
         let vcpus = self.vcpus(&words)?;
         let threads = words.threads().ok_or_else(|| self.damaged("a lane lies outside"))?;
         let modules = words.modules().ok_or_else(|| self.damaged("a module lies outside"))?;
+        let contention = contention(&words, &names).ok_or_else(|| self.damaged("what it says of contention"))?;
         let began = head[header::BEGAN_TICKS];
         let last_sign = vcpus.iter().filter_map(|vcpu| vcpu.holder.map(|(_, since)| since).or(vcpu.free_since)).max();
         let taken = match (ended, alive, head[header::ENDED_TICKS]) {
@@ -158,7 +159,7 @@ impl Segment {
             },
             vcpus,
             threads,
-            contention: Contention { modules, ..Contention::default() },
+            contention: Contention { modules, ..contention },
             cells,
         })
     }
@@ -266,7 +267,7 @@ fn text(words: &[u64]) -> String {
 }
 
 /// A copy of the words in use. Every method returns `None` where the copy points outside of itself.
-struct Words {
+pub(crate) struct Words {
     words: Vec<u64>,
     /// Positions from the copy's end up to here are blocks that were added while it was made.
     capacity: u64,
@@ -275,13 +276,18 @@ struct Words {
 type Cells = BTreeMap<(Place, Metric), Distribution>;
 
 impl Words {
-    fn block(&self, position: u64, size: usize) -> Option<&[u64]> {
+    pub(crate) fn block(&self, position: u64, size: usize) -> Option<&[u64]> {
         let position = usize::try_from(position).ok()?;
         self.words.get(position..position.checked_add(size)?)
     }
 
+    /// A word of the header.
+    pub(crate) fn header(&self, word: usize) -> u64 {
+        self.words[word]
+    }
+
     /// Whether what is at `position` is newer than the copy.
-    fn is_newer(&self, position: u64) -> bool {
+    pub(crate) fn is_newer(&self, position: u64) -> bool {
         (self.words.len() as u64..self.capacity).contains(&position)
     }
 
@@ -322,19 +328,24 @@ impl Words {
             let block = block?;
             let key = block[cell::KEY];
             let Some(metric) = self.metric(calls, usize::from(key as u16)) else { continue };
-            let distribution = cells.entry((Place::from_number((key >> 16) as u16), metric)).or_default();
-            distribution.untimed = distribution.untimed.saturating_add(block[cell::UNTIMED]);
-            distribution.sum = distribution.sum.wrapping_add(block[cell::SUM]);
-            distribution.max = distribution.max.max(block[cell::MAX]);
-            for index in 0..CHUNKS {
-                let position = block[cell::CHUNKS + index];
-                if position == 0 || self.is_newer(position) {
-                    continue;
-                }
-                let counts = self.block(position, chunk::SIZE)?;
-                for (total, count) in distribution.chunk_mut(index).iter_mut().zip(counts) {
-                    *total = total.saturating_add(*count);
-                }
+            self.add_cell(block, cells.entry((Place::from_number((key >> 16) as u16), metric)).or_default())?;
+        }
+        Some(())
+    }
+
+    /// Adds what is in a cell to `distribution`.
+    pub(crate) fn add_cell(&self, block: &[u64], distribution: &mut Distribution) -> Option<()> {
+        distribution.untimed = distribution.untimed.saturating_add(block[cell::UNTIMED]);
+        distribution.sum = distribution.sum.wrapping_add(block[cell::SUM]);
+        distribution.max = distribution.max.max(block[cell::MAX]);
+        for index in 0..CHUNKS {
+            let position = block[cell::CHUNKS + index];
+            if position == 0 || self.is_newer(position) {
+                continue;
+            }
+            let counts = self.block(position, chunk::SIZE)?;
+            for (total, count) in distribution.chunk_mut(index).iter_mut().zip(counts) {
+                *total = total.saturating_add(*count);
             }
         }
         Some(())
@@ -354,7 +365,7 @@ impl Words {
     }
 
     /// The blocks of a chain and their positions.
-    fn chain_with_positions(&self, head: usize, size: usize) -> Option<Vec<(usize, &[u64])>> {
+    pub(crate) fn chain_with_positions(&self, head: usize, size: usize) -> Option<Vec<(usize, &[u64])>> {
         let mut next = self.words[head];
         let mut blocks = Vec::new();
         for block in self.chain(head, size) {

@@ -4,6 +4,7 @@ use crate::arena::Arena;
 use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::cell::Cell;
 use crate::clock::{self, Calibration};
+use crate::contention::{self, Records, Stacks};
 use crate::lane::{Lane, Row};
 use crate::layout::{self, flag, header};
 use crate::local::{self, Local, Plan};
@@ -46,6 +47,8 @@ pub(crate) struct Recorder {
     pub(crate) vcpus: Vcpus,
     which_vcpu: Option<WhichVcpu>,
     lanes: Mutex<Lanes>,
+    pub(crate) stacks: Stacks,
+    pub(crate) records: Mutex<Records>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) boot: u64,
     pub(crate) calibration: Calibration,
     pub(crate) which_vcpu: Option<WhichVcpu>,
+    /// Whether it is recorded who waits for whom.
+    pub(crate) contention: bool,
 }
 
 impl Recorder {
@@ -85,6 +90,8 @@ impl Recorder {
             vcpus: Vcpus::new(),
             which_vcpu: beginning.which_vcpu,
             lanes: Mutex::new(Lanes::default()),
+            stacks: Stacks::default(),
+            records: Mutex::default(),
         };
         // Release: whoever sees the recorder or the magic sees everything above. Leaked: threads use it until the
         // process ends.
@@ -92,6 +99,10 @@ impl Recorder {
         recorder.arena.word(header::MAGIC).store(layout::MAGIC, crate::primitive::Ordering::Release);
         RECORDER.store(recorder, Ordering::Release);
         MODE.store(beginning.mode as u8, Ordering::Release);
+        if beginning.contention {
+            recorder.raise(flag::CONTENTION);
+            contention::start_recording();
+        }
     }
 
     fn lanes(&self) -> std::sync::MutexGuard<'_, Lanes> {
@@ -319,12 +330,16 @@ pub fn continue_in_forked_child(mode: Mode) {
         lane.assign(&recorder.arena, tid, &name);
     }
     MODE.store(mode as u8, Ordering::Relaxed);
+    if recorder.arena.word(header::FLAGS).load(relaxed) & flag::CONTENTION != 0 {
+        contention::start_recording();
+    }
     local::with(|local| local.plan = Plan::Unknown);
 }
 
 /// Nothing is measured in this process.
 pub(crate) fn decline() {
     MODE.store(Mode::Off as u8, Ordering::Relaxed);
+    contention::stop_recording();
 }
 
 /// The timing mode in force; `Off` as long as nothing is decided.

@@ -2,6 +2,7 @@
 
 use crate::arena::Arena;
 use crate::clock;
+use crate::contention::ENV_CONTENTION;
 use crate::mode::Mode;
 use crate::primitive::AtomicU64;
 use crate::process;
@@ -69,7 +70,17 @@ pub fn begin(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String>
 }
 
 fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
-    let (mode, complaint) = wanted_mode();
+    let (mode, mut complaint) = wanted_mode();
+    let wanted = match std::env::var_os(ENV_CONTENTION) {
+        None => true,
+        Some(value) if value == "on" => true,
+        Some(value) if value == "off" => false,
+        Some(value) => {
+            let problem = format!("{ENV_CONTENTION}={}: neither on nor off; it is on", value.display());
+            complaint = Some(complaint.map_or(problem.clone(), |first| format!("{first}; {problem}")));
+            true
+        }
+    };
     let path = match std::env::var_os(ENV_SEGMENT) {
         Some(path) => unused_path(PathBuf::from(path)),
         None => default_path()?,
@@ -84,6 +95,8 @@ fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
         boot: process::boot(),
         calibration: clock::calibrate(),
         which_vcpu,
+        // Where nothing is timed, waits are not.
+        contention: wanted && matches!(mode, Mode::Sampled | Mode::Full | Mode::Exact),
     };
     Recorder::begin(arena, &beginning);
     // SAFETY: the handler only stores to an atomic. If it cannot be registered, there is no memory for a fork either.

@@ -9,6 +9,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Deadline, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
+use rumpscope_probes::contention::Watch;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A condition variable of the guest.
@@ -17,6 +18,7 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[repr(align(64))]
 pub struct Cv<B: Backend = Native> {
     condition: B::Condvar,
+    watch: Watch,
 }
 
 /// The names under which the caller may hold a mutex ([`Mtx::me`]).
@@ -43,8 +45,7 @@ impl<B: Backend> Cv<B> {
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
         let home = (!mtx.comes_after_cpu()).then_some(&mtx.lock);
-        let (outcome, active) = self.condition.wait(home, deadline, || mtx.exit(call, me));
-        transition::waited_actively(call, active);
+        let outcome = self.wait_in_place(call, mtx, me, home, deadline);
         if mtx.comes_after_cpu() {
             upcall::schedule(off, interlock);
             mtx.enter_in_place(call, me);
@@ -52,6 +53,23 @@ impl<B: Backend> Cv<B> {
             mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
         }
+        outcome
+    }
+
+    /// Waits for a signal; gives the mutex up, and does not take it again.
+    fn wait_in_place(
+        &self,
+        call: Hypercall,
+        mtx: &Mtx<B>,
+        me: Owner,
+        home: Option<&B::Mutex>,
+        deadline: Option<&Deadline>,
+    ) -> Outcome {
+        let (outcome, active) = self.watch.wait_for_signal(call, || {
+            let (outcome, active) = self.condition.wait(home, deadline, || mtx.exit(call, me));
+            ((outcome, active), outcome != Outcome::TimedOut)
+        });
+        transition::waited_actively(call, active);
         outcome
     }
 }
@@ -65,7 +83,7 @@ pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
     on_backend!(Hypercall::CvInit, cv_init(cv), B => {
         measure_short(Hypercall::CvInit, || {
             // SAFETY: the caller's word.
-            unsafe { cv.write(object::create("cv_init", Cv::<B> { condition: Condvar::new() }).cast()) };
+            unsafe { cv.write(object::create("cv_init", Cv::<B> { condition: Condvar::new(), watch: Watch::new(cv.addr()) }).cast()) };
         })
     })
 }
@@ -79,9 +97,11 @@ pub unsafe extern "C" fn rumpuser_cv_destroy(cv: *mut Cv) {
     on_backend!(Hypercall::CvDestroy, cv_destroy(cv), B => {
         measure_short(Hypercall::CvDestroy, || {
             // SAFETY: the caller's word.
-            if unsafe { Cv::<B>::at(cv) }.condition.retire().is_err() {
+            let ended = unsafe { Cv::<B>::at(cv) };
+            if ended.condition.retire().is_err() {
                 diagnostic::fatal("cv_destroy", format_args!("threads still wait for condition variable {cv:p}"));
             }
+            ended.watch.end();
             // SAFETY: the caller's word; made by `rumpuser_cv_init`.
             unsafe { object::destroy(cv.cast::<Cv<B>>()) };
         })
@@ -115,8 +135,7 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
-            let (outcome, active) = cv.condition.wait(Some(&mtx.lock), None, || mtx.exit(Hypercall::CvWaitNowrap, me));
-            transition::waited_actively(Hypercall::CvWaitNowrap, active);
+            let outcome = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(&mtx.lock), None);
             mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
         })
     })
@@ -154,7 +173,9 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
         // SAFETY: the caller's word.
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
-        measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || cv.condition.signal(names::<B>()))
+        measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || {
+            cv.watch.signal(false, || cv.condition.signal(names::<B>()));
+        })
     })
 }
 
@@ -168,7 +189,9 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
         // SAFETY: the caller's word.
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
-        measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || cv.condition.broadcast(names::<B>()))
+        measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || {
+            cv.watch.signal(true, || cv.condition.broadcast(names::<B>()));
+        })
     })
 }
 

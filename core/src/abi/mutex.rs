@@ -9,7 +9,8 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
+use rumpscope_probes::contention::{LockKind, Watch};
+use rumpscope_probes::{Hypercall, clock, measure, measure_quick, measure_short, measure_taking, transition};
 
 /// A mutex of the guest. (The interface gives out its address; which back end it is of, all know.)
 #[derive(Debug)]
@@ -17,6 +18,7 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[repr(align(64))]
 pub struct Mtx<B: Backend = Native> {
     pub(super) lock: B::Mutex,
+    watch: Watch,
     flags: c_int,
 }
 
@@ -48,9 +50,23 @@ impl<B: Backend> Mtx<B> {
         self.flags == mutex::SPIN | mutex::KMUTEX
     }
 
+    fn kind(&self) -> LockKind {
+        if self.is_spin() { LockKind::SpinMutex } else { LockKind::Mutex }
+    }
+
+    /// Takes the mutex if it is free. Says whether it did.
+    #[inline(always)]
+    fn try_enter(&self, me: Owner) -> bool {
+        let taken = self.lock.try_lock(me);
+        if taken {
+            self.watch.taken();
+        }
+        taken
+    }
+
     /// Takes the mutex; waits for it without an upcall: on the virtual CPU, or off it where it was given up before.
     pub(super) fn enter_in_place(&self, call: Hypercall, me: Owner) {
-        if !self.lock.try_lock(me) {
+        if !self.try_enter(me) {
             self.enter_in_place_contended(call, me);
         }
     }
@@ -68,13 +84,29 @@ impl<B: Backend> Mtx<B> {
     #[cold]
     fn enter_in_place_contended(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        self.lock.lock_in_place(me);
+        let since = clock::now();
+        if self.lock.try_lock_soon(me) {
+            self.watch.taken();
+            return self.watch.spun(self.kind(), call, since);
+        }
+        self.watch.wait(self.kind(), call, || {
+            self.lock.lock_in_place(me);
+            self.watch.taken();
+            0
+        });
     }
 
     #[cold]
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        upcall::off_cpu(call, || transition::waited_actively(call, self.lock.lock_waiting(me)));
+        upcall::off_cpu_for_lock(call, || {
+            let active = self.watch.wait(self.kind(), call, || {
+                let active = self.lock.lock_waiting(me);
+                self.watch.taken();
+                active
+            });
+            transition::waited_actively(call, active);
+        });
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {
@@ -88,16 +120,37 @@ impl<B: Backend> Mtx<B> {
 
     /// Gives the mutex back.
     pub(super) fn exit(&self, call: Hypercall, me: Owner) {
+        if self.watch.is_watched() {
+            self.watch.release(|| self.give_back(call, me));
+        } else {
+            self.give_back(call, me);
+        }
+    }
+
+    fn give_back(&self, call: Hypercall, me: Owner) {
         if !self.lock.try_unlock(me) {
-            self.exit_contended(call, me);
+            self.give_back_contended(call, me);
         }
     }
 
     #[cold]
-    fn exit_contended(&self, call: Hypercall, me: Owner) {
+    fn give_back_contended(&self, call: Hypercall, me: Owner) {
         if self.lock.unlock_contended(me).is_err() {
             self.not_mine(call);
         }
+    }
+
+    /// The whole of [`rumpuser_mutex_exit`] where somebody waits, or wants to know when. Apart from the rest, and the last
+    /// thing that it does: so not even a register is saved for it.
+    #[cold]
+    #[inline(never)]
+    fn exit_watched(&self) {
+        let (call, me) = (Hypercall::MutexExit, self.me());
+        let unwaited = || {
+            self.watch.end_timed_hold();
+            (!self.watch.is_waited_for() && self.lock.try_unlock(me)).then_some(())
+        };
+        measure_quick(call, unwaited, || self.exit(call, me));
     }
 
     #[cold]
@@ -119,7 +172,7 @@ pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
                 diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
             }
             // SAFETY: the caller's word.
-            unsafe { mtx.write(object::create("mutex_init", Mtx::<B> { lock: Mutex::new(), flags }).cast()) };
+            unsafe { mtx.write(object::create("mutex_init", Mtx::<B> { lock: Mutex::new(), watch: Watch::new(mtx.addr()), flags }).cast()) };
         })
     })
 }
@@ -140,7 +193,8 @@ pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
                 mtx.enter_off_cpu(Hypercall::MutexEnter, mtx.me());
             }
         };
-        measure_quick(Hypercall::MutexEnter, || mtx.lock.try_lock(mtx.me()).then_some(()), contended)
+        let enter = || mtx.try_enter(mtx.me()).then_some(());
+        measure_taking(Hypercall::MutexEnter, enter, contended, |weight| mtx.watch.sampled(weight, true))
     })
 }
 
@@ -160,8 +214,8 @@ pub unsafe extern "C" fn rumpuser_mutex_enter_nowrap(mtx: *mut Mtx) {
             }
             mtx.enter_in_place_contended(Hypercall::MutexEnterNowrap, mtx.me());
         };
-        let enter = || (mtx.is_spin() && mtx.lock.try_lock(mtx.me())).then_some(());
-        measure_quick(Hypercall::MutexEnterNowrap, enter, contended)
+        let enter = || (mtx.is_spin() && mtx.try_enter(mtx.me())).then_some(());
+        measure_taking(Hypercall::MutexEnterNowrap, enter, contended, |weight| mtx.watch.sampled(weight, true))
     })
 }
 
@@ -175,7 +229,7 @@ pub unsafe extern "C" fn rumpuser_mutex_tryenter(mtx: *mut Mtx) -> c_int {
         // SAFETY: the caller's word.
         let mtx = unsafe { Mtx::<B>::at(mtx) };
         measure_short(Hypercall::MutexTryenter, || {
-            if mtx.lock.try_lock(mtx.me()) {
+            if mtx.try_enter(mtx.me()) {
                 return 0;
             }
             B::after_failed_try();
@@ -193,7 +247,10 @@ pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
     on_backend!(Hypercall::MutexExit, mutex_exit(mtx), B => {
         // SAFETY: the caller's word.
         let mtx = unsafe { Mtx::<B>::at(mtx) };
-        let contended = || mtx.exit_contended(Hypercall::MutexExit, mtx.me());
+        if mtx.watch.is_watched() {
+            return mtx.exit_watched();
+        }
+        let contended = || mtx.give_back_contended(Hypercall::MutexExit, mtx.me());
         measure_quick(Hypercall::MutexExit, || mtx.lock.try_unlock(mtx.me()).then_some(()), contended)
     })
 }
@@ -207,9 +264,11 @@ pub unsafe extern "C" fn rumpuser_mutex_destroy(mtx: *mut Mtx) {
     on_backend!(Hypercall::MutexDestroy, mutex_destroy(mtx), B => {
         measure_short(Hypercall::MutexDestroy, || {
             // SAFETY: the caller's word.
-            if let Some(owner) = unsafe { Mtx::<B>::at(mtx) }.lock.owner() {
+            let ended = unsafe { Mtx::<B>::at(mtx) };
+            if let Some(owner) = ended.lock.owner() {
                 diagnostic::fatal("mutex_destroy", format_args!("mutex {mtx:p} is still held, by {owner:?}"));
             }
+            ended.watch.end();
             // SAFETY: the caller's word; made by `rumpuser_mutex_init`.
             unsafe { object::destroy(mtx.cast::<Mtx<B>>()) };
         })

@@ -47,3 +47,16 @@ pub(super) unsafe fn destroy<T>(object: *mut T) {
         unsafe { slots::release(slot) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+    use crate::abi::condvar::Cv;
+    use crate::abi::mutex::Mtx;
+    use crate::abi::rwlock::Rw;
+
+    #[test]
+    fn locks_of_the_native_back_end_have_the_form_of_a_slot() {
+        assert!(fits::<Mtx>() && fits::<Rw>() && fits::<Cv>());
+    }
+}

@@ -9,7 +9,8 @@ use crate::host::errno::Errno;
 use crate::host::sync::Owner;
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
+use rumpscope_probes::contention::{LockKind, Watch};
+use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, measure_taking, transition};
 
 /// A reader/writer lock of the guest.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transit
 #[repr(align(64))]
 pub struct Rw<B: Backend = Native> {
     lock: B::Rwlock,
+    watch: Watch,
 }
 
 impl<B: Backend> Rw<B> {
@@ -28,6 +30,55 @@ impl<B: Backend> Rw<B> {
     unsafe fn at<'a>(rw: *mut Rw) -> &'a Self {
         // SAFETY: the caller's word.
         unsafe { &*rw.cast() }
+    }
+
+    /// Enters if that needs no wait.
+    #[inline(always)]
+    fn try_enter(&self, kind: c_int) -> bool {
+        match kind {
+            rw::READER => self.lock.try_read(),
+            rw::WRITER => {
+                let entered = self.lock.try_write(me());
+                if entered {
+                    self.watch.taken();
+                }
+                entered
+            }
+            _ => false,
+        }
+    }
+
+    fn exit(&self) {
+        if self.watch.is_watched() {
+            self.watch.release(|| self.leave());
+        } else {
+            self.leave();
+        }
+    }
+
+    fn leave(&self) {
+        if !self.lock.try_exit(me()) {
+            self.leave_contended();
+        }
+    }
+
+    #[cold]
+    fn leave_contended(&self) {
+        if self.lock.exit_contended(me()).is_err() {
+            fatal_not_held(Hypercall::RwExit, self, "");
+        }
+    }
+
+    /// The whole of [`rumpuser_rw_exit`] where somebody waits, or wants to know when. Apart from the rest, and the last
+    /// thing that it does: so not even a register is saved for it.
+    #[cold]
+    #[inline(never)]
+    fn exit_watched(&self) {
+        let unwaited = || {
+            self.watch.end_timed_hold();
+            (!self.watch.is_waited_for() && self.lock.try_exit(me())).then_some(())
+        };
+        measure_quick(Hypercall::RwExit, unwaited, || self.exit());
     }
 }
 
@@ -46,8 +97,16 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
     if me != Owner::NOBODY && rw.lock.is_written_by(me) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
-    upcall::off_cpu(Hypercall::RwEnter, || {
-        let active = if kind == rw::WRITER { rw.lock.write_waiting(me) } else { rw.lock.read_waiting() };
+    upcall::off_cpu_for_lock(Hypercall::RwEnter, || {
+        let active = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, || {
+            if kind == rw::WRITER {
+                let active = rw.lock.write_waiting(me);
+                rw.watch.taken();
+                active
+            } else {
+                rw.lock.read_waiting()
+            }
+        });
         transition::waited_actively(Hypercall::RwEnter, active);
     });
 }
@@ -71,7 +130,7 @@ pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
     on_backend!(Hypercall::RwInit, rw_init(rw), B => {
         measure_short(Hypercall::RwInit, || {
             // SAFETY: the caller's word.
-            unsafe { rw.write(object::create("rw_init", Rw::<B> { lock: Rwlock::new() }).cast()) };
+            unsafe { rw.write(object::create("rw_init", Rw::<B> { lock: Rwlock::new(), watch: Watch::new(rw.addr()) }).cast()) };
         })
     })
 }
@@ -85,12 +144,9 @@ pub unsafe extern "C" fn rumpuser_rw_enter(kind: c_int, rw: *mut Rw) {
     on_backend!(Hypercall::RwEnter, rw_enter(kind, rw), B => {
         // SAFETY: the caller's word.
         let rw = unsafe { Rw::<B>::at(rw) };
-        let enter = || match kind {
-            rw::READER => rw.lock.try_read(),
-            rw::WRITER => rw.lock.try_write(me()),
-            _ => false,
-        };
-        measure_quick(Hypercall::RwEnter, || enter().then_some(()), || enter_contended(rw, kind))
+        let enter = || rw.try_enter(kind).then_some(());
+        let sampled = |weight| rw.watch.sampled(weight, kind == rw::WRITER);
+        measure_taking(Hypercall::RwEnter, enter, || enter_contended(rw, kind), sampled)
     })
 }
 
@@ -104,12 +160,10 @@ pub unsafe extern "C" fn rumpuser_rw_tryenter(kind: c_int, rw: *mut Rw) -> c_int
         // SAFETY: the caller's word.
         let rw = unsafe { Rw::<B>::at(rw) };
         measure_short(Hypercall::RwTryenter, || {
-            let entered = match kind {
-                rw::READER => rw.lock.try_read(),
-                rw::WRITER => rw.lock.try_write(me()),
-                _ => return Errno(libc::EINVAL).to_netbsd(),
-            };
-            if entered {
+            if !matches!(kind, rw::READER | rw::WRITER) {
+                return Errno(libc::EINVAL).to_netbsd();
+            }
+            if rw.try_enter(kind) {
                 return 0;
             }
             B::after_failed_try();
@@ -145,11 +199,15 @@ pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
         // SAFETY: the caller's word.
         let rw = unsafe { Rw::<B>::at(rw) };
         let contended = || {
-            if rw.lock.downgrade_contended(me()).is_err() {
-                fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
-            }
+            let downgrade = || {
+                if !rw.lock.try_downgrade(me()) && rw.lock.downgrade_contended(me()).is_err() {
+                    fatal_not_held(Hypercall::RwDowngrade, rw, " as writer");
+                }
+            };
+            if rw.watch.is_waited_for() { rw.watch.release(downgrade) } else { downgrade() }
         };
-        measure_quick(Hypercall::RwDowngrade, || rw.lock.try_downgrade(me()).then_some(()), contended)
+        let downgrade = || (!rw.watch.is_waited_for() && rw.lock.try_downgrade(me())).then_some(());
+        measure_quick(Hypercall::RwDowngrade, downgrade, contended)
     })
 }
 
@@ -162,12 +220,10 @@ pub unsafe extern "C" fn rumpuser_rw_exit(rw: *mut Rw) {
     on_backend!(Hypercall::RwExit, rw_exit(rw), B => {
         // SAFETY: the caller's word.
         let rw = unsafe { Rw::<B>::at(rw) };
-        let contended = || {
-            if rw.lock.exit_contended(me()).is_err() {
-                fatal_not_held(Hypercall::RwExit, rw, "");
-            }
-        };
-        measure_quick(Hypercall::RwExit, || rw.lock.try_exit(me()).then_some(()), contended)
+        if rw.watch.is_watched() {
+            return rw.exit_watched();
+        }
+        measure_quick(Hypercall::RwExit, || rw.lock.try_exit(me()).then_some(()), || rw.leave_contended())
     })
 }
 
@@ -180,9 +236,11 @@ pub unsafe extern "C" fn rumpuser_rw_destroy(rw: *mut Rw) {
     on_backend!(Hypercall::RwDestroy, rw_destroy(rw), B => {
         measure_short(Hypercall::RwDestroy, || {
             // SAFETY: the caller's word.
-            if !unsafe { Rw::<B>::at(rw) }.lock.is_unused() {
+            let ended = unsafe { Rw::<B>::at(rw) };
+            if !ended.lock.is_unused() {
                 diagnostic::fatal("rw_destroy", format_args!("lock {rw:p} is still held"));
             }
+            ended.watch.end();
             // SAFETY: the caller's word; made by `rumpuser_rw_init`.
             unsafe { object::destroy(rw.cast::<Rw<B>>()) };
         })

@@ -1,5 +1,36 @@
 //! Contention: which lock, who waits, from where, and who held it.
+//!
+//! Nothing of this is on the way of a lock that is free. Who has to wait says so in the lock's record ([`Watch::wait`]),
+//! with the call chain that led it there. Who gives the lock back sees that somebody waits ([`Watch::is_watched`]), notes
+//! up to now how long each one has waited for it, gives the lock back, and only then takes its own chain and charges these
+//! times to (lock, chain of the waiter, chain of the holder). What is left of a wait, from the last release on, is charged
+//! by the waiter itself. So the parts of a wait add up to the wait, and every waiter's time counts, not only the first
+//! one's.
+//!
+//! ```text
+//!   waiter   |<----------------------- wait ---------------------->|
+//!   holders  ----- A holds --->|<------ B holds ------>|
+//!   charged       Held by A    |      Held by B        |  HandOver |
+//! ```
+//! Where a holder itself waited meanwhile, for a disk or another lock, that part is charged to its wait
+//! ([`Part::HolderWaited`]): this is how a chain of blocking finds its root.
+//!
+//! For a condition variable the "holder" is who gives the signal.
 
+mod ledger;
 mod model;
+mod reading;
+mod record;
+mod stacks;
+mod watch;
 
+pub(crate) use ledger::{Ledger, start_recording, stop_recording};
+pub use ledger::{alone, is_recorded};
 pub use model::{Contention, Lock, LockKind, Module, Part, StackId, Wait};
+pub(crate) use reading::contention;
+pub(crate) use record::Records;
+pub(crate) use stacks::Stacks;
+pub use watch::Watch;
+
+/// `on` (default) or `off`: waits are timed, but it is not recorded who waits for whom.
+pub const ENV_CONTENTION: &str = "RUMPSCOPE_CONTENTION";

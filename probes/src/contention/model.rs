@@ -69,8 +69,9 @@ pub struct Lock {
     /// How many further locks, made at the same place, are counted here, because there are too many of them to be kept
     /// apart. Then `address` and `generation` are of the first.
     pub merged: u64,
-    /// How often it was taken since it was first waited for: exact for mutexes and writers, estimated from a sample for
-    /// readers. Of a condition variable, how many signals found a waiter.
+    /// How often it was taken since it was made: exact for mutexes and writers, estimated from a sample for readers, and
+    /// for these only since it was first waited for. It is told now and then, so the latest may be missing. Of a
+    /// condition variable, how many signals found a waiter.
     pub acquisitions: u64,
     /// Of these, how often it was waited for.
     pub contended: u64,

@@ -133,7 +133,13 @@ pub trait Mutex: Sized + Send + Sync {
     /// Takes the mutex if it is free. Says whether it did. Does not wait.
     fn try_lock(&self, owner: Owner) -> bool;
 
-    /// Takes a mutex that is never held for long, by a thread that runs: the caller may be on its virtual CPU.
+    /// Takes the mutex if it becomes free while the caller looks, for about a microsecond. Says whether it did. For a
+    /// mutex that is never held for long, by a thread that runs.
+    fn try_lock_soon(&self, owner: Owner) -> bool {
+        self.try_lock(owner)
+    }
+
+    /// Takes such a mutex, after `try_lock_soon` failed: the caller may be on its virtual CPU.
     fn lock_in_place(&self, owner: Owner);
 
     /// Takes the mutex, after `try_lock` failed; waits as long as that takes. Says how much of the wait was active, in

@@ -23,12 +23,14 @@ impl Mutex for sync::Monitor {
         self.mutex().try_lock(owner)
     }
 
-    /// The holder runs, so looking again soon is cheapest. But the host may have taken its processor from it. Then only
-    /// sleeping helps: processors are fewer than threads.
+    /// The holder runs, so looking again soon is cheapest.
+    fn try_lock_soon(&self, owner: Owner) -> bool {
+        self.mutex().try_lock_spinning(owner)
+    }
+
+    /// The host may have taken its processor from the holder. Then only sleeping helps: processors are fewer than threads.
     fn lock_in_place(&self, owner: Owner) {
-        if !self.mutex().try_lock_spinning(owner) {
-            self.mutex().lock(owner);
-        }
+        self.mutex().lock(owner);
     }
 
     fn lock_waiting(&self, owner: Owner) -> u64 {

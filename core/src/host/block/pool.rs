@@ -6,6 +6,8 @@ use crate::host::errno::Errno;
 use crate::host::file::flush;
 use crate::host::file::transfer::Progress;
 use libc::c_int;
+use rumpscope_probes::Hypercall;
+use rumpscope_probes::contention::alone;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -76,7 +78,7 @@ impl<C: Completion> Pool<C> {
                 match job {
                     Job::Transfer(request) if request.operation == Operation::WriteStable => self.write_stable(request),
                     Job::Transfer(request) => {
-                        let (completion, progress) = request.carry_out();
+                        let (completion, progress) = alone(Hypercall::Bio, || request.carry_out());
                         completion.complete(progress);
                     }
                     Job::Flush(batch) => self.flush(batch),
@@ -95,7 +97,7 @@ impl<C: Completion> Pool<C> {
 
     fn write_stable(&'static self, request: Request<C>) {
         let begun = self.commits().begin(request.fd);
-        let progress = request.write();
+        let progress = alone(Hypercall::Bio, || request.write());
         let (completion, progress) = request.ends(progress);
         if progress.stopped.is_err() {
             return completion.complete(progress);
@@ -111,7 +113,7 @@ impl<C: Completion> Pool<C> {
     fn flush(&'static self, batch: Batch<Member<C>>) {
         let mut batch = Some(batch);
         while let Some(now) = batch.take() {
-            let outcome = (self.flush)(now.fd);
+            let outcome = alone(Hypercall::Bio, || (self.flush)(now.fd));
             let (mut done, next) = self.commits().flushed(now, outcome);
             if let Err(errno) = outcome {
                 done.iter_mut().for_each(|(_, progress)| *progress = Progress::failed(errno));

@@ -1,6 +1,8 @@
 //! One thread that carries out one request at a time, in order: what the stock library does.
 
 use super::{Completion, Engine, Request, worker};
+use rumpscope_probes::Hypercall;
+use rumpscope_probes::contention::alone;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -27,7 +29,8 @@ impl<C: Completion> Thread<C> {
     fn run(&self) {
         C::thread_starts();
         loop {
-            let (completion, progress) = self.next().carry_out();
+            let request = self.next();
+            let (completion, progress) = alone(Hypercall::Bio, || request.carry_out());
             completion.complete(progress);
         }
     }

@@ -40,7 +40,10 @@ pub struct Rwlock {
     // with Q.
     word: AtomicU64,
     lock: Mutex,
-    line: UnsafeCell<Line>,
+    queue: UnsafeCell<Queue<Entrant>>,
+    /// How many have been woken and have not been back since; under `lock`. Apart from the queue, so that a lock fits into
+    /// a cache line.
+    on_their_way: UnsafeCell<u32>,
     habit: Habit,
 }
 
@@ -65,11 +68,9 @@ fn look_after() -> Option<Deadline> {
 }
 
 /// Those who wait; under `lock`.
-#[derive(Debug)]
-struct Line {
-    queue: Queue<Entrant>,
-    /// How many have been woken and have not been back since.
-    on_their_way: u32,
+struct Line<'a> {
+    queue: &'a mut Queue<Entrant>,
+    on_their_way: &'a mut u32,
 }
 
 /// Who waits for what.
@@ -96,10 +97,10 @@ impl Entrant {
     }
 }
 
-impl Line {
+impl Line<'_> {
     /// What the word of a held lock that is open must say of those who wait.
     fn flags(&self) -> u64 {
-        if self.queue.is_empty() || self.on_their_way != 0 { 0 } else { QUEUED }
+        if self.queue.is_empty() || *self.on_their_way != 0 { 0 } else { QUEUED }
     }
 
     fn first_reads(&self) -> bool {
@@ -126,11 +127,11 @@ impl Line {
     /// Takes those who are to compete for the lock, where it is time for that: as many readers as have processors to run
     /// on.
     fn wake_next(&mut self) -> TakenList<Entrant> {
-        if self.on_their_way != 0 {
+        if *self.on_their_way != 0 {
             return TakenList::new();
         }
         let (taken, count) = self.take_next(true, active::others());
-        self.on_their_way = count;
+        *self.on_their_way = count;
         taken
     }
 }
@@ -166,8 +167,8 @@ impl Default for Rwlock {
 impl Rwlock {
     /// A free lock.
     pub fn new() -> Self {
-        let line = Line { queue: Queue::new(), on_their_way: 0 };
-        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), line: UnsafeCell::new(line), habit: Habit::new() }
+        let (queue, on_their_way) = (UnsafeCell::new(Queue::new()), UnsafeCell::new(0));
+        Rwlock { word: AtomicU64::new(0), lock: Mutex::new(), queue, on_their_way, habit: Habit::new() }
     }
 
     /// Enters as a reader if that needs no wait. Says whether it did.
@@ -243,7 +244,7 @@ impl Rwlock {
     fn enter_or_queue(&self, waiter: &Waiter<Entrant>, was_woken: bool) -> Attempt {
         let entrant = waiter.about;
         let (attempt, woken) = self.with_line(|line| {
-            line.on_their_way -= u32::from(was_woken);
+            *line.on_their_way -= u32::from(was_woken);
             let closes = entrant.attempts >= PATIENCE;
             // Relaxed: only a first guess.
             let mut word = self.word.load(Ordering::Relaxed);
@@ -253,7 +254,7 @@ impl Rwlock {
                     ((word & !FLAGS) + entrant.share()) | line.flags()
                 } else if closes {
                     word | FLAGS
-                } else if line.on_their_way == 0 {
+                } else if *line.on_their_way == 0 {
                     word | QUEUED
                 } else {
                     word
@@ -323,7 +324,7 @@ impl Rwlock {
     }
 
     /// Takes `mine` from the word; those who are to be told something because of it, and what.
-    fn leave(&self, line: &mut Line, mine: u64) -> (TakenList<Entrant>, Message) {
+    fn leave(&self, line: &mut Line<'_>, mine: u64) -> (TakenList<Entrant>, Message) {
         // Acquire, here and below: the other readers' exits, which a message passes on.
         let mut word = self.word.load(Ordering::Acquire);
         loop {
@@ -344,7 +345,7 @@ impl Rwlock {
 
     /// Lets the first in the queue in, beside `held` of the word. Nobody else changes the word: the lock is closed, or
     /// the caller is its writer.
-    fn hand_over(&self, line: &mut Line, held: u64) -> TakenList<Entrant> {
+    fn hand_over(&self, line: &mut Line<'_>, held: u64) -> TakenList<Entrant> {
         let (next, _) = line.take_next(held == 0, u32::MAX);
         let mut word = held;
         next.each_about(|entrant| word += entrant.share());
@@ -416,17 +417,21 @@ impl Rwlock {
         self.with_line(|line| line.queue.is_empty()) && self.word.load(Ordering::Relaxed) == 0
     }
 
-    fn with_line<R>(&self, change: impl FnOnce(&mut Line) -> R) -> R {
+    fn with_line<R>(&self, change: impl FnOnce(&mut Line<'_>) -> R) -> R {
         self.lock.lock_soon(Owner::NOBODY);
-        // SAFETY: the lock is ours.
-        let result = self.line.with_mut(|line| change(unsafe { &mut *line }));
+        let result = self.queue.with_mut(|queue| {
+            self.on_their_way.with_mut(|on_their_way| {
+                // SAFETY: the lock is ours, and nobody else has a reference.
+                change(&mut Line { queue: unsafe { &mut *queue }, on_their_way: unsafe { &mut *on_their_way } })
+            })
+        });
         // Locked above by the same owner, so this cannot fail.
         let _ = self.lock.unlock(Owner::NOBODY);
         result
     }
 
     /// Has the word of an open lock that the caller is in say what `line` says.
-    fn update_flags(&self, line: &Line) {
+    fn update_flags(&self, line: &Line<'_>) {
         let flags = line.flags();
         // Relaxed, here and below: what the flags stand for is ordered by `lock`, which we have.
         let mut word = self.word.load(Ordering::Relaxed);

@@ -8,6 +8,8 @@ use crate::host::errno::Errno;
 use crate::host::file::flush;
 use crate::host::file::transfer::Progress;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use rumpscope_probes::Hypercall;
+use rumpscope_probes::contention::alone;
 use std::os::fd::RawFd;
 
 /// Told apart from the jobs, which are numbered from 0.
@@ -69,7 +71,11 @@ impl<C: Completion> Ring<C> {
         loop {
             self.take_on();
             // The device goes on while completions are told.
-            self.enter(self.done.is_empty());
+            if self.transfers != 0 && self.done.is_empty() {
+                alone(Hypercall::Bio, || self.enter(true));
+            } else {
+                self.enter(self.done.is_empty());
+            }
             if !self.done.is_empty() {
                 C::complete_all(core::mem::take(&mut self.done));
             }

@@ -1,0 +1,292 @@
+//! What a thread has charged to whom; only the lane's thread writes it.
+
+use super::model::{Part, StackId};
+use super::stacks;
+use crate::arena::{Arena, Chain};
+use crate::catalogue::Hypercall;
+use crate::clock;
+use crate::layout::wait;
+use crate::local;
+use crate::primitive::{Ordering, add};
+use crate::recorder::Recorder;
+use crate::snapshot::Place;
+use crate::unwind::{self, DEPTH};
+use core::sync::atomic::AtomicBool;
+use std::collections::HashMap;
+
+/// Whether contention is recorded in this process.
+static RECORDING: AtomicBool = AtomicBool::new(false);
+
+/// Whether it is recorded who waits for whom. Never where nothing is timed.
+#[inline]
+pub fn is_recorded() -> bool {
+    // Relaxed: a fact by itself; a thread that sees it late has not seen some waits.
+    RECORDING.load(core::sync::atomic::Ordering::Relaxed)
+}
+
+/// Contention is recorded from now on.
+pub(crate) fn start_recording() {
+    RECORDING.store(true, core::sync::atomic::Ordering::Relaxed);
+}
+
+/// It is not recorded any more.
+pub(crate) fn stop_recording() {
+    RECORDING.store(false, core::sync::atomic::Ordering::Relaxed);
+}
+
+/// How deep the chains of waiters and holders are at most. With it, taking one costs less than a microsecond.
+pub(super) const CHAIN: usize = 24;
+/// The same for the chain of a lock's making, which is taken for every lock.
+pub(super) const MAKER: usize = 6;
+/// How many waits of its own a thread remembers, for those who wait for it meanwhile.
+const REMEMBERED: usize = 8;
+/// Of how many locks at a time a thread takes the time for which it holds them.
+const HOLDS: usize = 4;
+/// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
+const MOST: usize = 4096;
+/// Chains that a thread finds again without asking others.
+const CACHED: usize = 64;
+
+/// Time to be charged, but for the charger's own part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Account {
+    pub(super) call: Hypercall,
+    /// The number of the lock; 0: none.
+    pub(super) lock: u32,
+    pub(super) place: Place,
+    pub(super) waiter: StackId,
+    pub(super) waiter_lane: u32,
+}
+
+/// An interval, in ticks, that somebody waited for the calling thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Debt {
+    pub(super) account: Account,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    account: Account,
+    part: Part,
+    holder: StackId,
+    holder_lane: Option<u32>,
+}
+
+/// A wait of the thread's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnWait {
+    pub(super) call: Hypercall,
+    pub(super) lock: u32,
+    pub(super) stack: StackId,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+/// The time for which the thread holds a lock is being taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    /// The address of the lock's `Watch`.
+    pub(super) lock: usize,
+    pub(super) since: u64,
+    pub(super) after_wait: bool,
+}
+
+/// The private side of a lane's charges.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    lane: u32,
+    charges: HashMap<Key, usize>,
+    /// Hash and number of chains.
+    chains: [(u64, StackId); CACHED],
+    own: [Option<OwnWait>; REMEMBERED],
+    next: usize,
+    holds: [Option<Hold>; HOLDS],
+    /// Kept for its room.
+    pub(super) debts: Vec<Debt>,
+}
+
+/// The calling thread's ledger, and where the thread is or was last, with the recorder. `None`: it can have none.
+///
+/// `work` must not use the thread's ledger otherwise, nor its measuring state.
+pub(super) fn with_ledger<R>(work: impl FnOnce(&'static Recorder, &mut Ledger, Place) -> R) -> Option<R> {
+    let (recorder, lane, place) = local::with(|local| {
+        let recorder = local.recorder()?;
+        // Off its virtual CPU, a thread is charged to the one that it left.
+        let row = if local.off_cause != 0 && !local.left.is_null() { local.left } else { local.known_row() };
+        let row = if row.is_null() { local.find_row(recorder) } else { row };
+        // SAFETY: null, or a row of the thread's lane.
+        let place = unsafe { row.as_ref() }.map_or(Place::Unknown, |row| row.place);
+        Some((recorder, local.lane, place))
+    })?;
+    // SAFETY: null, or the thread's own lane, which nobody else touches; no other reference to it is alive.
+    let lane = unsafe { lane.as_mut() }?;
+    let number = lane.number;
+    let ledger = lane.ledger.get_or_insert_with(|| Box::new(Ledger::new(number)));
+    Some(work(recorder, ledger, place))
+}
+
+impl Ledger {
+    fn new(lane: u32) -> Self {
+        Ledger {
+            lane,
+            charges: HashMap::new(),
+            chains: [(0, 0); CACHED],
+            own: [None; REMEMBERED],
+            next: 0,
+            holds: [None; HOLDS],
+            debts: Vec::new(),
+        }
+    }
+
+    pub(super) fn lane(&self) -> u32 {
+        self.lane
+    }
+
+    /// Another thread has the lane now.
+    pub(crate) fn forget_thread(&mut self) {
+        self.own = [None; REMEMBERED];
+        self.holds = [None; HOLDS];
+    }
+
+    /// The number of the calling thread's call chain.
+    pub(super) fn chain(&mut self, recorder: &Recorder, depth: usize) -> StackId {
+        let mut frames = [0; DEPTH];
+        let count = unwind::call_chain(&mut frames, depth);
+        let Some(frames) = frames.get(..count).filter(|frames| !frames.is_empty()) else { return 0 };
+        let hash = stacks::hash(frames);
+        let cached = &mut self.chains[hash as usize % CACHED];
+        if cached.0 != hash {
+            *cached = (hash, recorder.stacks.number(&recorder.arena, hash, frames));
+        }
+        cached.1
+    }
+
+    /// Begins to take the time of a hold; says whether there is room for it.
+    pub(super) fn begin_hold(&mut self, hold: Hold) -> bool {
+        let free = self.holds.iter_mut().find(|place| place.is_none());
+        free.is_some_and(|place| {
+            *place = Some(hold);
+            true
+        })
+    }
+
+    /// The hold of the lock with its `Watch` at `lock` ends, if its time is taken.
+    pub(super) fn end_hold(&mut self, lock: usize) -> Option<Hold> {
+        self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
+    }
+
+    /// The thread has waited itself.
+    pub(super) fn remember(&mut self, wait: OwnWait) {
+        self.own[self.next % REMEMBERED] = Some(wait);
+        self.next += 1;
+    }
+
+    /// Charges `debt` to the calling thread, which gave the lock back (or a signal) with the chain `stack`: as far as it
+    /// waited itself meanwhile, to that wait.
+    pub(super) fn pay(&mut self, recorder: &Recorder, debt: Debt, stack: StackId) {
+        let Debt { account, from, to } = debt;
+        let lane = Some(self.lane);
+        let mut left = to.saturating_sub(from);
+        for own in self.own.into_iter().flatten() {
+            let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
+            if overlap != 0 {
+                // While it waited for this very lock, that was on its way to it.
+                let same = own.lock != 0 && own.lock == account.lock;
+                let part = if same { Part::HandOver } else { Part::HolderWaited(own.call) };
+                self.charge(recorder, Key { account, part, holder: own.stack, holder_lane: lane }, 0, overlap);
+                left -= overlap;
+            }
+        }
+        if left != 0 {
+            self.charge(recorder, Key { account, part: Part::Held, holder: stack, holder_lane: lane }, 0, left);
+        }
+    }
+
+    /// Charges the end of the calling thread's own wait.
+    pub(super) fn end(
+        &mut self,
+        recorder: &Recorder,
+        account: Account,
+        part: Part,
+        holder_lane: Option<u32>,
+        ticks: u64,
+    ) {
+        self.charge(recorder, Key { account, part, holder: 0, holder_lane }, 1, ticks);
+    }
+
+    fn charge(&mut self, recorder: &Recorder, key: Key, count: u64, ticks: u64) {
+        let arena = &recorder.arena;
+        let Some(position) = self.position(arena, key) else {
+            // A locked addition: any thread may come here. Relaxed: a counter.
+            arena.word(crate::layout::header::LOST_WAITS).fetch_add(count.max(1), Ordering::Relaxed);
+            return;
+        };
+        add(arena.word(position + wait::COUNT), count);
+        add(arena.word(position + wait::TICKS), ticks);
+        let max = arena.word(position + wait::MAX);
+        // Relaxed: written by this thread.
+        if ticks > max.load(Ordering::Relaxed) {
+            max.store(ticks, Ordering::Relaxed);
+        }
+    }
+
+    /// Where what agrees with `key` is added up. Where there are too many of them, the chains are left out.
+    fn position(&mut self, arena: &Arena, mut key: Key) -> Option<usize> {
+        if let Some(&position) = self.charges.get(&key) {
+            return Some(position);
+        }
+        if self.charges.len() >= MOST {
+            key.holder = 0;
+            key.account.waiter = 0;
+            if let Some(&position) = self.charges.get(&key) {
+                return Some(position);
+            }
+            if self.charges.len() >= 2 * MOST {
+                return None;
+            }
+        }
+        let position = key.append(arena)?;
+        self.charges.insert(key, position);
+        Some(position)
+    }
+}
+
+impl Key {
+    /// A new block for it.
+    fn append(&self, arena: &Arena) -> Option<usize> {
+        let position = arena.allocate(wait::SIZE)?;
+        let Account { call, lock, place, waiter, waiter_lane } = self.account;
+        let (part, through) = wait::encode(self.part);
+        let what = u64::from(place.number()) << 48 | through << 16 | part << 8 | call as u64;
+        // Relaxed: published by `append`.
+        let set = |word: usize, value: u64| arena.word(position + word).store(value, Ordering::Relaxed);
+        set(wait::WHAT, what);
+        set(wait::LOCK, u64::from(lock));
+        set(wait::STACKS, u64::from(waiter) << 32 | u64::from(self.holder));
+        set(wait::LANES, u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)));
+        arena.append(Chain::Waits, position);
+        Some(position)
+    }
+}
+
+/// Runs `work`, in which the calling thread waits for something that no other thread of the guest holds: a disk, the
+/// time, the end of a thread.
+pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
+    if !is_recorded() {
+        return work();
+    }
+    let from = clock::now();
+    let stack = with_ledger(|recorder, ledger, _| ledger.chain(recorder, CHAIN));
+    let outcome = work();
+    if let Some(stack) = stack {
+        with_ledger(|recorder, ledger, place| {
+            let to = clock::now();
+            let account = Account { call, lock: 0, place, waiter: stack, waiter_lane: ledger.lane };
+            ledger.end(recorder, account, Part::Alone, None, clock::between(from, to));
+            ledger.remember(OwnWait { call, lock: 0, stack, from, to });
+        });
+    }
+    outcome
+}

@@ -1,0 +1,232 @@
+//! A lock's record: its figures in the segment, and who waits for it now.
+
+use super::ledger::{Account, Debt};
+use super::model::{LockKind, StackId};
+use crate::arena::{Arena, Chain};
+use crate::cell::Cell;
+use crate::layout::lock;
+use crate::primitive::{Mutex, Ordering, add};
+use crate::recorder::Recorder;
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+/// How many locks made at one place have records of their own; those that come later share one.
+const OF_ONE_PLACE: usize = 64;
+/// How many records there are, as long as each place has one. A record takes some 2 KiB of the segment.
+const MOST: u32 = 4096;
+/// To how many waiters a release is charged at most; the others are charged with the next.
+const DEBTORS: usize = 64;
+
+/// What a lock is known by before it has a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) kind: LockKind,
+    pub(super) made: StackId,
+    pub(super) address: u64,
+}
+
+/// The process's records.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    made: u32,
+    /// By the place where the locks were made.
+    places: HashMap<(LockKind, StackId), Place>,
+    /// How many locks at one address have had records.
+    generations: HashMap<u64, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    records: usize,
+    shared: Option<&'static Record>,
+}
+
+/// A lock's record, or that of several locks made at one place. It outlives them.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) number: u32,
+    position: usize,
+    shared: bool,
+    /// Locked for some tens of nanoseconds by those who wait and those who give back a lock that is waited for.
+    guarded: Mutex<Guarded>,
+}
+
+#[derive(Debug, Default)]
+struct Guarded {
+    /// In the order of their arrival.
+    waiting: Vec<Waiting>,
+    wait: Option<Cell>,
+    held_after_wait: Option<Cell>,
+    held: Option<Cell>,
+}
+
+// SAFETY: the cells are in the segment, which is never unmapped, and written only under the mutex.
+unsafe impl Send for Guarded {}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Where the lock is: several may share a record.
+    lock: usize,
+    account: Account,
+    /// Up to when its time has been charged to others.
+    charged_until: u64,
+    /// The lane of who gave the lock back last (or the signal).
+    released_by: Option<u32>,
+}
+
+/// What is left of a wait when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) charged_until: u64,
+    pub(super) released_by: Option<u32>,
+}
+
+impl Record {
+    /// The record for a new lock; `None` when there is no room. Different calls for one lock make different records.
+    pub(super) fn find(recorder: &Recorder, origin: Origin) -> Option<&'static Record> {
+        let mut records = recorder.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = records.places.entry((origin.kind, origin.made)).or_default();
+        if let Some(shared) = place.shared {
+            add(recorder.arena.word(shared.position + lock::MERGED), 1);
+            return Some(shared);
+        }
+        place.records += 1;
+        let own = place.records <= OF_ONE_PLACE && records.made < MOST;
+        let generation = records.generations.entry(origin.address).or_default();
+        *generation += 1;
+        let generation = *generation;
+        records.made += 1;
+        let record = Record::create(&recorder.arena, records.made, origin, generation, !own)?;
+        if !own && let Some(place) = records.places.get_mut(&(origin.kind, origin.made)) {
+            place.shared = Some(record);
+        }
+        Some(record)
+    }
+
+    fn create(arena: &Arena, number: u32, origin: Origin, generation: u32, shared: bool) -> Option<&'static Record> {
+        let position = arena.allocate(lock::SIZE)?;
+        // Relaxed: published by `append`.
+        let set = |word: usize, value: u64| arena.word(position + word).store(value, Ordering::Relaxed);
+        set(lock::NUMBER, u64::from(number));
+        set(lock::KIND, origin.kind as u64);
+        set(lock::ADDRESS, origin.address);
+        set(lock::MADE, u64::from(generation) << 32 | u64::from(origin.made));
+        arena.append(Chain::Locks, position);
+        // Leaked: who still has it when its lock ends may use it for ever.
+        Some(Box::leak(Box::new(Record { number, position, shared, guarded: Mutex::default() })))
+    }
+
+    fn guarded(&self) -> impl core::ops::DerefMut<Target = Guarded> + '_ {
+        // Nothing panics while it is locked.
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody waits from `since` on for the lock that is at `lock`.
+    pub(super) fn begin(&self, arena: &Arena, lock: usize, account: Account, since: u64) {
+        let mut guarded = self.guarded();
+        guarded.waiting.push(Waiting { lock, account, charged_until: since, released_by: None });
+        self.tell_waiters(arena, &guarded);
+    }
+
+    fn tell_waiters(&self, arena: &Arena, guarded: &Guarded) {
+        let waiters = guarded.waiting.len() as u64;
+        // Relaxed, here and below: written under the mutex.
+        arena.word(self.position + lock::WAITERS).store(waiters, Ordering::Relaxed);
+        let most = arena.word(self.position + lock::MOST_WAITERS);
+        if waiters > most.load(Ordering::Relaxed) {
+            most.store(waiters, Ordering::Relaxed);
+        }
+    }
+
+    /// The wait of the thread with this lane has ended, after `ticks`; `taken`: how often the lock was taken since that
+    /// was told last.
+    pub(super) fn ended(&self, arena: &Arena, lane: u32, ticks: u64, spun: bool, taken: u64) -> Left {
+        let mut guarded = self.guarded();
+        let at = guarded.waiting.iter().position(|waiting| waiting.account.waiter_lane == lane);
+        let left = match at.map(|at| guarded.waiting.remove(at)) {
+            Some(Waiting { charged_until, released_by, .. }) => Left { charged_until, released_by },
+            None => Left { charged_until: 0, released_by: None },
+        };
+        self.tell_waiters(arena, &guarded);
+        self.count(arena, &mut guarded, ticks, spun, taken);
+        left
+    }
+
+    /// A wait of `ticks` has ended that nobody was told of.
+    pub(super) fn spun(&self, arena: &Arena, ticks: u64, taken: u64) {
+        self.count(arena, &mut self.guarded(), ticks, true, taken);
+    }
+
+    fn count(&self, arena: &Arena, guarded: &mut Guarded, ticks: u64, spun: bool, taken: u64) {
+        add(arena.word(self.position + lock::CONTENDED), 1);
+        add(arena.word(self.position + lock::SPUN), spun.into());
+        add(arena.word(self.position + lock::TAKEN), taken);
+        self.record(arena, &mut guarded.wait, lock::WAIT, ticks);
+    }
+
+    /// The lock was taken, `taken` times since that was told last.
+    pub(super) fn taken(&self, arena: &Arena, taken: u64) {
+        let _guarded = self.guarded();
+        add(arena.word(self.position + lock::TAKEN), taken);
+    }
+
+    /// It was held for `ticks`.
+    pub(super) fn held(&self, arena: &Arena, ticks: u64, after_wait: bool) {
+        let mut guarded = self.guarded();
+        if after_wait {
+            self.record(arena, &mut guarded.held_after_wait, lock::HELD_AFTER_WAIT, ticks);
+        } else {
+            self.record(arena, &mut guarded.held, lock::HELD, ticks);
+        }
+    }
+
+    fn record(&self, arena: &Arena, cell: &mut Option<Cell>, word: usize, ticks: u64) {
+        if cell.is_none() {
+            *cell = Cell::create_apart(arena).map(|(cell, position)| {
+                // Release: who finds the cell finds it below USED.
+                arena.word(self.position + word).store(position as u64, Ordering::Release);
+                cell
+            });
+        }
+        if let Some(cell) = cell {
+            cell.record(arena, ticks);
+        }
+    }
+
+    /// The lock ends. One record of several locks goes on.
+    pub(super) fn end(&self, arena: &Arena) {
+        if !self.shared {
+            arena.word(self.position + lock::ENDED).store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Who gives the lock at `lock` back `now` owes this to those who wait for it; added to `debts`.
+    pub(super) fn owe(&self, lock: usize, now: u64, lane: u32, debts: &mut Vec<Debt>) {
+        let mut guarded = self.guarded();
+        for waiting in guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock).take(DEBTORS) {
+            waiting.charge(now, lane, debts);
+        }
+    }
+
+    /// The same of who gives a signal, to the first that has none yet or to all.
+    pub(super) fn owe_signal(&self, arena: &Arena, lock: usize, now: u64, lane: u32, all: bool, debts: &mut Vec<Debt>) {
+        let mut guarded = self.guarded();
+        let unsignalled =
+            guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.released_by.is_none());
+        for waiting in unsignalled.take(if all { DEBTORS } else { 1 }) {
+            waiting.charge(now, lane, debts);
+            add(arena.word(self.position + lock::TAKEN), 1);
+        }
+    }
+}
+
+impl Waiting {
+    fn charge(&mut self, now: u64, lane: u32, debts: &mut Vec<Debt>) {
+        // Another processor's clock may be some ticks behind.
+        if now > self.charged_until {
+            debts.push(Debt { account: self.account, from: self.charged_until, to: now });
+            self.charged_until = now;
+        }
+        self.released_by = Some(lane);
+    }
+}

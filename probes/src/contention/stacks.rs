@@ -1,0 +1,51 @@
+//! Call chains in the segment, each once.
+
+use super::model::StackId;
+use crate::arena::{Arena, Chain};
+use crate::layout::stack;
+use crate::primitive::{Mutex, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::PoisonError;
+
+/// How many different chains are kept: 64 thousand take some 12 MiB of the segment. What comes after has no chain.
+const MOST: u32 = 1 << 16;
+
+/// The chains that are in the segment, by their hash. Two chains with the same hash of 64 bits would be taken for one;
+/// with `MOST` of them that is less likely than one in a thousand million.
+#[derive(Debug, Default)]
+pub(crate) struct Stacks {
+    known: Mutex<HashMap<u64, StackId>>,
+}
+
+impl Stacks {
+    /// The number of the chain with this hash; 0 where there is no room for another.
+    pub(super) fn number(&self, arena: &Arena, hash: u64, frames: &[u64]) -> StackId {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = known.len() as u32 + 1;
+        match known.entry(hash) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(_) if number > MOST => 0,
+            Entry::Vacant(entry) => {
+                let Some(position) = arena.allocate(stack::FRAMES + frames.len()) else { return 0 };
+                // Relaxed: published by `append`.
+                arena.word(position + stack::NUMBER).store(u64::from(number), Ordering::Relaxed);
+                arena.word(position + stack::DEPTH).store(frames.len() as u64, Ordering::Relaxed);
+                for (nth, frame) in frames.iter().enumerate() {
+                    arena.word(position + stack::FRAMES + nth).store(*frame, Ordering::Relaxed);
+                }
+                arena.append(Chain::Stacks, position);
+                *entry.insert(number)
+            }
+        }
+    }
+}
+
+/// The hash of a chain: multiply and rotate, as FxHash does, with the golden ratio as the multiplier (Knuth, "The Art of
+/// Computer Programming", volume 3, 6.4). Not zero.
+pub(super) fn hash(frames: &[u64]) -> u64 {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, frame: &u64| (hash.rotate_left(29) ^ frame).wrapping_mul(MULTIPLIER);
+    let hash = frames.iter().fold(frames.len() as u64, mix);
+    (hash ^ hash >> 32).max(1)
+}

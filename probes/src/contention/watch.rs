@@ -1,0 +1,304 @@
+//! What a lock keeps for contention.
+
+use super::ledger::{self, Account, CHAIN, Hold, Ledger, MAKER, OwnWait, with_ledger};
+use super::model::{LockKind, Part, StackId};
+use super::record::{Origin, Record};
+use crate::catalogue::Hypercall;
+use crate::clock;
+use crate::recorder::Recorder;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A part of every lock and condition variable of the guest. Its holder looks at it when it takes the lock and when it
+/// gives it back: a plain addition, and a load with a branch that is not taken.
+#[derive(Debug)]
+pub struct Watch {
+    // ```text
+    //  63        45 44                     1   0
+    // +------------+------------------------+---+
+    // |   chain    |      address / 8       | 1 |   nobody has waited yet: who made it, and where the guest keeps it
+    // +------------+------------------------+---+
+    // |        address of the record        | 0 |   somebody has; 0: nothing is recorded
+    // +------------+------------------------+---+
+    // ```
+    identity: AtomicU64,
+    /// How often it was taken since that was last added to the record. Changed by the holder.
+    taken: AtomicU32,
+    // ```text
+    //  31   30              0
+    // +----+----------------+
+    // |  T |  how many wait |    T: a holder takes the time for which it holds the lock
+    // +----+----------------+
+    // ```
+    attention: AtomicU32,
+}
+
+const FRESH: u64 = 1;
+const TIMED: u32 = 1 << 31;
+/// User addresses have 47 bits on x86-64 and are multiples of 8.
+const ADDRESS_BITS: u32 = 44;
+const CHAIN_BITS: u32 = 19;
+
+/// A wait under way.
+#[derive(Debug)]
+struct Begun {
+    record: &'static Record,
+    account: Account,
+    since: u64,
+}
+
+impl Watch {
+    /// That of a new lock; the guest keeps its pointer to it at `address`.
+    #[inline]
+    pub fn new(address: usize) -> Self {
+        let identity = if ledger::is_recorded() { made_at(address) } else { 0 };
+        Watch { identity: AtomicU64::new(identity), taken: AtomicU32::new(0), attention: AtomicU32::new(0) }
+    }
+
+    /// The lock has been taken, by the caller alone.
+    #[inline(always)]
+    pub fn taken(&self) {
+        // Relaxed: only the holder changes it, and giving the lock back orders one holder after the other.
+        self.taken.store(self.taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether giving the lock back is to go through [`Watch::release`]. For the holder.
+    #[inline(always)]
+    pub fn is_watched(&self) -> bool {
+        // Relaxed: who comes to wait just now is not seen, and has not waited yet.
+        self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether somebody waits. For the holder.
+    #[inline(always)]
+    pub fn is_waited_for(&self) -> bool {
+        // Relaxed: as above.
+        self.attention.load(Ordering::Relaxed) & !TIMED != 0
+    }
+
+    /// Runs `wait`, in which the calling thread waits for the lock and takes it; it says how much of the wait was active,
+    /// in nanoseconds.
+    pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> u64) -> u64 {
+        let Some(begun) = self.begin(kind, call) else { return wait() };
+        // Relaxed: the holder sees it some time; see `is_watched`.
+        self.attention.fetch_add(1, Ordering::Relaxed);
+        let active = wait();
+        // The caller has the lock, so it is still there.
+        self.attention.fetch_sub(1, Ordering::Relaxed);
+        let to = clock::now();
+        let ticks = clock::between(begun.since, to);
+        let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
+        begun.end(to, spun, self.taken.swap(0, Ordering::Relaxed).into(), None);
+        self.time_hold(to, true);
+        active
+    }
+
+    /// The caller has taken the lock alone by looking again and again since `from` (ticks), too soon to be worth telling
+    /// others of it.
+    #[cold]
+    pub fn spun(&self, kind: LockKind, call: Hypercall, from: u64) {
+        /// One in so many of these waits has its chain taken.
+        const SAMPLE: u64 = 16;
+        let Some(record) = self.record(kind) else { return };
+        let taken = self.taken.swap(0, Ordering::Relaxed);
+        with_ledger(|recorder, ledger, place| {
+            let to = clock::now();
+            let waiter = if to.is_multiple_of(SAMPLE) { ledger.chain(recorder, CHAIN) } else { 0 };
+            let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
+            let ticks = clock::between(from, to);
+            record.spun(&recorder.arena, ticks, taken.into());
+            ledger.end(recorder, account, Part::Unknown, None, ticks);
+        });
+    }
+
+    /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. The condition variable may
+    /// be gone then.
+    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce() -> (R, bool)) -> R {
+        let Some(begun) = self.begin(LockKind::Condvar, call) else { return wait().0 };
+        let (outcome, signalled) = wait();
+        begun.end(clock::now(), false, 0, Some(signalled));
+        outcome
+    }
+
+    /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
+    /// [is watched](Watch::is_watched).
+    #[cold]
+    pub fn release<R>(&self, give_back: impl FnOnce() -> R) -> R {
+        let Some(record) = self.known_record() else { return give_back() };
+        self.end_hold(record);
+        let lock = self.address();
+        charging(|_, ledger, now| record.owe(lock, now, ledger.lane(), &mut ledger.debts), give_back)
+    }
+
+    /// Runs `give`, which gives a signal to those who wait: to the first, or to `all`; the condition variable may be gone
+    /// then.
+    #[cold]
+    pub fn signal<R>(&self, all: bool, give: impl FnOnce() -> R) -> R {
+        let Some(record) = self.known_record() else { return give() };
+        let lock = self.address();
+        let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
+            record.owe_signal(&recorder.arena, lock, now, ledger.lane(), all, &mut ledger.debts);
+        };
+        charging(owe, give)
+    }
+
+    /// The caller has just taken the lock without a wait, and is the one of `weight` who is asked for how long.
+    #[inline]
+    pub fn sampled(&self, weight: u64, alone: bool) {
+        if let Some(record) = self.known_record() {
+            self.sample(record, weight, alone);
+        }
+    }
+
+    #[cold]
+    fn sample(&self, record: &Record, weight: u64, alone: bool) {
+        let taken = if alone { self.taken.swap(0, Ordering::Relaxed).into() } else { weight };
+        with_ledger(|recorder, _, _| record.taken(&recorder.arena, taken));
+        self.time_hold(clock::now(), false);
+    }
+
+    /// The lock ends.
+    #[inline]
+    pub fn end(&self) {
+        if let Some(record) = self.known_record() {
+            let taken = self.taken.load(Ordering::Relaxed);
+            with_ledger(|recorder, _, _| {
+                record.taken(&recorder.arena, taken.into());
+                record.end(&recorder.arena);
+            });
+        }
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Takes the time from `since` until the caller gives the lock back.
+    fn time_hold(&self, since: u64, after_wait: bool) {
+        let lock = self.address();
+        if with_ledger(|_, ledger, _| ledger.begin_hold(Hold { lock, since, after_wait })) == Some(true) {
+            // Relaxed: for the caller itself.
+            self.attention.fetch_or(TIMED, Ordering::Relaxed);
+        }
+    }
+
+    /// If the caller takes the time for which it holds this lock, that ends now.
+    pub fn end_timed_hold(&self) {
+        if let Some(record) = self.known_record() {
+            self.end_hold(record);
+        }
+    }
+
+    fn end_hold(&self, record: &Record) {
+        // Relaxed: set by the caller itself, or else none of its business.
+        if self.attention.load(Ordering::Relaxed) & TIMED == 0 {
+            return;
+        }
+        let now = clock::now();
+        with_ledger(|recorder, ledger, _| {
+            // It may be another reader who takes the time.
+            let Some(hold) = ledger.end_hold(self.address()) else { return };
+            record.held(&recorder.arena, clock::between(hold.since, now), hold.after_wait);
+            self.attention.fetch_and(!TIMED, Ordering::Relaxed);
+        });
+    }
+
+    fn known_record(&self) -> Option<&'static Record> {
+        // Acquire: pairs with the exchange in `record`.
+        let identity = self.identity.load(Ordering::Acquire);
+        if identity & FRESH != 0 {
+            return None;
+        }
+        let address = core::ptr::with_exposed_provenance::<Record>(identity as usize);
+        // SAFETY: 0, or the address of a record, which is never freed.
+        unsafe { address.as_ref() }
+    }
+
+    /// The lock's record, made where there is none; `None` where nothing is recorded.
+    fn record(&self, kind: LockKind) -> Option<&'static Record> {
+        let identity = self.identity.load(Ordering::Acquire);
+        if identity & FRESH == 0 {
+            return self.known_record();
+        }
+        let made = (identity >> (ADDRESS_BITS + 1)) as StackId;
+        let address = (identity >> 1 & ((1 << ADDRESS_BITS) - 1)) << 3;
+        let record = with_ledger(|recorder, _, _| Record::find(recorder, Origin { kind, made, address }))??;
+        let found = core::ptr::from_ref(record).expose_provenance() as u64;
+        // Release: who finds the record finds it filled. Two who wait for the first time at once may make two records; the
+        // second is never used.
+        match self.identity.compare_exchange(identity, found, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(record),
+            Err(_) => self.known_record(),
+        }
+    }
+
+    fn begin(&self, kind: LockKind, call: Hypercall) -> Option<Begun> {
+        if !ledger::is_recorded() {
+            return None;
+        }
+        let since = clock::now();
+        let record = self.record(kind)?;
+        let lock = self.address();
+        with_ledger(|recorder, ledger, place| {
+            let waiter = ledger.chain(recorder, CHAIN);
+            let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
+            record.begin(&recorder.arena, lock, account, since);
+            Begun { record, account, since }
+        })
+    }
+}
+
+impl Begun {
+    /// `signalled`: of a wait for a signal, whether one came.
+    fn end(self, to: u64, spun: bool, taken: u64, signalled: Option<bool>) {
+        let Begun { record, account, since } = self;
+        with_ledger(|recorder, ledger, _| {
+            let ticks = clock::between(since, to);
+            let left = record.ended(&recorder.arena, account.waiter_lane, ticks, spun, taken);
+            let (part, from) = match (signalled, left.released_by) {
+                // The time was up.
+                (Some(false), _) => (Part::Alone, left.charged_until),
+                (_, Some(_)) => (Part::HandOver, left.charged_until),
+                (_, None) => (Part::Unknown, since),
+            };
+            let from = from.max(since);
+            ledger.end(recorder, account, part, left.released_by, clock::between(from, to));
+            ledger.remember(OwnWait {
+                call: account.call,
+                lock: record.number,
+                stack: account.waiter,
+                from: since,
+                to,
+            });
+        });
+    }
+}
+
+/// Finds out, with `owe`, what the calling thread owes to those who wait for it, has it go on with `work`, and charges
+/// the debts with its chain, which is taken after that.
+fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce() -> R) -> R {
+    let now = clock::now();
+    with_ledger(|recorder, ledger, _| {
+        ledger.debts.clear();
+        owe(recorder, ledger, now);
+    });
+    let outcome = work();
+    with_ledger(|recorder, ledger, _| {
+        if ledger.debts.is_empty() {
+            return;
+        }
+        let stack = ledger.chain(recorder, CHAIN);
+        let debts = core::mem::take(&mut ledger.debts);
+        for debt in &debts {
+            ledger.pay(recorder, *debt, stack);
+        }
+        ledger.debts = debts;
+    });
+    outcome
+}
+
+fn made_at(address: usize) -> u64 {
+    let made = with_ledger(|recorder, ledger, _| ledger.chain(recorder, MAKER)).unwrap_or(0);
+    let made = if made < 1 << CHAIN_BITS { u64::from(made) } else { 0 };
+    let address = address as u64 >> 3 & ((1 << ADDRESS_BITS) - 1);
+    made << (ADDRESS_BITS + 1) | address << 1 | FRESH
+}
