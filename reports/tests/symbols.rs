@@ -280,6 +280,8 @@ fn variables_that_only_debug_information_knows() {
 static GIANT: [u64; 1] = [1];
 #[unsafe(export_name = "rumpns_rcpu_storage")]
 static VCPUS: [[u64; 8]; 4] = [[1; 8]; 4];
+#[unsafe(export_name = "_ZN21rumpscope_bench_suite5guest3cpu5LOCKS17h0123456789abcdefE")]
+static EMBEDDED_VCPUS: [[u64; 2]; 4] = [[1; 2]; 4];
 #[unsafe(export_name = "rumpns_proc_lock")]
 static PROC_LOCK: [u64; 4] = [1; 4];
 
@@ -347,6 +349,9 @@ fn locks_by_their_variables() {
     assert_eq!(name(LockKind::SpinMutex, GIANT.as_ptr()).as_deref(), Some("the big kernel lock"));
     assert_eq!(name(LockKind::SpinMutex, &VCPUS[2][2]).as_deref(), Some("scheduling lock of virtual CPU 2"));
     assert_eq!(name(LockKind::Condvar, &VCPUS[0][3]).as_deref(), Some("virtual CPU 0"));
+    let embedded = name(LockKind::SpinMutex, &EMBEDDED_VCPUS[3][0]);
+    assert_eq!(embedded.as_deref(), Some("scheduling lock of virtual CPU 3"));
+    assert_eq!(name(LockKind::Condvar, &EMBEDDED_VCPUS[1][1]).as_deref(), Some("virtual CPU 1"));
     assert_eq!(name(LockKind::Mutex, &PROC_LOCK[0]).as_deref(), Some("proc_lock"));
     assert_eq!(name(LockKind::Mutex, &PROC_LOCK[2]).as_deref(), Some("proc_lock+0x10"));
     assert_eq!(name(LockKind::Mutex, &black_box(0)), None);

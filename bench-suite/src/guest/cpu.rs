@@ -57,8 +57,8 @@ impl Cpu {
             fast: AtomicU64::new(0),
             slow: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
-            mutex: HostMutex::new(SPIN),
-            released: HostCondvar::new(),
+            mutex: HostMutex::new_at(&LOCKS[index as usize].mutex, SPIN),
+            released: HostCondvar::new_at(&LOCKS[index as usize].released),
             waiting: AtomicU32::new(0),
         }
     }
@@ -78,6 +78,18 @@ impl Cpu {
         }
     }
 }
+
+/// The locks of a virtual CPU as the hypervisor was asked for them.
+#[repr(C)]
+struct Locks {
+    mutex: AtomicPtr<c_void>,
+    released: AtomicPtr<c_void>,
+}
+
+/// Of every virtual CPU there can be: profilers tell by the place of a lock whose it is (`reports/src/symbols/lock.rs`).
+static LOCKS: [Locks; MAX as usize] =
+    [const { Locks { mutex: AtomicPtr::new(ptr::null_mut()), released: AtomicPtr::new(ptr::null_mut()) } };
+        MAX as usize];
 
 static CPUS: AtomicPtr<Cpu> = AtomicPtr::new(ptr::null_mut());
 static COUNT: AtomicU32 = AtomicU32::new(0);

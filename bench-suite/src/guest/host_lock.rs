@@ -3,6 +3,7 @@
 use super::{console, hypercall};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
 use core::time::Duration;
 use rumpuser::abi::types::Lwp;
 
@@ -22,6 +23,14 @@ impl HostMutex {
         // SAFETY: `raw` takes the result.
         unsafe { hypercall::mutex_init(&mut raw, flags) };
         HostMutex(made(raw, "mutex"))
+    }
+
+    /// As `new`, where the hypervisor leaves the mutex at `place`: a profiler names a lock after the variable there.
+    pub fn new_at(place: &AtomicPtr<c_void>, flags: c_int) -> Self {
+        // SAFETY: `place` takes the result.
+        unsafe { hypercall::mutex_init(place.as_ptr(), flags) };
+        // Relaxed: written by this thread.
+        HostMutex(made(place.load(Ordering::Relaxed), "mutex"))
     }
 
     /// The object, for the hypercalls and for the scheduler's interlock.
@@ -93,6 +102,14 @@ impl HostCondvar {
         // SAFETY: `raw` takes the result.
         unsafe { hypercall::cv_init(&mut raw) };
         HostCondvar(made(raw, "condition variable"))
+    }
+
+    /// As `new`, left at `place`; see [`HostMutex::new_at`].
+    pub fn new_at(place: &AtomicPtr<c_void>) -> Self {
+        // SAFETY: `place` takes the result.
+        unsafe { hypercall::cv_init(place.as_ptr()) };
+        // Relaxed: written by this thread.
+        HostCondvar(made(place.load(Ordering::Relaxed), "condition variable"))
     }
 
     /// Waits, off the virtual CPU. May return without a signal.

@@ -8,20 +8,16 @@ use rumpscope_probes::contention::{Contention, Lock, LockKind};
 /// second.
 const BIG_LOCK: (&str, &str) = ("rump_giantlock", "rumpscope_bench_suite::guest::big_lock::BigLock::new");
 
-/// The virtual CPUs of NetBSD's rump kernel: an array in `rumpkern/scheduler.c`, one cache line for each.
-const VCPUS: &str = "rcpu_storage";
+/// Arrays with the locks of each virtual CPU, and the size of an element: that of NetBSD's rump kernel
+/// (`rumpkern/scheduler.c`), whose elements are cache lines as the kernel for x86-64 has them, and that of the embedded
+/// guest (`guest/cpu.rs`), which has two pointers in each.
+const VCPUS: [(&str, u64); 2] = [("rcpu_storage", 64), ("rumpscope_bench_suite::guest::cpu::LOCKS", 16)];
 
-/// The size of its elements: the cache line that the kernel is built for, on x86-64.
-const VCPU_SIZE: u64 = 64;
-
-/// What makes them, and locks for other ends beside.
+/// What makes NetBSD's, and locks for other ends beside.
 const VCPU_MAKER: &str = "rump_scheduler_init";
 
 /// The functions that wait for virtual CPUs, and for no other lock of theirs.
 const VCPU_WAITERS: [&str; 2] = ["rump_schedule_cpu_interlock", "rump_unschedule_cpu1"];
-
-/// What makes a virtual CPU of the embedded guest, with its locks.
-const EMBEDDED_VCPU: &str = "rumpscope_bench_suite::guest::cpu::Cpu::new";
 
 impl Names for Symbols {
     fn chain(&mut self, addresses: &[u64]) -> Vec<Frame> {
@@ -44,22 +40,21 @@ impl Names for Symbols {
 pub fn lock_name(symbols: &mut Symbols, lock: &Lock, contention: &Contention) -> Option<String> {
     // Several locks have one place where they were made, and each its own address.
     let variable = if lock.merged == 0 { symbols.data(lock.address) } else { None };
-    match variable {
-        Some((name, 0)) if name == BIG_LOCK.0 => return Some(big_lock()),
-        Some((name, offset)) if plain::without_prefix(&name) == VCPUS => {
-            return Some(vcpu(lock.kind, Some(offset / VCPU_SIZE)));
-        }
-        Some((name, 0)) => return Some(name),
-        Some((name, offset)) => return Some(format!("{name}+{offset:#x}")),
-        None => {}
+    if let Some((name, offset)) = variable {
+        let vcpus = VCPUS.iter().find(|(vcpus, _)| *vcpus == plain::without_prefix(&name));
+        return Some(match (vcpus, offset) {
+            (Some((_, size)), _) => vcpu(lock.kind, Some(offset / size)),
+            (None, 0) if name == BIG_LOCK.0 => big_lock(),
+            (None, 0) => name,
+            (None, _) => format!("{name}+{offset:#x}"),
+        });
     }
     let made = chain(symbols, contention, lock.made);
     if made.iter().any(|frame| frame.function == BIG_LOCK.1) {
         return Some(big_lock());
     }
-    let of_vcpu = made.iter().any(|frame| frame.function == EMBEDDED_VCPU)
-        || made.first().is_some_and(|frame| frame.function == VCPU_MAKER) && waited_as_vcpu(symbols, lock, contention);
-    of_vcpu.then(|| vcpu(lock.kind, None))
+    let maker = made.first().is_some_and(|frame| frame.function == VCPU_MAKER);
+    (maker && waited_as_vcpu(symbols, lock, contention)).then(|| vcpu(lock.kind, None))
 }
 
 fn big_lock() -> String {

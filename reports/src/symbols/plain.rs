@@ -11,6 +11,8 @@ pub fn name(linker: &str, keep_prefix: bool) -> String {
     if let Ok(rust) = rustc_demangle::try_demangle(linker) {
         return format!("{rust:#}");
     }
+    // Debug information without linker's names has those of Rust functions with the types that they are made for.
+    let linker = linker.find('<').filter(|&at| at > 0).map_or(linker, |at| &linker[..at]);
     let cut = SUFFIXES.iter().filter_map(|suffix| suffix_at(linker, suffix)).min().unwrap_or(linker.len());
     let name = &linker[..cut];
     if keep_prefix { name.to_owned() } else { without_prefix(name).to_owned() }
@@ -70,6 +72,12 @@ mod tests {
         assert_eq!(name("lookup.part.3.cold", false), "lookup");
         assert_eq!(name("odd.coldly", false), "odd.coldly");
         assert_eq!(name(".cold", false), ".cold");
+    }
+
+    #[test]
+    fn what_a_function_is_made_for_goes() {
+        assert_eq!(name("call_mut<fn(u32) -> my::Cpu, (u32)>", false), "call_mut");
+        assert_eq!(name("{closure#0}<(), i32>", false), "{closure#0}");
     }
 
     #[test]
