@@ -9,7 +9,7 @@
 use core::ffi::{c_uint, c_void};
 use core::mem::transmute;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use rumpscope_probes::{Place, Witness, vcpus_are_known};
 use std::sync::Mutex;
 
@@ -29,6 +29,12 @@ static COUNT: AtomicPtr<libc::c_int> = AtomicPtr::new(ptr::null_mut());
 static VCPUS: [AtomicPtr<c_void>; MOST_VCPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST_VCPUS];
 static KNOWN_VCPUS: AtomicUsize = AtomicUsize::new(0);
 static LEARNING: Mutex<()> = Mutex::new(());
+
+/// Searches that found nothing, in a row.
+static VAIN: AtomicU32 = AtomicU32::new(0);
+/// So many are made one after the other, because a kernel that boots can be found a moment later; after that, one in so
+/// many: a search takes microseconds, and a guest of an unknown form would pay for it with every wait.
+const VAIN_IN_A_ROW: u32 = 1024;
 
 /// Where the two pointers stand, packed so that they change together:
 /// ```text
@@ -113,12 +119,28 @@ fn index_of(vcpu: *mut c_void) -> Option<u16> {
     VCPUS.iter().take(known).position(|known| known.load(Ordering::Relaxed) == vcpu).map(|index| index as u16)
 }
 
-/// Searches both structures; `lwp` is on a virtual CPU.
+/// Learns from `lwp`, which is on a virtual CPU, unless that has been tried in vain too often.
 #[cold]
 fn learn(lwp: *mut c_void) -> Option<u16> {
+    // Relaxed, here and below: only a count.
+    let vain = VAIN.fetch_add(1, Ordering::Relaxed);
+    if vain >= VAIN_IN_A_ROW && !vain.is_multiple_of(VAIN_IN_A_ROW) {
+        return None;
+    }
     // Somebody else is learning: this transition is not attributed, the next one will be.
     let _learning = LEARNING.try_lock().ok()?;
+    let found = search(lwp)?;
+    VAIN.store(0, Ordering::Relaxed);
+    Some(found)
+}
+
+/// Searches both structures.
+fn search(lwp: *mut c_void) -> Option<u16> {
     ask_for_vcpus();
+    // Acquire: as in `index_of`.
+    if KNOWN_VCPUS.load(Ordering::Acquire) == 0 {
+        return None;
+    }
     let words = readable_words(lwp);
     for (in_lwp, &word) in words.iter().enumerate() {
         let vcpu = word as *mut c_void;
@@ -204,10 +226,11 @@ mod tests {
         let address = ptr::from_mut(&mut *lwp).cast::<c_void>();
         assert_eq!(scheduled(address, None), Place::Unknown);
         set_lookup(lookup);
-        assert_eq!(scheduled(address, Some(0)), Place::Unknown, "the lwp points nowhere");
+        let vain = (0..2 * VAIN_IN_A_ROW).filter(|_| scheduled(address, Some(0)) == Place::Unknown).count();
+        assert_eq!(vain, 2 * VAIN_IN_A_ROW as usize, "the lwp points nowhere");
         lwp.cpu = &mut *cpus[1];
         cpus[1].lwp = &mut *lwp;
-        assert_eq!(scheduled(address, None), Place::Vcpu(1));
+        assert!((0..VAIN_IN_A_ROW).any(|_| scheduled(address, None) == Place::Vcpu(1)), "it is looked for again");
         assert_eq!([Some(0), Some(1), Some(2)].map(|likely| scheduled(address, likely)), [Place::Vcpu(1); 3]);
         cpus[1].lwp = ptr::null_mut();
         assert_eq!(place(address).0, Place::OffCpu);
