@@ -9,7 +9,9 @@ use crate::host::fiber;
 /// A mutex that knows its owner.
 ///
 /// Not fair: who comes by takes a free mutex, even if others wait. The one that is woken competes again. This is what
-/// makes a contended mutex fast, because it is not idle while the next owner wakes up.
+/// makes a contended mutex fast, because it is not idle while the next owner wakes up. It would be a matter of luck when
+/// a sleeper's turn comes, so who has been woken looks again for a moment before it sleeps once more, and for longer if it
+/// has waited for [`LUCKLESS`].
 #[derive(Debug)]
 pub struct Mutex {
     // ```text
@@ -37,6 +39,10 @@ const LOCKED: u64 = 1;
 const WAITED: u64 = 2;
 const MARKED: u64 = 4;
 
+/// Who has waited for so long, in nanoseconds, has had bad luck. The host lets each of its threads run for some
+/// milliseconds at a time, so nobody who waited less has met the mutex more than a few times.
+const LUCKLESS: u64 = 10_000_000;
+
 /// The mutex is free or belongs to another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOwner;
@@ -62,25 +68,14 @@ impl Mutex {
 
     /// As `try_lock`, for about a microsecond; not where others sleep already: they would be waiting longer still.
     pub fn try_lock_spinning(&self, owner: Owner) -> bool {
-        // 1 + 2 + ... + 32 pauses, some 1 to 3 thousand cycles: less than it takes to sleep and be woken, more than a
-        // short critical section on another processor.
-        const ROUNDS: u32 = if cfg!(loom) { 1 } else { 6 };
-        // Its owner may be another fiber, which does not run meanwhile.
-        if fiber::is_running() {
-            return false;
-        }
-        for round in 0..ROUNDS {
-            for _ in 0..1 << round {
-                spin_loop();
-            }
+        let mut locked = false;
+        spin_while(|| {
             // Relaxed: only a hint, `try_lock` decides.
-            match self.word.load(Ordering::Relaxed) {
-                0 if self.try_lock(owner) => return true,
-                word if word & WAITED != 0 => return false,
-                _ => {}
-            }
-        }
-        false
+            let word = self.word.load(Ordering::Relaxed);
+            locked = word == 0 && self.try_lock(owner);
+            !locked && word & WAITED == 0
+        });
+        locked
     }
 
     /// Takes the mutex; sleeps while it belongs to others.
@@ -123,6 +118,7 @@ impl Mutex {
 
     #[cold]
     fn lock_sleeping(&self, owner: Owner) {
+        let since = active::now();
         // Published by the exchange below that sets WAITED.
         self.sleepers.fetch_add(1, Ordering::Relaxed);
         // Acquire, here and below: whoever sees the mutex free sees the count of everybody who has set WAITED before.
@@ -145,10 +141,26 @@ impl Mutex {
             }
             // Returns at once if the owner unlocked since: it sees WAITED or has changed the word before we set it.
             let _: Wake = futex::wait(&self.word, wanted as u32, None);
+            self.look_again(since);
             word = self.word.load(Ordering::Acquire);
         }
         // Relaxed: read by those who will own the mutex after us, to whom it is published by unlocking.
         self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// After a sleep: waits for a moment for the mutex to be free; `since`: the caller's wait began.
+    fn look_again(&self, since: u64) {
+        if cfg!(loom) {
+            // It decides nothing, and would double what is to be explored.
+            return;
+        }
+        // Relaxed: only a hint.
+        let is_taken = || self.word.load(Ordering::Relaxed) & LOCKED != 0;
+        if active::now().saturating_sub(since) < LUCKLESS {
+            spin_while(is_taken);
+        } else {
+            active::stay_awake(|| !is_taken());
+        }
     }
 
     /// Gives the mutex back. The mutex may be destroyed by the next owner before this returns: after the exchange only
@@ -199,5 +211,24 @@ impl Mutex {
         // Relaxed: an owner has written its own name here itself, and after it gave the mutex back never finds it.
         let word = self.word.load(Ordering::Relaxed);
         (word & LOCKED != 0).then(|| Owner::from_word(word))
+    }
+}
+
+/// Looks for about a microsecond, no longer than `goes_on`.
+fn spin_while(mut goes_on: impl FnMut() -> bool) {
+    // 1 + 2 + ... + 32 pauses, some 1 to 3 thousand cycles: less than it takes to sleep and be woken, more than a short
+    // critical section on another processor.
+    const ROUNDS: u32 = if cfg!(loom) { 1 } else { 6 };
+    // The owner may be another fiber, which does not run meanwhile.
+    if fiber::is_running() {
+        return;
+    }
+    for round in 0..ROUNDS {
+        for _ in 0..1 << round {
+            spin_loop();
+        }
+        if !goes_on() {
+            return;
+        }
     }
 }
