@@ -2,15 +2,17 @@
 //!
 //! To be woken on an idle processor takes some 25 microseconds on a virtual machine; who is still looking goes on at
 //! once. But it uses a processor. So a wait is active only
-//! - where waits have been short of late: each object learns how long its waits last (`Habit`);
+//! - where waits have been short of late: each object learns how long its waits last (`Habit`), and each thread how long
+//!   those on objects that are new, because some live for one wait only;
 //! - and while fewer threads do it than there are processors, less one for whoever ends the wait (`Seat`);
 //! - and while the host has nothing better to do with the processor: every few microseconds it is offered to others.
 //!   If somebody takes it, the host is crowded, and for a while nobody waits actively (`CROWDED_UNTIL`).
 
 use super::deadline::Deadline;
-use super::primitive::{AtomicU32, Ordering, yield_now};
+use super::primitive::{AtomicU32, Ordering, spin_loop, yield_now};
 #[cfg(not(loom))]
 use crate::host::fiber;
+use core::cell::Cell;
 
 /// What it takes to be woken on an idle processor, in nanoseconds: as measured on a virtual machine.
 pub(super) const WAKE_UP: u64 = 25_000;
@@ -25,26 +27,56 @@ const LONG: u64 = 4 * LONGEST;
 
 /// How long the waits on an object last: the moving mean in nanoseconds, where no wait counts for more than `LONG`.
 ///
-/// An object that is new, or whose waits are long, has its waiters sleep at once. It costs nothing to find out that
-/// they have become shorter, because the length of a wait is known when it ends, however it was spent.
+/// An object whose waits are long has its waiters sleep at once. It costs nothing to find out that they have become
+/// shorter, because the length of a wait is known when it ends, however it was spent.
 #[derive(Debug)]
 pub(in crate::host) struct Habit {
-    // Approximate: two threads that learn at once may lose one of their lessons.
+    // `NEW`, or the mean. Approximate: two threads that learn at once may lose one of their lessons.
     mean: AtomicU32,
+}
+
+/// In place of a mean: nobody has waited yet.
+const NEW: u32 = u32::MAX;
+
+thread_local! {
+    /// The same mean of the thread's waits on objects that were new. At first it is long.
+    static FIRST_WAITS: Cell<u32> = const { Cell::new(LONG as u32) };
+}
+
+/// `mean` after a wait from `since` to `now`, in nanoseconds: one of eight that it looks back on.
+fn blend(mean: u32, since: u64, now: u64) -> u32 {
+    mean - mean / 8 + length(since, now) / 8
+}
+
+fn length(since: u64, now: u64) -> u32 {
+    now.saturating_sub(since).min(LONG) as u32
+}
+
+/// The caller has waited from `since` to `now`, in nanoseconds, on an object that was new. For `active` of these it
+/// looked; if it slept after that, the wait had ended when it began to wake up.
+pub(super) fn learn_first(since: u64, active: u64, now: u64) {
+    let asleep = now.saturating_sub(since + active);
+    let end = now - asleep.min(WAKE_UP);
+    FIRST_WAITS.set(blend(FIRST_WAITS.get(), since, end));
 }
 
 impl Habit {
     /// That of an object that is new.
     pub(in crate::host) fn new() -> Self {
-        Habit { mean: AtomicU32::new(LONG as u32 / 2) }
+        Habit { mean: AtomicU32::new(NEW) }
     }
 
-    /// A wait lasted from `since` to `now`, in nanoseconds: one of eight that the mean looks back on.
+    /// Whether nobody has waited yet.
+    pub(super) fn is_new(&self) -> bool {
+        // Relaxed, here and below: nothing else depends on it.
+        !cfg!(loom) && self.mean.load(Ordering::Relaxed) == NEW
+    }
+
+    /// A wait lasted from `since` to `now`, in nanoseconds.
     pub(in crate::host) fn learn(&self, since: u64, now: u64) {
-        // Relaxed: nothing else depends on it.
         let mean = self.mean.load(Ordering::Relaxed);
-        let lesson = now.saturating_sub(since).min(LONG) as u32;
-        self.mean.store(mean - mean / 8 + lesson / 8, Ordering::Relaxed);
+        let mean = if mean == NEW { length(since, now) } else { blend(mean, since, now) };
+        self.mean.store(mean, Ordering::Relaxed);
     }
 
     /// For how many nanoseconds a wait should be active; 0: not at all.
@@ -52,8 +84,11 @@ impl Habit {
         if cfg!(loom) {
             return 1;
         }
-        // Relaxed: as above.
-        let mean = u64::from(self.mean.load(Ordering::Relaxed));
+        let mean = match self.mean.load(Ordering::Relaxed) {
+            NEW => FIRST_WAITS.get(),
+            mean => mean,
+        };
+        let mean = u64::from(mean);
         if mean > LONGEST { 0 } else { (2 * mean + 2_000).min(LONGEST) }
     }
 }
@@ -75,12 +110,19 @@ pub(in crate::host) fn look(patience: u64, _: Option<&Deadline>, mut is_over: im
     0
 }
 
-/// Looks until `is_over`, or for as long as it takes to be woken; the processor is offered to others all the time. Says
-/// for how many nanoseconds.
+/// Looks until `is_over`, or for as long as it takes to be woken, whatever the host's threads want; but the processor is
+/// offered to them again and again. Says for how many nanoseconds.
 pub(super) fn stay_awake(mut is_over: impl FnMut() -> bool) -> u64 {
+    /// Looks between two offers: about a microsecond.
+    const LOOKS: u32 = if cfg!(loom) { 1 } else { 32 };
     let start = now();
     loop {
-        if is_over() || cfg!(loom) || now() - start >= WAKE_UP {
+        let mut looks = 0..LOOKS;
+        let over = looks.any(|_| {
+            spin_loop();
+            is_over()
+        });
+        if over || cfg!(loom) || now() - start >= WAKE_UP {
             return now() - start;
         }
         yield_now();
@@ -119,6 +161,8 @@ mod processors {
     const OFFER_EVERY: u64 = 3_000;
     /// Whoever comes back from an offer later than this was not alone on the processor.
     const TAKEN: u64 = 20_000;
+    /// Or later than this, with the wait over: who was to end it has used this processor for it.
+    const PASSED: u64 = 2_000;
     /// For how long nobody waits actively after that.
     const CROWDED_FOR: u64 = 2_000_000;
 
@@ -137,6 +181,10 @@ mod processors {
     pub(in super::super) fn others() -> u32 {
         seats().max(1)
     }
+
+    /// Who finds no seat looks without one for so long, in nanoseconds, until one is free: a thread that ends another's
+    /// wait and then waits itself meets the other before it has seen it.
+    const STANDING: u64 = 500;
 
     /// The right to wait actively.
     struct Seat;
@@ -170,11 +218,11 @@ mod processors {
     pub(super) fn look(patience: u64, deadline: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> u64 {
         let start = now();
         // Relaxed: a hint.
-        if start < CROWDED_UNTIL.load(Ordering::Relaxed) {
+        if seats() == 0 || start < CROWDED_UNTIL.load(Ordering::Relaxed) {
             return 0;
         }
-        let Some(_seat) = Seat::take() else { return 0 };
         let end = deadline.map_or(u64::MAX, Deadline::nanoseconds).min(start + patience);
+        let mut seat = Seat::take();
         let mut offer = start + OFFER_EVERY;
         loop {
             for _ in 0..LOOKS {
@@ -184,13 +232,17 @@ mod processors {
                 }
             }
             let time = now();
-            if time >= end {
+            if seat.is_none() {
+                seat = Seat::take();
+            }
+            if time >= end || (seat.is_none() && time >= start + STANDING) {
                 return time - start;
             }
             if time >= offer {
                 yield_now();
                 let back = now();
-                if back - time > TAKEN {
+                let gone = back - time;
+                if gone > TAKEN || (gone > PASSED && is_over()) {
                     CROWDED_UNTIL.store(back + CROWDED_FOR, Ordering::Relaxed);
                     return back - start;
                 }
@@ -218,6 +270,22 @@ mod tests {
         assert!(after(&habit, 1, 10_000_000) > 0, "one long wait among short ones");
         assert_eq!(after(&habit, 3, 10_000_000), 0);
         assert!(after(&habit, 50, 1_500) > 0, "and short ones again");
+    }
+
+    #[test]
+    fn a_thread_knows_how_long_waits_on_new_objects_last() {
+        let patience = |waits: u32, nanoseconds: u64, active: u64| {
+            (0..waits).for_each(|_| learn_first(1_000, active, 1_000 + nanoseconds));
+            Habit::new().patience()
+        };
+        assert_eq!(patience(0, 0, 0), 0, "nothing is known yet");
+        assert!(patience(50, 1_500, 1_400) > 0);
+        assert!(patience(50, 30_000, 0) > 0, "most of that is what it takes to wake up");
+        assert_eq!(patience(50, 70_000, 0), 0);
+        let known = Habit::new();
+        known.learn(0, 1_000);
+        assert!(known.patience() > 0 && !known.is_new(), "it goes by its own waits");
+        std::thread::spawn(|| assert_eq!(Habit::new().patience(), 0, "another thread's")).join().expect("no panic");
     }
 
     #[test]

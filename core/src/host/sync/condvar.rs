@@ -7,6 +7,7 @@ use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
 use super::queue::{Message, Queue, Taken, Waiter};
+use super::turns::Turns;
 use core::ptr;
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
@@ -18,6 +19,7 @@ pub struct Condvar {
     /// The length of `queue`. Changed under `lock`; read without it.
     waiters: AtomicU32,
     habit: Habit,
+    turns: Turns,
     lock: Mutex,
     queue: UnsafeCell<Queue<Home>>,
 }
@@ -57,7 +59,7 @@ impl Condvar {
     /// A condition variable that nobody waits for.
     pub fn new() -> Self {
         let (lock, queue) = (Mutex::new(), UnsafeCell::new(Queue::new()));
-        Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), lock, queue }
+        Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), turns: Turns::new(), lock, queue }
     }
 
     fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<Home>) -> R) -> R {
@@ -83,7 +85,8 @@ impl Condvar {
     /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]).
     pub fn wait(&self, home: Option<&Monitor>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
         let waiter = Waiter::new(home.map_or(ptr::null(), ptr::from_ref));
-        let patience = self.habit.patience();
+        let is_first = self.habit.is_new();
+        let patience = if self.turns.are_taken() { 0 } else { self.habit.patience() };
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -91,6 +94,9 @@ impl Condvar {
         });
         release();
         let (message, active) = waiter.wait(patience, deadline);
+        if is_first {
+            active::learn_first(waiter.since(), active, active::now());
+        }
         // Where there is one, the condition variable may be gone by now.
         match message {
             Some(Message::TakeTurn) => return (Outcome::Handed, active),
@@ -125,6 +131,7 @@ impl Condvar {
             }
             taken
         });
+        self.turns.signal();
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
         if let Some(taken) = taken {
             let_go(taken, names);
@@ -148,6 +155,7 @@ impl Condvar {
             taken.each_since(|since| self.habit.learn(since, now));
             taken
         });
+        self.turns.signal();
         // As in `signal_first`.
         taken.each(|taken| let_go(taken, names));
     }

@@ -22,6 +22,7 @@ mod owner;
 mod primitive;
 mod queue;
 mod rwlock;
+mod turns;
 
 pub(super) use active::{Habit, look, now};
 pub use condvar::{Condvar, Outcome, StillWaited};
