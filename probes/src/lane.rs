@@ -8,6 +8,7 @@ use crate::arena::{Arena, Chain};
 use crate::catalogue::{Hypercall, Quantity};
 use crate::cell::Cell;
 use crate::contention::Ledger;
+use crate::events::Block;
 use crate::layout::lane;
 use crate::primitive::Ordering;
 use crate::snapshot::Place;
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     rows: BTreeMap<Place, Box<Row>>,
     /// Made when its thread first waits, or is waited for.
     pub(crate) ledger: Option<Box<Ledger>>,
+    /// Where its events are recorded; `None`: there were none yet.
+    pub(crate) events: Option<Block>,
 }
 
 // SAFETY: a lane is handed from thread to thread under the lock of the list of free lanes; only its current thread
@@ -47,7 +50,7 @@ impl Lane {
         let position = arena.allocate(lane::SIZE)?;
         arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
         arena.append(Chain::Lanes, position);
-        Some(Lane { number, position, rows: BTreeMap::new(), ledger: None })
+        Some(Lane { number, position, rows: BTreeMap::new(), ledger: None, events: None })
     }
 
     /// Says who writes it from now on; 0: nobody.
@@ -58,6 +61,13 @@ impl Lane {
         arena.write_text(self.position + lane::NAME, 2, name);
         // Release: a reader that sees the thread sees its name.
         arena.word(self.position + lane::TID).store(u64::from(tid), Ordering::Release);
+    }
+
+    /// Who writes it: the thread's number, and its name as it is in the segment.
+    pub(crate) fn who(&self, arena: &Arena) -> (u64, [u64; 2]) {
+        // Relaxed: written by this thread.
+        let read = |word: usize| arena.word(self.position + word).load(Ordering::Relaxed);
+        (read(lane::TID), [lane::NAME, lane::NAME + 1].map(read))
     }
 
     /// The lane's row for `place`; its address does not change.

@@ -86,6 +86,12 @@ pub mod header {
     pub const BACKEND: usize = 28;
     /// What runs: 200 bytes of text, padded with zeros.
     pub const PROGRAM: usize = 32;
+    /// Position of the first event block, beyond what `CAPACITY` says; 0: no events are recorded.
+    pub const EVENTS: usize = 61;
+    /// Event blocks that have been used so far, one behind the other.
+    pub const EVENT_BLOCKS: usize = 62;
+    /// Events that no block was found for.
+    pub const LOST_EVENTS: usize = 63;
     /// Words of the header.
     pub const SIZE: usize = 64;
 }
@@ -269,6 +275,31 @@ pub mod wait {
             _ => None,
         }
     }
+}
+
+/// An event block: what one lane recorded, one event behind the other, until the block was full. The oldest of all full
+/// blocks is used again, by whichever lane needs one. See `crate::events` for the words of an event.
+pub mod event_block {
+    /// Odd while the block goes from one use to the next; otherwise twice the number of its uses.
+    pub const SEQUENCE: usize = 0;
+    /// The lane that writes it.
+    pub const LANE: usize = 1;
+    /// How many events that lane had recorded before.
+    pub const FIRST: usize = 2;
+    /// Events in it.
+    pub const COUNT: usize = 3;
+    /// The lane's thread at the time of the first event.
+    pub const TID: usize = 4;
+    /// Its name: 16 bytes, padded with zeros.
+    pub const NAME: usize = 5;
+    /// The events, of two words each.
+    pub const EVENTS: usize = 8;
+    /// Words of a block, a page: what a thread that has next to nothing to tell costs. Short in models.
+    pub const SIZE: usize = if cfg!(loom) { 16 } else { 512 };
+    /// Words of an event.
+    pub const EVENT: usize = 2;
+    /// Events that a block has room for.
+    pub const MOST: usize = (SIZE - EVENTS) / EVENT;
 }
 
 /// A place in a cell's key: the virtual CPU's index, or one of these.

@@ -4,6 +4,7 @@
 //!   its virtual CPU and comes back.
 //! * What they write is the *segment*, a mapped file (`docs/segment.md`): per host thread and virtual CPU, a counter and
 //!   a histogram of every [`Metric`] of the [`CATALOGUE`]. Each has one writer, so no instruction on the way is locked.
+//! * [`events`] are the last seconds of it, one by one.
 //! * [`reader`] makes [`Snapshot`]s of it, from another process, at its own pace.
 //!
 //! Nothing here knows a rump kernel: virtual CPUs are numbers, and the guest is asked through a function.
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod contention;
 mod context;
 mod distribution;
+pub mod events;
 mod initial_exec;
 mod lane;
 mod layout;
@@ -41,6 +43,7 @@ pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timin
 pub use contention::ENV_CONTENTION;
 pub use context::Context;
 pub use distribution::Distribution;
+pub use events::ENV_EVENTS;
 pub use layout::VERSION as SEGMENT_VERSION;
 pub use measure::measure;
 pub use mode::Mode;

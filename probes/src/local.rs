@@ -2,6 +2,7 @@
 
 use crate::catalogue::Hypercall;
 use crate::cell::Cell;
+use crate::events::Block;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
 use crate::recorder::Recorder;
@@ -99,6 +100,12 @@ pub(crate) struct Local {
     pub(crate) left: *const Row,
     /// The stack that the thread or context is on, once somebody has asked.
     pub(crate) stack: Stack,
+    /// Transitions and calls that had to wait are events of the timeline.
+    pub(crate) records: bool,
+    /// Calls that are always timed are, too.
+    pub(crate) records_calls: bool,
+    /// Where the thread records its events; `None`: it has recorded none yet.
+    pub(crate) events: Option<Block>,
 }
 
 initial_exec! {

@@ -78,6 +78,9 @@ impl Local {
         let now = start.map(|_| clock::now());
         let Some(recorder) = self.recorder() else { return };
         if let Some((start, now)) = start.zip(now) {
+            if self.records {
+                self.record_call(recorder, call, start, now);
+            }
             return end_blocked(call, whole, [start, now], recorder, self);
         }
         let row = self.known_row();
@@ -117,6 +120,10 @@ impl Local {
             Mode::Full => SAMPLE_QUICK,
             Mode::Exact => 0,
         };
+        // SAFETY: null, or the process's recorder, which is never freed.
+        let has_room = unsafe { self.recorder.as_ref() }.is_some_and(|recorder| recorder.events.is_some());
+        self.records = has_room && matches!(self.plan, Plan::Sample | Plan::TimeByTsc | Plan::TimeByMonotonic);
+        self.records_calls = self.records && self.plan != Plan::Sample;
     }
 
     /// The cell of `call` where the thread is now.
@@ -154,6 +161,9 @@ fn end(call: Hypercall, start: u64) {
         let now = if local.plan == Plan::TimeByTsc { clock::tsc() } else { clock::now() };
         // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
         let Some(recorder) = (unsafe { local.recorder.as_ref() }) else { return };
+        if local.records_calls && matches!(call.entry().timing, Timing::Always) {
+            local.record_call(recorder, call, start, now);
+        }
         if local.blocked != 0 {
             return end_blocked(call, Quantity::Call, [start, now], recorder, local);
         }

@@ -4,9 +4,10 @@
 
 use crate::catalogue::{Hypercall, Metric};
 use crate::cell::Cell;
+use crate::events::{Owner, Packed, Store};
 use crate::lane::Lane;
-use crate::layout::{cell, chunk, header};
-use crate::primitive::Ordering;
+use crate::layout::{cell, chunk, event_block, header};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::snapshot::Place;
 use crate::testing::{arena, blocks, distribution};
 use crate::vcpu::Vcpus;
@@ -105,5 +106,54 @@ fn a_virtual_cpu_changes_hands() {
         holder.join().unwrap();
         let _guest = guest.lock().unwrap();
         assert_eq!(vcpus.get(&arena, 0).unwrap().read(), Some((2, 201)));
+    });
+}
+
+/// A block of events is left by one lane and used again by another, while a reader looks at both blocks: it sees events of
+/// the lane that the block says, from the number on that it says, or nothing. Two lanes at the store at once do not wait.
+#[test]
+fn a_block_of_events_is_used_again() {
+    const BLOCKS: usize = 2;
+    let owner = |lane, first| Owner { lane, first, tid: 0, name: [0; 2] };
+    // A stamp that tells whose it is, and the how manieth.
+    let stamp = |lane: u32, number: u64| u64::from(lane) * 100 + number;
+    let mut builder = loom::model::Builder::new();
+    // Three threads with a dozen steps each: all interleavings with up to so many preemptions.
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        let words: Vec<AtomicU64> = (0..BLOCKS * event_block::SIZE).map(|_| AtomicU64::new(0)).collect();
+        let words: &'static [AtomicU64] = words.leak();
+        // SAFETY: leaked and zero.
+        let store = unsafe { Store::new((&words[0]).into(), 0, words.len(), |_, _, _| true) }.unwrap();
+        let (store, used) = (Arc::new(store), Arc::new(AtomicU64::new(0)));
+        let one = store.next(None, &owner(1, 0), &used).unwrap();
+        let first = thread::spawn({
+            let (store, used) = (store.clone(), used.clone());
+            move || {
+                assert!(one.push(stamp(1, 0), Packed::away()));
+                let next = store.next(Some(one), &owner(1, one.end()), &used).unwrap();
+                assert!(next.push(stamp(1, 1), Packed::away()));
+            }
+        });
+        let second = thread::spawn({
+            let (store, used) = (store.clone(), used.clone());
+            move || {
+                if let Some(block) = store.next(None, &owner(2, 0), &used) {
+                    assert!(block.push(stamp(2, 0), Packed::away()));
+                }
+            }
+        });
+        // Acquire: as the reader's copy of the header.
+        for index in 0..used.load(Ordering::Acquire) as usize {
+            for (number, (ticks, packed)) in store.block(index).read().into_iter().flat_map(|(lane, first, events)| {
+                events.into_iter().enumerate().map(move |(index, event)| ((lane, first + index as u64), event))
+            }) {
+                assert_eq!((ticks, Packed(packed)), (stamp(number.0, number.1), Packed::away()));
+            }
+        }
+        first.join().unwrap();
+        second.join().unwrap();
+        let all = (0..used.load(Ordering::Acquire) as usize).filter_map(|index| store.block(index).read());
+        assert!(all.flat_map(|(_, _, events)| events).any(|(ticks, _)| ticks == stamp(1, 1)), "the last is never lost");
     });
 }

@@ -139,7 +139,13 @@ impl Local {
         let left_out = cell.untimed().is_some();
         let timed = start.zip(now).filter(|_| !left_out);
         match timed {
-            Some((start, now)) => cell.record(&recorder.arena, clock::between(start, now)),
+            Some((start, now)) => {
+                cell.record(&recorder.arena, clock::between(start, now));
+                // A sample of them would tell a tale with holes.
+                if self.records && self.quick_gap == 0 {
+                    self.record_call(recorder, call, start, now);
+                }
+            }
             None => cell.count(),
         }
         if !left_out {

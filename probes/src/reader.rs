@@ -186,7 +186,7 @@ impl Segment {
         Ok(vcpus)
     }
 
-    fn header(&self) -> Result<Vec<u64>, ReadError> {
+    pub(crate) fn header(&self) -> Result<Vec<u64>, ReadError> {
         let words = match self.read(header::SIZE) {
             Err(ReadError::Damaged { path, .. }) => return Err(ReadError::NoSegment { path }),
             words => words?,
@@ -203,15 +203,27 @@ impl Segment {
 
     /// The first `count` words. A header that claims more than the file has is found out before anything is allocated.
     fn read(&self, count: usize) -> Result<Vec<u64>, ReadError> {
-        let io = |reason| ReadError::Io { path: self.path.clone(), reason };
-        let length = self.file.metadata().map_err(io)?.len();
-        if (count as u64).checked_mul(8).is_none_or(|bytes| bytes > length) {
+        if (count as u64).checked_mul(8).is_none_or(|bytes| bytes > self.length().unwrap_or(0)) {
             return Err(self.damaged("the file is shorter than it says"));
         }
         self.read_at(0, count)
     }
 
-    fn read_at(&self, position: usize, count: usize) -> Result<Vec<u64>, ReadError> {
+    /// The bytes that the file has now.
+    pub(crate) fn length(&self) -> Result<u64, ReadError> {
+        let length = self.file.metadata().map(|data| data.len());
+        length.map_err(|reason| ReadError::Io { path: self.path.clone(), reason })
+    }
+
+    /// Our hypercalls by the writer's number.
+    pub(crate) fn calls(&self) -> Result<Vec<Option<Hypercall>>, ReadError> {
+        let head = self.header()?;
+        let words = usize::try_from(head[header::CATALOGUE].saturating_add(head[header::CALLS].saturating_mul(4)));
+        let words = Words { words: self.read(words.unwrap_or(usize::MAX))?, capacity: head[header::CAPACITY] };
+        words.calls().ok_or_else(|| self.damaged("its catalogue lies outside"))
+    }
+
+    pub(crate) fn read_at(&self, position: usize, count: usize) -> Result<Vec<u64>, ReadError> {
         let mut bytes = vec![0; count * 8];
         match self.file.read_exact_at(&mut bytes, position as u64 * 8) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -222,7 +234,7 @@ impl Segment {
         Ok(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default())).collect())
     }
 
-    fn damaged(&self, what: &'static str) -> ReadError {
+    pub(crate) fn damaged(&self, what: &'static str) -> ReadError {
         ReadError::Damaged { path: self.path.clone(), what }
     }
 }
@@ -233,7 +245,7 @@ fn clock_source(head: &[u64]) -> ClockSource {
 
 /// The writer's clock. Its rate is measured anew over all the time since measuring began, if the host is still the
 /// same boot: much better than the writer's own short look.
-fn clock_info(head: &[u64]) -> ClockInfo {
+pub(crate) fn clock_info(head: &[u64]) -> ClockInfo {
     let source = clock_source(head);
     let estimate = f64::from_bits(head[header::TICKS_PER_SECOND]);
     let estimate = if estimate.is_finite() && estimate >= 1.0 { estimate } else { 1e9 };
@@ -261,7 +273,7 @@ fn is_alive(head: &[u64]) -> bool {
     process::start_time_of(&pid).is_some_and(|start| start == head[header::START_TIME])
 }
 
-fn text(words: &[u64]) -> String {
+pub(crate) fn text(words: &[u64]) -> String {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }

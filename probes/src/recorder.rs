@@ -5,6 +5,7 @@ use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::cell::Cell;
 use crate::clock::{self, Calibration};
 use crate::contention::{self, Records, Stacks};
+use crate::events::Store;
 use crate::lane::{Lane, Row};
 use crate::layout::{self, flag, header};
 use crate::local::{self, Local, Plan};
@@ -45,6 +46,8 @@ pub fn forget_place() {
 pub(crate) struct Recorder {
     pub(crate) arena: Arena,
     pub(crate) vcpus: Vcpus,
+    /// Room for events; `None`: none are recorded.
+    pub(crate) events: Option<Store>,
     which_vcpu: Option<WhichVcpu>,
     lanes: Mutex<Lanes>,
     pub(crate) stacks: Stacks,
@@ -82,12 +85,14 @@ impl Recorder {
         unsafe { RECORDER.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Fills the header of the fresh segment in `arena` and starts measuring; done once in a process.
-    pub(crate) fn begin(arena: Arena, beginning: &Beginning<'_>) {
-        write_header(&arena, beginning);
+    /// Fills the header of the fresh segment in `arena`, with room for `events`, and starts measuring; done once in a
+    /// process.
+    pub(crate) fn begin(arena: Arena, events: Option<Store>, beginning: &Beginning<'_>) {
+        write_header(&arena, events.as_ref(), beginning);
         let recorder = Recorder {
             arena,
             vcpus: Vcpus::new(),
+            events,
             which_vcpu: beginning.which_vcpu,
             lanes: Mutex::new(Lanes::default()),
             stacks: Stacks::default(),
@@ -201,12 +206,17 @@ impl Local {
         self.look_up_row(recorder, place)
     }
 
-    #[cold]
-    fn look_up_row(&mut self, recorder: &Recorder, place: Place) -> *const Row {
+    /// Sees that the thread has a lane, if it can have one.
+    pub(crate) fn ensure_lane(&mut self, recorder: &Recorder) {
         if self.lane.is_null() {
             self.lane = recorder.attach();
             self.random = clock::now() | 1;
         }
+    }
+
+    #[cold]
+    fn look_up_row(&mut self, recorder: &Recorder, place: Place) -> *const Row {
+        self.ensure_lane(recorder);
         // SAFETY: null, or the thread's own lane, to which nobody else has a reference.
         let Some(lane) = (unsafe { self.lane.as_mut() }) else { return ptr::null() };
         let row = lane.row(place);
@@ -333,7 +343,11 @@ pub fn continue_in_forked_child(mode: Mode) {
     if recorder.arena.word(header::FLAGS).load(relaxed) & flag::CONTENTION != 0 {
         contention::start_recording();
     }
-    local::with(|local| local.plan = Plan::Unknown);
+    local::with(|local| {
+        local.plan = Plan::Unknown;
+        // Its next event says who it is now.
+        local.events = None;
+    });
 }
 
 /// Nothing is measured in this process.
@@ -353,7 +367,7 @@ pub(crate) fn decided_mode() -> Option<Mode> {
     Mode::from_number(u64::from(MODE.load(Ordering::Acquire)))
 }
 
-fn write_header(arena: &Arena, beginning: &Beginning<'_>) {
+fn write_header(arena: &Arena, events: Option<&Store>, beginning: &Beginning<'_>) {
     let relaxed = crate::primitive::Ordering::Relaxed;
     let set = |word: usize, value: u64| arena.word(word).store(value, relaxed);
     let (ticks, monotonic) = clock::read_both();
@@ -371,6 +385,7 @@ fn write_header(arena: &Arena, beginning: &Beginning<'_>) {
     set(header::MODE, beginning.mode as u64);
     set(header::CALLS, Hypercall::COUNT as u64);
     set(header::QUANTITIES, Quantity::ALL.len() as u64);
+    set(header::EVENTS, events.map_or(0, |events| events.position() as u64));
     arena.write_text(header::BACKEND, 4, beginning.backend);
     arena.write_text(header::PROGRAM, 25, beginning.program);
     if let Some(catalogue) = arena.allocate(layout::catalogue::SIZE) {

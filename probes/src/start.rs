@@ -3,6 +3,7 @@
 use crate::arena::Arena;
 use crate::clock;
 use crate::contention::ENV_CONTENTION;
+use crate::events::{self, STEP_BYTES, Store};
 use crate::mode::Mode;
 use crate::primitive::AtomicU64;
 use crate::process;
@@ -23,8 +24,8 @@ pub const ENV_TIMING: &str = "RUMPSCOPE_TIMING";
 /// [`segment_folder`].
 pub const ENV_SEGMENT: &str = "RUMPSCOPE_SEGMENT";
 
-/// Address space and greatest file size of a segment: 256 MiB, room for some 300,000 histograms. Only what is used is
-/// backed by memory.
+/// Address space and greatest file size of a segment, without its events: 256 MiB, room for some 300,000 histograms. Only
+/// what is used is backed by memory.
 const CAPACITY: usize = 256 << 20;
 
 /// The ending of a segment's file name; what is before it is the process number.
@@ -85,8 +86,10 @@ fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
         Some(path) => unused_path(PathBuf::from(path)),
         None => default_path()?,
     };
-    let arena =
-        create(&path).map_err(|error| format!("not measuring: cannot make the segment {}: {error}", path.display()))?;
+    // Where no clock is read there is nothing to record.
+    let (room, events_complaint) = if matches!(mode, Mode::Off | Mode::Counts) { (0, None) } else { events::wanted() };
+    let (arena, events) = create(&path, room)
+        .map_err(|error| format!("not measuring: cannot make the segment {}: {error}", path.display()))?;
     let beginning = Beginning {
         mode,
         backend,
@@ -98,10 +101,13 @@ fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
         // Where nothing is timed, waits are not.
         contention: wanted && matches!(mode, Mode::Sampled | Mode::Full | Mode::Exact),
     };
-    Recorder::begin(arena, &beginning);
+    Recorder::begin(arena, events, &beginning);
     // SAFETY: the handler only stores to an atomic. If it cannot be registered, there is no memory for a fork either.
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
-    complaint.map_or(Ok(()), Err)
+    match (complaint, events_complaint) {
+        (None, None) => Ok(()),
+        (one, other) => Err([one, other].into_iter().flatten().collect::<Vec<_>>().join("; ")),
+    }
 }
 
 extern "C" fn in_forked_child() {
@@ -175,9 +181,11 @@ pub fn own_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file at `path`, mapped.
-fn create(path: &Path) -> io::Result<Arena> {
-    let capacity = CAPACITY.min(file_size_limit());
+/// A new file at `path`, mapped, with so many bytes for events at most: a quarter of the file is theirs at most.
+fn create(path: &Path, events: usize) -> io::Result<(Arena, Option<Store>)> {
+    let whole = CAPACITY.saturating_add(events).min(file_size_limit()) & !(page_size() - 1);
+    // Whole steps, so that they begin at a page.
+    let events = events.min(whole - CAPACITY.min(whole / 4 * 3)) / STEP_BYTES * STEP_BYTES;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     let file = match options.open(path) {
@@ -188,7 +196,7 @@ fn create(path: &Path) -> io::Result<Arena> {
         }
         opened => opened?,
     };
-    let mapped = map(&file, capacity);
+    let mapped = map(&file, whole - events, events);
     if mapped.is_err() {
         let _ = std::fs::remove_file(path);
     }
@@ -213,14 +221,15 @@ fn file_size_limit() -> usize {
     if failed { usize::MAX } else { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) }
 }
 
-fn map(file: &File, capacity: usize) -> io::Result<Arena> {
-    let capacity = capacity & !(page_size() - 1);
-    file.set_len(capacity as u64)?;
+/// Maps the file: `capacity` bytes for blocks, and so many behind them for events; both are whole pages.
+fn map(file: &File, capacity: usize, events: usize) -> io::Result<(Arena, Option<Store>)> {
+    let whole = capacity + events;
+    file.set_len(whole as u64)?;
     // SAFETY: a new mapping of a file that is ours; nothing else is touched.
     let address = unsafe {
         libc::mmap(
             core::ptr::null_mut(),
-            capacity,
+            whole,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED | libc::MAP_NORESERVE,
             file.as_raw_fd(),
@@ -238,15 +247,28 @@ fn map(file: &File, capacity: usize) -> io::Result<Arena> {
         // Before Linux 5.14 the disk's blocks are taken once, while there is a descriptor; what is beyond is lost room.
         const PREALLOCATED: usize = 8 << 20;
         let length = PREALLOCATED.min(capacity) as libc::off_t;
-        // SAFETY: the descriptor is open.
-        let error = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
-        if error != 0 {
-            return Err(io::Error::from_raw_os_error(error));
-        }
+        preallocate(file, 0, length)?;
+        preallocate(file, capacity as libc::off_t, events as libc::off_t)?;
         |_: NonNull<AtomicU64>, _: usize, to: usize| to * 8 <= PREALLOCATED
     };
+    let provide_events = if can_populate() { populate } else { |_: NonNull<AtomicU64>, _: usize, _: usize| true };
     // SAFETY: mapped for good; `provide` has the host commit every page before it is written.
-    unsafe { Arena::new(words, capacity / 8, provide) }.ok_or_else(|| io::Error::other("no room for it on the device"))
+    let arena = unsafe { Arena::new(words, capacity / 8, provide) };
+    // SAFETY: as above; the arena ends where these words begin.
+    let events = unsafe { Store::new(words, capacity / 8, events / 8, provide_events) };
+    Ok((arena.ok_or_else(|| io::Error::other("no room for it on the device"))?, events))
+}
+
+/// Has the disk give its blocks now.
+fn preallocate(file: &File, from: libc::off_t, length: libc::off_t) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    // SAFETY: the descriptor is open.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), from, length) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 fn page_size() -> usize {
@@ -323,7 +345,7 @@ mod tests {
         let folder = Folder::new("private");
         let path = folder.0.join("one");
         assert_eq!(unused_path(path.clone()), path);
-        let arena = create(&path).unwrap();
+        let (arena, _) = create(&path, 0).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_ne!(unused_path(path.clone()), path);
         // Beyond the first step, too, every word can be written.

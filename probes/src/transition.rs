@@ -154,7 +154,12 @@ pub fn apart<R>(work: impl FnOnce() -> R) -> R {
 /// The visit of the calling thread, which has no lwp of its own, is over: until the next one it waits for nothing, so the
 /// time until then is not time off a virtual CPU.
 pub fn visit_end() {
-    local::with(|local| local.off_cause = 0);
+    local::with(|local| {
+        local.off_cause = 0;
+        if let Some(recorder) = local.recorder() {
+            local.record_away(recorder);
+        }
+    });
 }
 
 /// What a call has spent in its transitions so far: ticks, and the row that it was made on; `None`: it has not blocked.
@@ -274,6 +279,7 @@ impl Local {
             Some(cell) => {
                 cell.count();
                 self.blocked &= !WATCHED;
+                self.record_unschedule(recorder, self.charged_to(), self.transition_began);
             }
             None => self.left_in_time(recorder),
         }
@@ -292,6 +298,7 @@ impl Local {
             self.draw_next(recorder, cause);
         }
         self.charge(took);
+        self.record_unschedule(recorder, cause, now);
         self.off_since = now;
     }
 
@@ -349,9 +356,11 @@ impl Local {
             self.blocked &= !WATCHED;
             self.end_off(recorder, now);
             self.count_part(recorder, row, Quantity::Reschedule, cause);
+            self.transition_began = now;
         } else {
             self.come_in_time(recorder, row, now);
         }
+        self.record_schedule(recorder, cause, place, now);
         if guest_tells() {
             self.row = row;
         }
