@@ -53,12 +53,14 @@ impl Lane {
         Some(Lane { number, position, rows: BTreeMap::new(), ledger: None, events: None })
     }
 
-    /// Says who writes it from now on; 0: nobody.
+    /// Says who writes it from now on; 0: nobody. Then the last one's name stays: its times are still there.
     pub(crate) fn assign(&mut self, arena: &Arena, tid: u32, name: &str) {
         if let Some(ledger) = &mut self.ledger {
             ledger.forget_thread();
         }
-        arena.write_text(self.position + lane::NAME, 2, name);
+        if tid != 0 {
+            arena.write_text(self.position + lane::NAME, 2, name);
+        }
         // Release: a reader that sees the thread sees its name.
         arena.word(self.position + lane::TID).store(u64::from(tid), Ordering::Release);
     }

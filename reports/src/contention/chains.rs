@@ -1,6 +1,7 @@
 //! Call chains with the time spent behind each.
 
 use super::names::{Frame, site};
+use super::short::{is_library, short};
 use super::waiting::Waiting;
 use rumpscope_probes::contention::StackId;
 use std::collections::BTreeMap;
@@ -34,18 +35,21 @@ pub fn weighed(waiting: &Waiting, times: &BTreeMap<StackId, u64>) -> Vec<Weighed
     chains
 }
 
-/// A chain as one line, from the function that it stands for outwards, of at most `width` characters.
+/// A chain as one line, from the function that it stands for outwards, of about `width` characters at most. Names are
+/// short, and functions of the language's libraries are left out.
 pub fn line(chain: &[Frame], width: usize) -> String {
     let Some(first) = site(chain) else { return "(no call chain)".to_owned() };
     let begin = chain.iter().position(|frame| std::ptr::eq(frame, first)).unwrap_or(0);
     let mut line = match &first.source {
-        Some(source) => format!("{} ({source})", first.function),
-        None => first.function.clone(),
+        // The name of the file is enough to find it by.
+        Some(source) => format!("{} ({})", short(&first.function), source.rsplit('/').next().unwrap_or(source)),
+        None => short(&first.function),
     };
-    for (index, frame) in chain.iter().enumerate().skip(begin + 1) {
-        let next = format!(" < {}", frame.function);
+    let mut callers = chain[begin + 1..].iter().filter(|frame| !is_library(&frame.function)).peekable();
+    while let Some(frame) = callers.next() {
+        let next = format!(" < {}", short(&frame.function));
         // What is left out is said, and that needs room too unless nothing is.
-        let spare = if index + 1 == chain.len() { 0 } else { " < ...".len() };
+        let spare = if callers.peek().is_none() { 0 } else { " < ...".len() };
         if line.chars().count() + next.chars().count() + spare > width {
             line.push_str(" < ...");
             break;
@@ -66,7 +70,8 @@ mod tests {
 
     #[test]
     fn a_line_ends_where_the_screen_does() {
-        let chain = [frame("mutex_enter", None), frame("f", Some("f.c:3")), frame("caller", None), frame("main", None)];
+        let chain =
+            [frame("mutex_enter", None), frame("f", Some("src/f.c:3")), frame("caller", None), frame("main", None)];
         assert_eq!(line(&chain, 80), "f (f.c:3) < caller < main");
         assert_eq!(line(&chain, 25), "f (f.c:3) < caller < main");
         assert_eq!(line(&chain, 24), "f (f.c:3) < caller < ...");

@@ -15,10 +15,7 @@ pub fn render(waiting: &Waiting, by: By, style: &Style) -> String {
     let mut say = |label: &str, sentence: &str| text.push_str(&labelled(label, sentence, style));
     let figures = matches!(by, By::Lock | By::Class);
     if figures {
-        say(
-            "before",
-            "locks that nobody has waited for are not in it, and of the others nothing from before the first wait",
-        );
+        say("left out", "locks that nobody has waited for");
         let other: u64 = ranking::others(waiting, By::Lock, Realm::Other).iter().map(|row| row.1.spent.total()).sum();
         if other != 0 {
             say("without lock", &format!("{} of sleeps, disks and ends of threads (see `offcpu`)", time(other)));
@@ -29,7 +26,9 @@ pub fn render(waiting: &Waiting, by: By, style: &Style) -> String {
             say("hold times", sentence);
         }
         if waiting.locks.values().any(|named| named.lock.kind == LockKind::Rwlock) {
-            say("taken", "of reader/writer locks an estimate (~), since readers are counted as a sample");
+            let sentence = "of reader/writer locks an estimate (~), since readers are counted as a sample, from the first \
+                            wait on";
+            say("taken", sentence);
         }
         let merged: u64 = waiting.locks.values().map(|named| named.lock.merged).sum();
         if merged != 0 {

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How often it was taken and waited for, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// How often it was taken since it was first waited for; of a condition variable, how many signals found a waiter.
+    /// How often it was taken since it was made, as told last (reader/writer locks: since it was first waited for); of a condition variable, how many signals found a waiter.
     pub acquisitions: u64,
     /// `acquisitions` is an estimate: readers are not all counted.
     pub acquisitions_estimated: bool,

@@ -13,6 +13,7 @@ mod names;
 pub mod offcpu;
 pub mod points;
 pub mod ranking;
+mod short;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -21,4 +22,5 @@ pub mod why;
 
 pub use figures::Figures;
 pub use names::{Frame, Names, site};
+pub use short::short;
 pub use waiting::{NamedLock, NamedThread, Waiting, kind_name};

@@ -3,6 +3,7 @@
 use super::chains;
 use super::group::{By, Realm};
 use super::ranking::{self, Ranked};
+use super::short::short;
 use super::waiting::{Waiting, kind_name};
 use crate::grid::{Column, Grid};
 use crate::style::Style;
@@ -12,10 +13,10 @@ use crate::units;
 /// How many are shown.
 const WORST: usize = 5;
 
-/// The locks that were waited for longest, each with where it was waited for and held; empty where there is none.
+/// The locks that were waited for longest, those made at one place together, each with where it was waited for and held; empty where there is none.
 /// Condition variables are left out: who waits for one may just have nothing to do.
 pub fn render(waiting: &Waiting, style: &Style) -> String {
-    let mut locks = ranking::locks(waiting, By::Lock, Realm::Locks);
+    let mut locks = ranking::locks(waiting, By::Class, Realm::Locks);
     locks.retain(|row| row.figures.wait.total_ns != 0);
     if locks.is_empty() {
         return String::new();
@@ -39,7 +40,7 @@ pub fn render(waiting: &Waiting, style: &Style) -> String {
         rows: locks.iter().map(|row| cells(row, all, style)).collect(),
     };
     let title = match count {
-        _ if count > WORST => format!("Contention: the worst {WORST} of {count} locks (`rumpscope locks` shows all)"),
+        _ if count > WORST => format!("Contention: the worst {WORST} of {count} (`rumpscope locks` shows all)"),
         _ => "Contention".to_owned(),
     };
     format!("{}\n{}", style.title(&title), grid.render_with(style, |row| places(waiting, &locks[row], style)))
@@ -55,8 +56,12 @@ fn cells(row: &Ranked, all: f64, style: &Style) -> Vec<String> {
             .map_or_else(|| "-".to_owned(), |points| units::time(of(points) as f64, style.ascii))
     };
     let kinds: Vec<_> = row.kinds.iter().map(|kind| kind_name(*kind)).collect();
+    let name = match row.locks + row.merged {
+        0 | 1 => short(&row.name),
+        several => format!("{} ({several} locks)", short(&row.name)),
+    };
     vec![
-        row.name.clone(),
+        name,
         kinds.join(", "),
         units::count(figures.contended),
         figures.contended_share().map_or_else(|| "-".to_owned(), units::percent),
@@ -84,7 +89,7 @@ fn places(waiting: &Waiting, row: &Ranked, style: &Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contention::testing;
+    use crate::contention::{NamedLock, testing};
 
     fn shown(waiting: &Waiting) -> String {
         render(waiting, &Style { width: 100, colour: false, ascii: true })
@@ -99,10 +104,13 @@ mod tests {
     fn the_worst_are_shown_and_the_others_counted() {
         let mut waiting = testing::waiting();
         let lock = waiting.locks[&3].clone();
-        (10..20).for_each(|number| drop(waiting.locks.insert(number, lock.clone())));
+        for number in 10..20 {
+            let lock = NamedLock { class: format!("class {number}"), ..lock.clone() };
+            waiting.locks.insert(number, lock);
+        }
         let text = shown(&waiting);
-        assert!(text.contains("the worst 5 of 13 locks"), "{text}");
-        assert!(text.contains("vcache_alloc #2") && !text.contains("condvar"), "{text}");
+        assert!(text.contains("the worst 5 of 12 "), "{text}");
+        assert!(text.contains("made in vcache_alloc (2 locks)") && !text.contains("condvar"), "{text}");
         waiting.locks.clear();
         assert_eq!(shown(&waiting), "");
     }

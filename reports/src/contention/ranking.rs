@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ranked {
     /// Its name.
     pub name: String,
+    /// The numbers of the locks.
+    pub numbers: BTreeSet<u32>,
     /// What kinds of locks it is.
     pub kinds: BTreeSet<LockKind>,
     /// How many of them are kept apart.
@@ -27,22 +29,32 @@ pub struct Ranked {
 /// The locks or (`By::Class`) classes of locks of `realm`, by the time that was waited for them, longest first.
 pub fn locks(waiting: &Waiting, by: By, realm: Realm) -> Vec<Ranked> {
     let mut groups = groups(waiting, by, realm);
-    let mut members = BTreeMap::<Key, Vec<&Lock>>::new();
+    let mut members = BTreeMap::<Key, BTreeMap<u32, &Lock>>::new();
     for (number, named) in waiting.locks.iter().filter(|(_, named)| Realm::of_kind(named.lock.kind) == realm) {
         let key = if by == By::Class { Key::Class(named.class.clone()) } else { Key::Lock(*number) };
-        members.entry(key).or_default().push(&named.lock);
+        members.entry(key).or_default().insert(*number, &named.lock);
     }
     let ranked = members.into_iter().map(|(key, members)| Ranked {
-        name: key.label(waiting),
-        kinds: members.iter().map(|lock| lock.kind).collect(),
+        name: name(waiting, &key, &members),
+        numbers: members.keys().copied().collect(),
+        kinds: members.values().map(|lock| lock.kind).collect(),
         locks: members.len() as u64,
-        merged: members.iter().map(|lock| lock.merged).sum(),
-        figures: Figures::new(members.iter().copied(), &waiting.clock),
+        merged: members.values().map(|lock| lock.merged).sum(),
+        figures: Figures::new(members.values().copied(), &waiting.clock),
         group: groups.remove(&key).unwrap_or_default(),
     });
     let mut ranked: Vec<_> = ranked.collect();
     ranked.sort_by_key(|row| Reverse((row.figures.wait.total_ns, row.figures.contended)));
     ranked
+}
+
+/// A class of one lock is called like that.
+fn name(waiting: &Waiting, key: &Key, members: &BTreeMap<u32, &Lock>) -> String {
+    let mut all = members.iter();
+    match (all.next(), all.next()) {
+        (Some((number, lock)), None) if lock.merged == 0 => waiting.lock(*number).to_owned(),
+        _ => key.label(waiting),
+    }
 }
 
 /// The groups of `realm`, longest waits first.

@@ -4,6 +4,7 @@ use super::chains::{self, Weighed};
 use super::figures::Figures;
 use super::group::{By, Group, Key, Realm, Spent};
 use super::ranking::{self, Ranked};
+use super::short::{is_library, short};
 use super::waiting::{Waiting, kind_name};
 use super::{coverage, group};
 use crate::grid::{Column, Grid};
@@ -206,7 +207,9 @@ fn whole_chain(key: &Key, style: &Style) -> String {
     if functions.len() < 2 {
         return String::new();
     }
-    let lines = wrapped(&functions.join(" < "), style.width.saturating_sub(4));
+    let own = functions.iter().filter(|function| !is_library(function));
+    let all: Vec<_> = own.map(|function| short(function)).collect();
+    let lines = wrapped(&all.join(" < "), style.width.saturating_sub(4));
     lines.iter().map(|line| format!("    {line}\n")).collect()
 }
 
@@ -241,8 +244,9 @@ fn chains_below(waiting: &Waiting, group: &Group, options: &Options, realm: Real
 }
 
 fn cut(name: &str, style: &Style) -> String {
+    let name = short(name);
     if name.chars().count() <= LONGEST_NAME {
-        return name.to_owned();
+        return name;
     }
     let end = if style.ascii { "..." } else { "…" };
     let kept: String = name.chars().take(LONGEST_NAME - end.chars().count()).collect();

@@ -1,6 +1,7 @@
 //! `rumpscope run -- PROGRAM`, with the real command and programs made for it: exit statuses, signals, and what is said
 //! where there is no profile.
 
+mod contention;
 mod programs;
 
 use programs::{run, stand_in};

@@ -24,6 +24,7 @@ pub fn rumpscope(arguments: &[&str]) -> Command {
     for variable in [
         "RUMPSCOPE",
         "RUMPSCOPE_TIMING",
+        "RUMPSCOPE_CONTENTION",
         "RUMPSCOPE_BACKEND",
         "RUMPSCOPE_BLOCK_IO",
         "RUMPSCOPE_SEGMENT",

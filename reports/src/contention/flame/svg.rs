@@ -3,6 +3,7 @@
 
 use super::{Node, Slab, slabs};
 use crate::contention::offcpu::{CALL, SEPARATOR, Stacks};
+use crate::contention::short;
 use crate::units;
 use std::fmt::Write;
 
@@ -71,7 +72,7 @@ pub fn draw(stacks: &Stacks, caption: &Caption) -> String {
             colour(slab),
             x + 3.0,
             y + ROW - 5.0,
-            escaped(&clipped(slab.name, width)),
+            escaped(&clipped(&short(slab.name), width)),
         );
     }
     // The script has no "]]>" in it; a test parses the whole.

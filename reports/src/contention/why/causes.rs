@@ -36,7 +36,7 @@ pub enum Root {
 /// A lock that is waited for, and who holds it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link {
-    /// Its number.
+    /// Its number; of several locks that were made at one place the lowest.
     pub lock: u32,
     /// The function in which the holder has it, where the holder is known.
     pub site: Option<String>,
@@ -49,6 +49,8 @@ pub struct Cause {
     pub links: Vec<Link>,
     /// The lanes of the holders of each link, where they are known.
     pub holders: Vec<BTreeSet<u32>>,
+    /// The locks of each link.
+    pub locks: Vec<BTreeSet<u32>>,
     /// Where it ends.
     pub root: Root,
     /// How much of the time, in ticks.
@@ -68,7 +70,7 @@ pub fn causes(waiting: &Waiting, is_meant: impl Fn(&Wait) -> bool) -> Vec<Cause>
     }
     let meant: Vec<&Wait> = waiting.waits.iter().filter(|wait| wait.ticks != 0 && is_meant(wait)).collect();
     let all: f64 = meant.iter().map(|wait| wait.ticks as f64).sum();
-    let mut resolver = Resolver { waiting, at, all, found: BTreeMap::new() };
+    let mut resolver = Resolver { waiting, at, first: first_of_class(waiting), all, found: BTreeMap::new() };
     for wait in meant {
         resolver.follow(wait, wait.ticks as f64, &mut Trail::default());
     }
@@ -76,6 +78,7 @@ pub fn causes(waiting: &Waiting, is_meant: impl Fn(&Wait) -> bool) -> Vec<Cause>
         links,
         root,
         holders: found.holders,
+        locks: found.locks,
         ticks: found.ticks,
         estimated: found.estimated,
     });
@@ -84,11 +87,19 @@ pub fn causes(waiting: &Waiting, is_meant: impl Fn(&Wait) -> bool) -> Vec<Cause>
     causes
 }
 
+/// For each lock the lowest number of its class.
+fn first_of_class(waiting: &Waiting) -> HashMap<u32, u32> {
+    let mut first = HashMap::<&str, u32>::new();
+    let locks = waiting.locks.iter();
+    locks.map(|(number, named)| (*number, *first.entry(&named.class).or_insert(*number))).collect()
+}
+
 /// The way to where the search is.
 #[derive(Clone, Default)]
 struct Trail {
     links: Vec<Link>,
     holders: Vec<Option<u32>>,
+    locks: Vec<u32>,
     seen: Vec<Place>,
     estimated: bool,
 }
@@ -96,6 +107,7 @@ struct Trail {
 #[derive(Default)]
 struct Found {
     holders: Vec<BTreeSet<u32>>,
+    locks: Vec<BTreeSet<u32>>,
     ticks: f64,
     estimated: bool,
 }
@@ -103,6 +115,8 @@ struct Found {
 struct Resolver<'a> {
     waiting: &'a Waiting,
     at: HashMap<Place, Vec<&'a Wait>>,
+    /// For each lock the one that stands for its class.
+    first: HashMap<u32, u32>,
     /// What is asked for, in ticks.
     all: f64,
     found: BTreeMap<(Vec<Link>, Root), Found>,
@@ -112,7 +126,8 @@ impl Resolver<'_> {
     /// Finds what is behind `ticks` of `wait`.
     fn follow(&mut self, wait: &Wait, ticks: f64, trail: &mut Trail) {
         let mut link = |site: Option<String>, lane: Option<u32>| {
-            trail.links.push(Link { lock: wait.lock, site });
+            trail.links.push(Link { lock: self.first.get(&wait.lock).copied().unwrap_or(wait.lock), site });
+            trail.locks.push(wait.lock);
             trail.holders.push(lane);
         };
         let holder = Some(self.waiting.site(wait.holder).to_owned());
@@ -181,6 +196,10 @@ impl Resolver<'_> {
         for (holders, lane) in found.holders.iter_mut().zip(&trail.holders) {
             holders.extend(lane);
         }
+        found.locks.resize_with(trail.locks.len(), BTreeSet::new);
+        for (locks, lock) in found.locks.iter_mut().zip(&trail.locks) {
+            locks.insert(*lock);
+        }
     }
 }
 
@@ -188,6 +207,7 @@ impl Trail {
     fn pop(&mut self) {
         self.links.pop();
         self.holders.pop();
+        self.locks.pop();
     }
 }
 
@@ -222,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn locks_made_at_one_place_are_one_cause() {
+        let waiting = testing::waiting();
+        let causes = causes(&waiting, |wait| [2, 3].contains(&wait.lock));
+        let running = causes.iter().find(|cause| cause.root == Root::Running).unwrap();
+        assert_eq!(running.links, [link(2, Some("ffs_update"))]);
+        assert_eq!(running.locks, [BTreeSet::from([2, 3])]);
+        assert_eq!(waiting.nanoseconds(running.ticks as u64), 170_000_000);
+    }
+
+    #[test]
     fn a_circle_ends() {
         let waits = testing::circle();
         let sum: u64 = waits.iter().filter(|wait| wait.waiter_lane == 1).map(|wait| wait.ticks).sum();
@@ -248,6 +278,7 @@ mod tests {
             prop_assert!((found - sum).abs() <= sum * 1e-9, "{} of {}", found, sum);
             for cause in &causes {
                 prop_assert_eq!(cause.links.len(), cause.holders.len());
+                prop_assert_eq!(cause.links.len(), cause.locks.len());
                 prop_assert!(cause.links.len() <= DEEPEST + 1);
             }
         }

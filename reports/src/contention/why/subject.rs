@@ -2,6 +2,7 @@
 
 use super::super::group::{By, Realm};
 use super::super::ranking;
+use super::super::short::short;
 use super::super::waiting::Waiting;
 use rumpscope_probes::contention::Wait;
 use std::collections::BTreeSet;
@@ -44,12 +45,12 @@ impl Subject {
         }
     }
 
-    /// The lock that was waited for longest in sum; where there is none, the condition variable or else the thread.
+    /// The lock that was waited for longest in sum, with those made at the same place; where there is none, the condition variable or else the thread.
     pub fn worst(waiting: &Waiting) -> Option<Self> {
         for realm in [Realm::Locks, Realm::Conditions] {
-            let first = ranking::locks(waiting, By::Lock, realm).into_iter().next();
+            let first = ranking::locks(waiting, By::Class, realm).into_iter().next();
             if let Some(lock) = first.filter(|row| row.figures.wait.total_ns != 0) {
-                return Some(Subject::Locks(locks(waiting, &lock.name)));
+                return Some(Subject::Locks(lock.numbers));
             }
         }
         let longest = waiting.waits.iter().max_by_key(|wait| wait.ticks).filter(|wait| wait.ticks != 0)?;
@@ -82,7 +83,11 @@ fn locks(waiting: &Waiting, name: &str) -> BTreeSet<u32> {
         let named = &waiting.locks[number];
         // Locks that share a name have their numbers behind it.
         let shared = named.name.strip_suffix(&format!(" #{number}"));
-        named.name == name || shared == Some(name) || Some(named.lock.address) == address
+        named.name == name
+            || short(&named.name) == name
+            || shared == Some(name)
+            || shared.map(short).as_deref() == Some(name)
+            || Some(named.lock.address) == address
     };
     waiting.locks.keys().filter(|number| is_it(number)).copied().collect()
 }
@@ -91,7 +96,7 @@ fn locks(waiting: &Waiting, name: &str) -> BTreeSet<u32> {
 fn offer(waiting: &Waiting, wanted: &str) -> String {
     let wanted = wanted.trim_start_matches("thread:").trim_start_matches("lock:").to_lowercase();
     let locks = [Realm::Locks, Realm::Conditions].map(|realm| ranking::locks(waiting, By::Lock, realm));
-    let locks = locks.into_iter().flatten().map(|row| row.name);
+    let locks = locks.into_iter().flatten().map(|row| short(&row.name));
     let threads = ranking::others(waiting, By::Thread, Realm::Locks);
     let names: Vec<_> = locks.chain(threads.into_iter().map(|(key, _)| key.label(waiting))).collect();
     let alike: Vec<_> = names.iter().filter(|name| name.to_lowercase().contains(&wanted)).collect();
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn the_worst_is_a_lock_if_there_is_one() {
         let mut waiting = testing::waiting();
-        assert_eq!(Subject::worst(&waiting), Some(Subject::Locks(numbers(&[2]))));
+        assert_eq!(Subject::worst(&waiting), Some(Subject::Locks(numbers(&[2, 3]))));
         waiting.locks.clear();
         assert_eq!(Subject::worst(&waiting), Some(Subject::Threads(numbers(&[4]))));
         waiting.waits.clear();

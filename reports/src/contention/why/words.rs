@@ -5,6 +5,7 @@ use super::super::coverage;
 use super::super::figures::Figures;
 use super::super::group::By;
 use super::super::names::Frame;
+use super::super::short::short;
 use super::super::waiting::{Waiting, kind_name};
 use super::causes::{Cause, Link, Root, causes};
 use super::subject::Subject;
@@ -61,7 +62,7 @@ fn subject_name(waiting: &Waiting, subject: &Subject) -> String {
             match (names.next(), names.count()) {
                 (None, _) => "nothing".to_owned(),
                 (Some(name), 0) => name,
-                (Some(name), more) => format!("{name} (and {more} more of the same name)"),
+                (Some(name), more) => format!("{name} (and {more} more, made at the same place or of the same name)"),
             }
         }
     }
@@ -114,27 +115,37 @@ fn share(waiting: &Waiting, cause: &Cause, sum: f64, style: &Style) -> String {
     format!("{:>6} {:>8}", format!("{mark}{}", units::percent(cause.ticks / sum)), time)
 }
 
+/// A link of a cause with what is summed up in it.
+struct Step<'a> {
+    link: &'a Link,
+    holders: &'a BTreeSet<u32>,
+    locks: &'a BTreeSet<u32>,
+}
+
 /// What is at the end, then what leads to it.
 fn sentence(waiting: &Waiting, cause: &Cause) -> String {
-    let links: Vec<_> = cause.links.iter().zip(&cause.holders).collect();
-    let Some((last, before)) = links.split_last() else { return alone(&cause.root) };
-    let behind = |links: &[(&Link, &BTreeSet<u32>)]| -> String {
-        let said: Vec<_> = links.iter().map(|(link, holders)| held(waiting, link, holders)).collect();
+    let each = cause.links.iter().zip(&cause.holders).zip(&cause.locks);
+    let steps: Vec<_> = each.map(|((link, holders), locks)| Step { link, holders, locks }).collect();
+    let Some((last, before)) = steps.split_last() else { return alone(&cause.root) };
+    let behind = |steps: &[Step]| -> String {
+        let said: Vec<_> = steps.iter().map(|step| held(waiting, step)).collect();
         if said.is_empty() { String::new() } else { format!(", behind {}", said.join(", who waited for ")) }
     };
-    let (link, holders) = last;
     let end = match &cause.root {
         Root::Running => {
-            format!("{}, and did not wait meanwhile: it ran, or waited for a processor", holds(waiting, link, holders))
+            format!(
+                "{}, without waiting in the hypervisor meanwhile: running, or waiting for a processor",
+                holds(waiting, last)
+            )
         }
-        Root::HandOver if is_condvar(waiting, link.lock) => {
-            format!("from the signal of {} until the waiter ran on", lock(waiting, link.lock))
+        Root::HandOver if is_condvar(waiting, last.link.lock) => {
+            format!("from the signal of {} until the waiter ran on", locks(waiting, last.locks))
         }
-        Root::HandOver => format!("from the release of {} until the waiter ran on", lock(waiting, link.lock)),
-        Root::Unknown => format!("of {} nobody knows who held it", lock(waiting, link.lock)),
+        Root::HandOver => format!("from the release of {} until the waiter ran on", locks(waiting, last.locks)),
+        Root::Unknown => format!("of {} nobody knows who held it", locks(waiting, last.locks)),
         // These are what the last holder itself waited for.
         Root::Alone(_) | Root::Waited(_) | Root::Circle | Root::Small => {
-            return format!("{}{}", alone(&cause.root), behind(&links));
+            return format!("{}{}", alone(&cause.root), behind(&steps));
         }
     };
     format!("{end}{}", behind(before))
@@ -171,9 +182,10 @@ fn waited_in(call: Hypercall) -> String {
 /// `mutex proc_lock`.
 fn lock(waiting: &Waiting, number: u32) -> String {
     match waiting.locks.get(&number) {
-        // Names of locks without one begin with their kind.
-        Some(named) if named.name.starts_with(kind_name(named.lock.kind)) => named.name.clone(),
-        Some(named) => format!("{} {}", kind_name(named.lock.kind), named.name),
+        Some(named) if named.lock.merged != 0 => one_of(&named.class),
+        // Names of several words say what it is: `the big kernel lock`, `condvar at 0x1000`.
+        Some(named) if named.name.trim_end_matches(&format!(" #{number}")).contains(' ') => short(&named.name),
+        Some(named) => format!("{} {}", kind_name(named.lock.kind), short(&named.name)),
         None => waiting.lock(number).to_owned(),
     }
 }
@@ -182,22 +194,39 @@ fn is_condvar(waiting: &Waiting, number: u32) -> bool {
     waiting.locks.get(&number).is_some_and(|named| named.lock.kind == LockKind::Condvar)
 }
 
+/// Locks of one class.
+fn locks(waiting: &Waiting, numbers: &BTreeSet<u32>) -> String {
+    let of = |number: &u32| waiting.locks.get(number).filter(|_| numbers.len() > 1);
+    match numbers.first() {
+        Some(first) => of(first).map_or_else(|| lock(waiting, *first), |named| one_of(&named.class)),
+        None => "a lock that is not known".to_owned(),
+    }
+}
+
+/// `a mutex made in vcache_alloc`.
+fn one_of(class: &str) -> String {
+    format!("a {}", short(class))
+}
+
 /// A lock, and who has it where.
-fn held(waiting: &Waiting, link: &Link, holders: &BTreeSet<u32>) -> String {
-    let how = if is_condvar(waiting, link.lock) { ", later signalled" } else { " held" };
-    format!("{}{how} by {}", lock(waiting, link.lock), who(waiting, link, holders))
+fn held(waiting: &Waiting, step: &Step) -> String {
+    let how = if is_condvar(waiting, step.link.lock) { ", later signalled" } else { " held" };
+    format!("{}{how} by {}", locks(waiting, step.locks), who(waiting, step))
 }
 
 /// The same as a beginning.
-fn holds(waiting: &Waiting, link: &Link, holders: &BTreeSet<u32>) -> String {
-    let how = if is_condvar(waiting, link.lock) { "had not signalled" } else { "held" };
-    format!("{}, who {how} {}", who(waiting, link, holders), lock(waiting, link.lock))
+fn holds(waiting: &Waiting, step: &Step) -> String {
+    let how = if is_condvar(waiting, step.link.lock) { "had not signalled" } else { "held" };
+    format!("{}, who {how} {}", who(waiting, step), locks(waiting, step.locks))
 }
 
-fn who(waiting: &Waiting, link: &Link, holders: &BTreeSet<u32>) -> String {
-    let who = if holders.is_empty() { "a thread that is not known".to_owned() } else { threads(waiting, holders) };
-    match &link.site {
-        Some(site) if !site.starts_with('(') => format!("{who} in {site}"),
+fn who(waiting: &Waiting, step: &Step) -> String {
+    let who = match step.holders.is_empty() {
+        true => "a thread that is not known".to_owned(),
+        false => threads(waiting, step.holders),
+    };
+    match &step.link.site {
+        Some(site) if !site.starts_with('(') => format!("{who} in {}", short(site)),
         _ => who,
     }
 }
@@ -220,7 +249,7 @@ fn in_the_end(all: &[Cause], sum: f64, style: &Style) -> String {
     let mut ends = BTreeMap::<String, (f64, bool)>::new();
     for cause in all {
         let end = match &cause.root {
-            Root::Running => "holders that ran, or waited for a processor".to_owned(),
+            Root::Running => "holders who ran, or waited for a processor".to_owned(),
             Root::HandOver => "the way from one holder to the next".to_owned(),
             Root::Unknown => "not known".to_owned(),
             Root::Circle => "threads that wait for each other at the same places, at different times".to_owned(),
