@@ -166,7 +166,7 @@ impl Resolver<'_> {
             return self.end(Root::Circle, ticks, trail);
         }
         if trail.links.len() >= DEEPEST {
-            return self.end(Root::Small, ticks, trail);
+            return self.small(ticks, trail);
         }
         let sum: f64 = waits.iter().map(|wait| wait.ticks as f64).sum();
         let before = trail.estimated;
@@ -182,10 +182,15 @@ impl Resolver<'_> {
             }
         }
         if small > 0.0 {
-            self.end(Root::Small, small, trail);
+            self.small(small, trail);
         }
         trail.estimated = before;
         trail.seen.pop();
+    }
+
+    /// All of these are one cause, whatever they are behind.
+    fn small(&mut self, ticks: f64, trail: &Trail) {
+        self.end(Root::Small, ticks, &Trail { estimated: trail.estimated, ..Trail::default() });
     }
 
     fn end(&mut self, root: Root, ticks: f64, trail: &Trail) {

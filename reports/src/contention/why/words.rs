@@ -232,11 +232,20 @@ fn who(waiting: &Waiting, step: &Step) -> String {
 }
 
 fn threads(waiting: &Waiting, lanes: &BTreeSet<u32>) -> String {
-    let mut names: Vec<_> = lanes.iter().map(|lane| waiting.thread(*lane)).collect();
+    let mut by_name = BTreeMap::<&str, Vec<u32>>::new();
+    for lane in lanes {
+        by_name.entry(waiting.threads.get(lane).map_or("", |thread| &thread.given)).or_default().push(*lane);
+    }
+    let named = by_name.into_iter().flat_map(|(given, lanes)| match lanes.len() {
+        // Those of one name are counted.
+        2.. if !given.is_empty() => vec![format!("{} threads called {given}", lanes.len())],
+        _ => lanes.into_iter().map(|lane| waiting.thread(lane)).collect(),
+    });
+    let mut names: Vec<_> = named.collect();
     if names.len() > NAMED + 1 {
         let more = names.len() - NAMED;
         names.truncate(NAMED);
-        return format!("{} and {more} more threads", names.join(", "));
+        return format!("{} and {more} more", names.join(", "));
     }
     match names.split_last() {
         Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
@@ -290,6 +299,16 @@ mod tests {
         let asked = ["client 1", "client 2", "worker", "proc_lock", "vcache_alloc"];
         let all = asked.map(|wanted| format!("==== {wanted}\n{}", why(&waiting, wanted)));
         testing::check("why.txt", &all.concat());
+    }
+
+    #[test]
+    fn threads_of_one_name_are_counted() {
+        let mut waiting = testing::waiting();
+        for lane in [1, 3] {
+            waiting.threads.get_mut(&lane).unwrap().given = "client".to_owned();
+        }
+        assert_eq!(threads(&waiting, &BTreeSet::from([1, 2, 3])), "2 threads called client and ioflush");
+        assert_eq!(threads(&waiting, &BTreeSet::from([1, 9])), "thread of lane 9 and client 1");
     }
 
     #[test]
