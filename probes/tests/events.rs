@@ -105,10 +105,10 @@ fn a_follower_counts(segment: &Segment) {
     const CALLS: u64 = 30_000;
     let done = AtomicBool::new(false);
     let mut follower = segment.follow().unwrap();
-    follower.read().unwrap();
+    follower.read(segment).unwrap();
     let (mut seen, mut missed, mut last) = (0, 0, 0);
     let mut read = || {
-        for lane in follower.read().unwrap().lanes {
+        for lane in follower.read(segment).unwrap().lanes {
             missed += lane.overwritten;
             for tenure in lane.tenures.iter().filter(|tenure| tenure.name == "followed") {
                 seen += tenure.events.len() as u64;

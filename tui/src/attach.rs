@@ -54,7 +54,11 @@ fn open(target: &OsStr) -> anyhow::Result<Segment> {
     }
 }
 
-fn of_process(pid: u32) -> anyhow::Result<Segment> {
+/// The segment of process `pid`.
+///
+/// # Errors
+/// When there is none.
+pub fn of_process(pid: u32) -> anyhow::Result<Segment> {
     let own = segment_folder().join(format!("{pid}.{EXTENSION}"));
     let runs = Path::new(&format!("/proc/{pid}")).exists();
     let mut unreadable = None;

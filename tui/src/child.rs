@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long the guest may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often somebody looks at what the guest does.
+pub const LOOK: Duration = Duration::from_millis(100);
+
 /// The signals that ask a process to end. They are kept from us while the guest runs.
 const REQUESTS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
@@ -43,6 +46,18 @@ pub struct Outcome {
 /// # Errors
 /// When it cannot be started, or waiting fails.
 pub fn run(command: &mut Command, limit: Option<Duration>) -> io::Result<Outcome> {
+    run_looking(command, limit, None)
+}
+
+/// The same; meanwhile `look` is called every [`LOOK`].
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_looking(
+    command: &mut Command,
+    limit: Option<Duration>,
+    look: Option<&mut dyn FnMut()>,
+) -> io::Result<Outcome> {
     // Blocked before the guest exists, so that none is missed; the guest itself starts with the mask that we had.
     let signals = WaitedSignals::block()?;
     let mask = signals.before;
@@ -55,7 +70,7 @@ pub fn run(command: &mut Command, limit: Option<Duration>) -> io::Result<Outcome
     };
     let mut child = command.spawn()?;
     let pid = child.id();
-    let (status, time_up, asked_to_end) = watch(&mut child, &signals, limit)?;
+    let (status, time_up, asked_to_end) = watch(&mut child, &signals, limit, look)?;
     Ok(Outcome { pid, status, time_up, asked_to_end: asked_to_end || signals.asked_to_end() })
 }
 
@@ -63,6 +78,7 @@ fn watch(
     child: &mut Child,
     signals: &WaitedSignals,
     limit: Option<Duration>,
+    mut look: Option<&mut dyn FnMut()>,
 ) -> io::Result<(ExitStatus, Option<TimeUp>, bool)> {
     let mut deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut time_up = None;
@@ -83,7 +99,11 @@ fn watch(
                 }
             };
         }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if let Some(look) = &mut look {
+            look();
+            left = Some(left.map_or(LOOK, |left| left.min(LOOK)));
+        }
         if let Some(signal) = signals.wait(left)?
             && REQUESTS.contains(&signal.number)
         {

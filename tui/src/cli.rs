@@ -2,9 +2,11 @@
 
 mod bench;
 mod contention;
+mod trace;
 
 pub use bench::BenchArgs;
 pub use contention::{LocksArgs, OffcpuArgs, SourceArgs, WhyArgs};
+pub use trace::TraceArgs;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +40,8 @@ pub enum Command {
     Offcpu(OffcpuArgs),
     /// Why a thread waits, or why a lock is waited for: the chain of blocking in words
     Why(WhyArgs),
+    /// The last seconds as a trace for Perfetto: what every thread and virtual CPU did, and when
+    Trace(TraceArgs),
     /// Compare host back ends: which is faster, and whether the difference is real
     Bench(BenchArgs),
     /// The embedded guest itself; `run` and `bench` start it in processes of its own

@@ -5,7 +5,7 @@ use crate::cli::MeasuredArgs;
 use crate::segment_folder::SegmentFolder;
 use crate::{absence, exit, preload, signal};
 use anyhow::Context;
-use rumpscope_probes::{ENV_SEGMENT, ENV_TIMING, Snapshot};
+use rumpscope_probes::{ENV_EVENTS, ENV_SEGMENT, ENV_TIMING, Snapshot};
 use rumpuser::host::backend;
 use rumpuser::host::block::choice;
 use std::io::{self, ErrorKind};
@@ -26,9 +26,27 @@ pub struct Measured {
 /// # Errors
 /// When the profile cannot be taken.
 pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
+    observe(args, None, None, |_| Ok(()))
+}
+
+/// The same; `look` is called every now and then with where the guest makes its segment, and `last` when it has ended.
+/// `events` is how much room there is for events, if that is asked for.
+///
+/// # Errors
+/// As for [`run`], and what `last` says.
+pub fn observe(
+    args: &MeasuredArgs,
+    events: Option<&str>,
+    look: Option<&mut dyn FnMut(&Path)>,
+    last: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<Result<Measured, i32>> {
     let folder = SegmentFolder::new()?;
+    let segment = folder.segment();
     let mut command = guest(args, folder.path())?;
-    command.env(ENV_SEGMENT, folder.segment());
+    command.env(ENV_SEGMENT, &segment);
+    if let Some(events) = events {
+        command.env(ENV_EVENTS, events);
+    }
     if let Some(mode) = args.timing {
         command.env(ENV_TIMING, mode.name());
     }
@@ -40,7 +58,9 @@ pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
     }
     // The embedded guest looks at the clock itself.
     let limit = args.guest.duration.filter(|_| !args.program.is_empty());
-    let outcome = match child::run(&mut command, limit) {
+    let mut look = look.map(|look| || look(&segment));
+    let look = look.as_mut().map(|look| look as &mut dyn FnMut());
+    let outcome = match child::run_looking(&mut command, limit, look) {
         Ok(outcome) => outcome,
         Err(error) => return Ok(Err(cannot_start(args, &error))),
     };
@@ -49,6 +69,7 @@ pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
         return Ok(Err(exit::NO_PROFILE));
     }
     let snapshot = folder.final_snapshot()?;
+    last(&segment)?;
     remark(&folder, &snapshot, &outcome);
     Ok(Ok(Measured { snapshot, outcome }))
 }

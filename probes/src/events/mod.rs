@@ -20,7 +20,7 @@ mod store;
 pub use model::{Event, LaneEvents, Tenure, Timeline, What};
 pub use read::Follower;
 pub use record::wake;
-pub use setting::ENV_EVENTS;
+pub use setting::{ENV_EVENTS, check_size};
 
 pub(crate) use block::Block;
 pub(crate) use setting::wanted;

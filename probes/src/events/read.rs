@@ -17,8 +17,7 @@ const HEAD: usize = EVENTS;
 
 /// Reads the events of a segment, and later those that came since.
 #[derive(Debug)]
-pub struct Follower<'a> {
-    segment: &'a Segment,
+pub struct Follower {
     /// Our hypercalls by the writer's number.
     calls: Vec<Option<Hypercall>>,
     /// For each block, the sequence that was read last, and how many events were there.
@@ -56,15 +55,15 @@ impl Segment {
     /// # Errors
     /// When it cannot be read or contradicts itself. That it records no events is no error, but an empty timeline.
     pub fn timeline(&self) -> Result<Timeline, ReadError> {
-        self.follow()?.read()
+        self.follow()?.read(self)
     }
 
     /// The same, for whoever will ask again.
     ///
     /// # Errors
     /// As for [`Segment::timeline`].
-    pub fn follow(&self) -> Result<Follower<'_>, ReadError> {
-        Ok(Follower { segment: self, calls: self.calls()?, seen: Vec::new(), known: BTreeMap::new() })
+    pub fn follow(&self) -> Result<Follower, ReadError> {
+        Ok(Follower { calls: self.calls()?, seen: Vec::new(), known: BTreeMap::new() })
     }
 
     /// Whether events are recorded.
@@ -76,23 +75,23 @@ impl Segment {
     }
 }
 
-impl Follower<'_> {
-    /// What was recorded since the last time; at first, all that there is.
+impl Follower {
+    /// What was recorded in `segment`, the one that it follows, since the last time; at first, all that there is.
     ///
     /// # Errors
     /// When it cannot be read or contradicts itself.
-    pub fn read(&mut self) -> Result<Timeline, ReadError> {
-        let head = self.segment.header()?;
+    pub fn read(&mut self, segment: &Segment) -> Result<Timeline, ReadError> {
+        let head = segment.header()?;
         let clock = clock_info(&head);
         clock::adopt(clock.source);
         // Before the events: up to here, none of any lane is missing.
         let now = clock::now();
-        let alive = self.segment.is_alive()?;
+        let alive = segment.is_alive()?;
         let begin = head[header::EVENTS];
-        let blocks = if begin == 0 { 0 } else { self.blocks(begin, head[header::EVENT_BLOCKS])? };
+        let blocks = if begin == 0 { 0 } else { blocks(segment, begin, head[header::EVENT_BLOCKS])? };
         self.seen.resize(blocks, (0, 0));
         for index in 0..blocks {
-            if let Some((lane, piece)) = self.block(begin, index)? {
+            if let Some((lane, piece)) = self.block(segment, begin, index)? {
                 self.known.entry(lane).or_default().held.push(piece);
             }
         }
@@ -116,29 +115,20 @@ impl Follower<'_> {
         })
     }
 
-    /// How many blocks there are, if the file has room for them.
-    fn blocks(&self, begin: u64, count: u64) -> Result<usize, ReadError> {
-        let end = count.checked_mul(SIZE as u64).and_then(|words| words.checked_add(begin)).unwrap_or(u64::MAX);
-        if end > self.segment.length()? / 8 {
-            return Err(self.segment.damaged("its events lie outside"));
-        }
-        Ok(count as usize)
-    }
-
     /// What is new in a block, and its lane; `None`: nothing, or it is being used anew.
-    fn block(&mut self, begin: u64, index: usize) -> Result<Option<(u32, Piece)>, ReadError> {
+    fn block(&mut self, segment: &Segment, begin: u64, index: usize) -> Result<Option<(u32, Piece)>, ReadError> {
         let position = begin as usize + index * SIZE;
-        let head = self.segment.read_at(position, HEAD)?;
+        let head = segment.read_at(position, HEAD)?;
         let sequence = head[SEQUENCE];
         let (seen_sequence, seen_count) = self.seen[index];
         let seen = if seen_sequence == sequence { seen_count } else { 0 };
         let count = usize::try_from(head[COUNT]).ok().filter(|count| *count <= MOST);
-        let count = count.ok_or_else(|| self.segment.damaged("a block has more events than there is room for"))?;
+        let count = count.ok_or_else(|| segment.damaged("a block has more events than there is room for"))?;
         if !sequence.is_multiple_of(2) || count <= seen {
             return Ok(None);
         }
-        let words = self.segment.read_at(position + EVENTS + EVENT * seen, EVENT * (count - seen))?;
-        if self.segment.read_at(position + SEQUENCE, 1)?[0] != sequence {
+        let words = segment.read_at(position + EVENTS + EVENT * seen, EVENT * (count - seen))?;
+        if segment.read_at(position + SEQUENCE, 1)?[0] != sequence {
             return Ok(None);
         }
         self.seen[index] = (sequence, count);
@@ -147,6 +137,15 @@ impl Follower<'_> {
         let piece = Piece { first, tid: head[TID] as u32, name: text(&head[NAME..NAME + 2]), events };
         Ok(Some((head[LANE] as u32, piece)))
     }
+}
+
+/// How many blocks there are, if the file has room for them.
+fn blocks(segment: &Segment, begin: u64, count: u64) -> Result<usize, ReadError> {
+    let end = count.checked_mul(SIZE as u64).and_then(|words| words.checked_add(begin)).unwrap_or(u64::MAX);
+    if end > segment.length()? / 8 {
+        return Err(segment.damaged("its events lie outside"));
+    }
+    Ok(count as usize)
 }
 
 impl Known {

@@ -23,6 +23,17 @@ pub(crate) fn wanted() -> (usize, Option<String>) {
     }
 }
 
+/// Whether `setting` is a size that [`ENV_EVENTS`] may have, or another word for it; the setting itself.
+///
+/// # Errors
+/// What it may be.
+pub fn check_size(setting: &str) -> Result<String, String> {
+    match bytes(OsStr::new(setting)) {
+        Some(1..) => Ok(setting.to_owned()),
+        _ => Err("a size from 64KiB to 4GiB, such as 64MiB".to_owned()),
+    }
+}
+
 fn bytes(setting: &OsStr) -> Option<usize> {
     let setting = setting.to_str()?.trim();
     match setting {

@@ -6,6 +6,7 @@ mod kernel;
 mod locks;
 mod offcpu;
 mod run;
+mod trace;
 mod why;
 
 use crate::cli::{Cli, Command};
@@ -20,6 +21,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<i32> {
         Command::Locks(args) => locks::run(&args),
         Command::Offcpu(args) => offcpu::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Guest(args) => Ok(guest::run(&args)),
         Command::Kernel(args) => Ok(kernel::run(&args)),

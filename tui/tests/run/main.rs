@@ -3,6 +3,7 @@
 
 mod contention;
 mod programs;
+mod trace;
 
 use programs::{run, stand_in};
 use rumpscope_probes::reader::Segment;
