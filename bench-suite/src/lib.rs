@@ -10,5 +10,6 @@ pub mod guest;
 pub mod hypervisor;
 pub mod micro;
 pub mod process;
+pub mod scenario;
 pub mod statistics;
 pub mod workload;

@@ -28,7 +28,7 @@ pub(crate) mod driver;
 pub(crate) mod entry;
 pub(crate) mod errno;
 mod host_lock;
-mod hypercall;
+pub(crate) mod hypercall;
 pub(crate) mod image;
 pub(crate) mod kcondvar;
 pub(crate) mod kernel;

@@ -6,6 +6,7 @@
 mod accounting;
 mod books;
 mod calls;
+mod contention;
 mod counted;
 mod crash;
 mod parts;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     process::child_main();
-    let trials: Vec<Trial> = [counted::trials(), accounting::trials(), crash::trials()].into_iter().flatten().collect();
+    let trials: Vec<Trial> = [counted::trials(), accounting::trials(), crash::trials(), contention::trials()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

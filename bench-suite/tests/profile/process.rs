@@ -19,6 +19,7 @@ pub fn child_main() {
     match what.split_once(' ').expect("kind and argument") {
         ("calls", _) => crate::calls::main(hypervisor),
         ("guest", options) => crate::accounting::child_main(options, hypervisor),
+        ("contention", scenario) => crate::contention::child_main(scenario, hypervisor),
         ("crash", signal) => crate::crash::child_main(signal, hypervisor),
         _ => panic!("no such process: {what}"),
     }

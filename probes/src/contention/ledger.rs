@@ -1,7 +1,7 @@
 //! What a thread has charged to whom; only the lane's thread writes it.
 
+use super::hash::{self, Quick};
 use super::model::{Part, StackId};
-use super::stacks;
 use crate::arena::{Arena, Chain};
 use crate::catalogue::Hypercall;
 use crate::clock;
@@ -11,6 +11,7 @@ use crate::primitive::{Ordering, add};
 use crate::recorder::Recorder;
 use crate::snapshot::Place;
 use crate::unwind::{self, DEPTH};
+use core::hash::{Hash, Hasher};
 use core::sync::atomic::AtomicBool;
 use std::collections::HashMap;
 
@@ -38,8 +39,9 @@ pub(crate) fn stop_recording() {
 pub(super) const CHAIN: usize = 24;
 /// The same for the chain of a lock's making, which is taken for every lock.
 pub(super) const MAKER: usize = 6;
-/// How many waits of its own a thread remembers, for those who wait for it meanwhile.
-const REMEMBERED: usize = 8;
+/// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
+/// as time in which it ran. 2.5 KiB of memory.
+const REMEMBERED: usize = 64;
 /// Of how many locks at a time a thread takes the time for which it holds them.
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
@@ -48,7 +50,7 @@ const MOST: usize = 4096;
 const CACHED: usize = 64;
 
 /// Time to be charged, but for the charger's own part in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) call: Hypercall,
     /// The number of the lock; 0: none.
@@ -66,7 +68,7 @@ pub(super) struct Debt {
     pub(super) to: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     account: Account,
     part: Part,
@@ -97,7 +99,7 @@ pub(super) struct Hold {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     lane: u32,
-    charges: HashMap<Key, usize>,
+    charges: HashMap<Key, usize, Quick>,
     /// Hash and number of chains.
     chains: [(u64, StackId); CACHED],
     own: [Option<OwnWait>; REMEMBERED],
@@ -131,7 +133,7 @@ impl Ledger {
     fn new(lane: u32) -> Self {
         Ledger {
             lane,
-            charges: HashMap::new(),
+            charges: HashMap::default(),
             chains: [(0, 0); CACHED],
             own: [None; REMEMBERED],
             next: 0,
@@ -155,7 +157,7 @@ impl Ledger {
         let mut frames = [0; DEPTH];
         let count = unwind::call_chain(&mut frames, depth);
         let Some(frames) = frames.get(..count).filter(|frames| !frames.is_empty()) else { return 0 };
-        let hash = stacks::hash(frames);
+        let hash = hash::of_chain(frames);
         let cached = &mut self.chains[hash as usize % CACHED];
         if cached.0 != hash {
             *cached = (hash, recorder.stacks.number(&recorder.arena, hash, frames));
@@ -189,7 +191,11 @@ impl Ledger {
         let Debt { account, from, to } = debt;
         let lane = Some(self.lane);
         let mut left = to.saturating_sub(from);
-        for own in self.own.into_iter().flatten() {
+        for back in 1..=REMEMBERED {
+            // The latest first: what was over when the debt began is followed by what was over before.
+            let Some(own) = self.own[self.next.wrapping_sub(back) % REMEMBERED].filter(|own| own.to > from) else {
+                break;
+            };
             let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
             if overlap != 0 {
                 // While it waited for this very lock, that was on its way to it.
@@ -254,20 +260,33 @@ impl Ledger {
 }
 
 impl Key {
+    /// The words that are in the segment: what, lock, stacks and lanes.
+    fn words(&self) -> [u64; 4] {
+        let Account { call, lock, place, waiter, waiter_lane } = self.account;
+        let (part, through) = wait::encode(self.part);
+        [
+            u64::from(place.number()) << 48 | through << 16 | part << 8 | call as u64,
+            u64::from(lock),
+            u64::from(waiter) << 32 | u64::from(self.holder),
+            u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)),
+        ]
+    }
+
     /// A new block for it.
     fn append(&self, arena: &Arena) -> Option<usize> {
         let position = arena.allocate(wait::SIZE)?;
-        let Account { call, lock, place, waiter, waiter_lane } = self.account;
-        let (part, through) = wait::encode(self.part);
-        let what = u64::from(place.number()) << 48 | through << 16 | part << 8 | call as u64;
-        // Relaxed: published by `append`.
-        let set = |word: usize, value: u64| arena.word(position + word).store(value, Ordering::Relaxed);
-        set(wait::WHAT, what);
-        set(wait::LOCK, u64::from(lock));
-        set(wait::STACKS, u64::from(waiter) << 32 | u64::from(self.holder));
-        set(wait::LANES, u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)));
+        for (word, value) in [wait::WHAT, wait::LOCK, wait::STACKS, wait::LANES].into_iter().zip(self.words()) {
+            // Relaxed: published by `append`.
+            arena.word(position + word).store(value, Ordering::Relaxed);
+        }
         arena.append(Chain::Waits, position);
         Some(position)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().into_iter().for_each(|word| state.write_u64(word));
     }
 }
 

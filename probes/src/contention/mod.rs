@@ -17,6 +17,7 @@
 //!
 //! For a condition variable the "holder" is who gives the signal.
 
+mod hash;
 mod ledger;
 mod model;
 mod reading;

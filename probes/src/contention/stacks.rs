@@ -1,5 +1,6 @@
 //! Call chains in the segment, each once.
 
+use super::hash::Quick;
 use super::model::StackId;
 use crate::arena::{Arena, Chain};
 use crate::layout::stack;
@@ -15,7 +16,7 @@ const MOST: u32 = 1 << 16;
 /// with `MOST` of them that is less likely than one in a thousand million.
 #[derive(Debug, Default)]
 pub(crate) struct Stacks {
-    known: Mutex<HashMap<u64, StackId>>,
+    known: Mutex<HashMap<u64, StackId, Quick>>,
 }
 
 impl Stacks {
@@ -39,13 +40,4 @@ impl Stacks {
             }
         }
     }
-}
-
-/// The hash of a chain: multiply and rotate, as FxHash does, with the golden ratio as the multiplier (Knuth, "The Art of
-/// Computer Programming", volume 3, 6.4). Not zero.
-pub(super) fn hash(frames: &[u64]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |hash: u64, frame: &u64| (hash.rotate_left(29) ^ frame).wrapping_mul(MULTIPLIER);
-    let hash = frames.iter().fold(frames.len() as u64, mix);
-    (hash ^ hash >> 32).max(1)
 }
