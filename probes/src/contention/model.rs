@@ -114,13 +114,15 @@ pub struct Wait {
     pub lock: u32,
     /// Where it was before.
     pub place: Place,
-    /// The chain that led to it.
+    /// The chain that led to it. Of waits that were over by looking for about a microsecond, on the virtual CPU, it is
+    /// taken of one in 16; the others have none, and their part is [`Part::Unknown`].
     pub waiter: StackId,
     /// The lane of the waiting thread.
     pub waiter_lane: u32,
     /// What it was spent on.
     pub part: Part,
-    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself.
+    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself. Of waits
+    /// of less than 3 us it is taken of one in 16; the others have none.
     pub holder: StackId,
     /// The holder's lane.
     pub holder_lane: Option<u32>,

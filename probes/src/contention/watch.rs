@@ -1,6 +1,6 @@
 //! What a lock keeps for contention.
 
-use super::ledger::{self, Account, CHAIN, Hold, Ledger, MAKER, OwnWait, with_ledger};
+use super::ledger::{self, Account, CHAIN, Hold, Ledger, OwnWait, with_ledger};
 use super::model::{LockKind, Part, StackId};
 use super::record::{Origin, Record};
 use crate::catalogue::Hypercall;
@@ -37,6 +37,11 @@ const TIMED: u32 = 1 << 31;
 /// User addresses have 47 bits on x86-64 and are multiples of 8.
 const ADDRESS_BITS: u32 = 44;
 const CHAIN_BITS: u32 = 19;
+
+/// A wait for less than this is short, in nanoseconds: to ask from where it came would cost as much.
+const SHORT: u64 = 3_000;
+/// Of short waits, one in so many is asked about.
+const SAMPLE_SHORT: u64 = 16;
 
 /// A wait under way.
 #[derive(Debug)]
@@ -96,13 +101,11 @@ impl Watch {
     /// others of it.
     #[cold]
     pub fn spun(&self, kind: LockKind, call: Hypercall, from: u64) {
-        /// One in so many of these waits has its chain taken.
-        const SAMPLE: u64 = 16;
         let Some(record) = self.record(kind) else { return };
         let taken = self.taken.swap(0, Ordering::Relaxed);
         with_ledger(|recorder, ledger, place| {
             let to = clock::now();
-            let waiter = if to.is_multiple_of(SAMPLE) { ledger.chain(recorder, CHAIN) } else { 0 };
+            let waiter = if to.is_multiple_of(SAMPLE_SHORT) { ledger.chain(recorder, CHAIN) } else { 0 };
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let ticks = clock::between(from, to);
             record.spun(&recorder.arena, ticks, taken.into());
@@ -286,7 +289,10 @@ fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce(
         if ledger.debts.is_empty() {
             return;
         }
-        let stack = ledger.chain(recorder, CHAIN);
+        // Of those who made others wait for a moment only, one in some is asked from where.
+        let longest = ledger.debts.iter().map(|debt| debt.to - debt.from).max().unwrap_or(0);
+        let asked = longest >= clock::ticks(SHORT) || now.is_multiple_of(SAMPLE_SHORT);
+        let stack = if asked { ledger.chain(recorder, CHAIN) } else { 0 };
         let debts = core::mem::take(&mut ledger.debts);
         for debt in &debts {
             ledger.pay(recorder, *debt, stack);
@@ -297,7 +303,7 @@ fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce(
 }
 
 fn made_at(address: usize) -> u64 {
-    let made = with_ledger(|recorder, ledger, _| ledger.chain(recorder, MAKER)).unwrap_or(0);
+    let made = with_ledger(|recorder, ledger, _| ledger.maker(recorder)).unwrap_or(0);
     let made = if made < 1 << CHAIN_BITS { u64::from(made) } else { 0 };
     let address = address as u64 >> 3 & ((1 << ADDRESS_BITS) - 1);
     made << (ADDRESS_BITS + 1) | address << 1 | FRESH
