@@ -49,8 +49,6 @@ const MOST: usize = 4096;
 /// Chains that a thread finds again without asking others.
 const CACHED: usize = 64;
 
-/// How many functions tell a way in which locks are made: two or three of ours, and the one that called.
-const INNERMOST: usize = 4;
 /// So many locks in a row are looked at before a way is trusted, and then one of so many.
 const TRUSTED: u32 = 16;
 /// See `TRUSTED`.
@@ -59,8 +57,8 @@ const RECHECKED: u32 = 64;
 /// A way in which locks are made.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    /// The hash of the innermost functions; 0: none.
-    innermost: u64,
+    /// Where the call returns to that made them; 0: none.
+    caller: usize,
     chain: StackId,
     /// How many locks in a row were made so by the same chain.
     seen: u32,
@@ -153,7 +151,7 @@ impl Ledger {
             lane,
             charges: HashMap::default(),
             chains: [(0, 0); CACHED],
-            ways: [Way { innermost: 0, chain: 0, seen: 0 }; CACHED],
+            ways: [Way { caller: 0, chain: 0, seen: 0 }; CACHED],
             own: [None; REMEMBERED],
             next: 0,
             holds: [None; HOLDS],
@@ -198,28 +196,21 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
-    /// The number of the chain by which the calling thread makes a lock. Locks are made often, and nearly always by the
-    /// same few ways: where the innermost functions have always stood for the same chain, that is not looked at again.
-    #[inline(never)]
-    pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
-        let mut innermost = [0; DEPTH];
-        let count = unwind::call_chain(&mut innermost, INNERMOST).min(INNERMOST);
-        let hash = hash::of_chain(&innermost[..count]);
-        let way = &mut self.ways[hash as usize % CACHED];
-        if way.innermost != hash {
-            *way = Way { innermost: hash, chain: 0, seen: 0 };
-        }
-        let Way { chain: usual, seen, .. } = *way;
-        if seen >= TRUSTED && !seen.is_multiple_of(RECHECKED) {
-            way.seen = seen.wrapping_add(1).max(TRUSTED);
-            return usual;
-        }
-        let chain = self.chain(recorder, MAKER);
-        let way = &mut self.ways[hash as usize % CACHED];
-        // Where they stand for several chains, each is looked at.
-        way.seen = if chain == usual { seen.wrapping_add(1) } else { 0 };
-        way.chain = chain;
-        chain
+    /// The number of the chain by which the calling thread makes a lock, in a call that returns to `caller`. Locks are made
+    /// often, and nearly always by the same few ways: where a caller has always been called by the same chain, that is
+    /// not looked at again, but now and then.
+    pub(super) fn maker(&mut self, recorder: &Recorder, caller: usize) -> StackId {
+        let place = (caller >> 2 ^ caller >> 8) % CACHED;
+        let Way { caller: known, chain: usual, seen } = self.ways[place];
+        let seen = if known == caller { seen } else { 0 };
+        let next = if seen >= TRUSTED && !seen.is_multiple_of(RECHECKED) {
+            Way { caller, chain: usual, seen: seen.wrapping_add(1).max(TRUSTED) }
+        } else {
+            let chain = self.chain(recorder, MAKER);
+            Way { caller, chain, seen: if chain == usual { seen.wrapping_add(1) } else { 0 } }
+        };
+        self.ways[place] = next;
+        next.chain
     }
 
     /// The thread has waited itself.
