@@ -1,6 +1,6 @@
 //! A convoy behind the big kernel lock.
 
-use super::{CLIENTS, Waited, clients, spin, stays_in_its_chain};
+use super::{CLIENTS, Waited, Work, clients, spin, stays_in_its_chain};
 use crate::guest::kernel::kernel;
 use crate::guest::lwp;
 use core::time::Duration;
@@ -17,7 +17,7 @@ fn needs_the_big_lock(waited: &Waited) {
 }
 
 pub(super) fn run() -> Duration {
-    let work = || -> Box<dyn FnOnce(&Waited) + Send> {
+    let work = || -> Work {
         Box::new(|waited| {
             for _ in 0..ROUNDS {
                 needs_the_big_lock(waited);

@@ -84,9 +84,12 @@ impl Waited {
     }
 }
 
+/// What a client does.
+type Work = Box<dyn FnOnce(&Waited) + Send>;
+
 /// Runs the clients, each as a process of the guest with one system call that lasts as long as it, and says for how long
 /// they have waited in all.
-fn clients(work: Vec<Box<dyn FnOnce(&Waited) + Send>>) -> Duration {
+fn clients(work: Vec<Work>) -> Duration {
     assert!(work.len() <= CLIENTS);
     let waited = Arc::new(Waited::default());
     let threads: Vec<Thread> = work

@@ -1,6 +1,6 @@
 //! Three readers of a lock starve one writer.
 
-use super::{Waited, clients, stays_in_its_chain};
+use super::{Waited, Work, clients, stays_in_its_chain};
 use crate::guest::clock;
 use crate::guest::krwlock::KRwLock;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ fn writes(shared: &Shared, waited: &Waited) {
 
 pub(super) fn run() -> Duration {
     let shared = Arc::new(Shared { lock: KRwLock::new(0), over: AtomicBool::new(false) });
-    let mut work: Vec<Box<dyn FnOnce(&Waited) + Send>> = Vec::new();
+    let mut work: Vec<Work> = Vec::new();
     for _ in 0..3 {
         let shared = Arc::clone(&shared);
         work.push(Box::new(move |_| {

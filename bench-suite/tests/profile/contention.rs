@@ -8,6 +8,7 @@ use rumpscope_bench_suite::scenario::Scenario;
 use rumpscope_probes::contention::{Contention, LockKind, Part, Wait};
 use rumpscope_probes::{Hypercall, Metric, Quantity, Snapshot};
 use rumpscope_reports::symbols::Symbols;
+use std::cell::RefCell;
 
 /// How often a scenario is tried.
 const ATTEMPTS: u32 = 8;
@@ -63,6 +64,7 @@ pub fn child_main(name: &str, hypervisor: Hypervisor) -> ! {
 struct Profile {
     ended: Ended,
     snapshot: Snapshot,
+    symbols: RefCell<Symbols>,
 }
 
 impl Profile {
@@ -73,7 +75,8 @@ impl Profile {
         let snapshot = ended.snapshot();
         assert!(snapshot.contention.recorded);
         assert_eq!(snapshot.contention.lost, 0);
-        Profile { ended, snapshot }
+        let symbols = RefCell::new(Symbols::new(&snapshot.contention.modules));
+        Profile { ended, snapshot, symbols }
     }
 
     fn contention(&self) -> &Contention {
@@ -82,7 +85,7 @@ impl Profile {
 
     /// The names of the functions in a chain, innermost first.
     fn names(&self, stack: u32) -> Vec<String> {
-        let mut symbols = Symbols::new(&self.contention().modules);
+        let mut symbols = self.symbols.borrow_mut();
         let chain = self.contention().stacks.get(&stack);
         chain.map_or(Vec::new(), |chain| symbols.chain(chain).into_iter().map(|frame| frame.function).collect())
     }
@@ -150,8 +153,7 @@ fn big_lock(profile: &Profile) {
     let spin = profile.contention().locks.iter().filter(|(_, lock)| lock.kind == LockKind::SpinMutex);
     let (&number, lock) = spin.max_by_key(|(_, lock)| lock.wait.sum).expect("the big lock");
     assert!(profile.names(lock.made).iter().any(|name| name.contains("BigLock")), "{:?}", profile.names(lock.made));
-    let mut symbols = Symbols::new(&profile.contention().modules);
-    let name = rumpscope_reports::symbols::lock_name(&mut symbols, lock, profile.contention());
+    let name = rumpscope_reports::symbols::lock_name(&mut profile.symbols.borrow_mut(), lock, profile.contention());
     assert_eq!(name.as_deref(), Some("the big kernel lock"));
     let waits: Vec<&Wait> = profile.contention().waits.iter().filter(|wait| wait.lock == number).collect();
     let known = |wait: &&&Wait| wait.part == Part::Held && profile.is_in(wait.holder, "needs_the_big_lock");
@@ -168,7 +170,10 @@ fn disk(profile: &Profile) -> Vec<&Wait> {
     let blocked =
         |wait: &&&Wait| matches!(wait.part, Part::HolderWaited(_)) && profile.is_in(wait.holder, "writes_through");
     let by_blocked = sum(waits.iter().filter(blocked));
-    assert!(by_blocked >= sum(&waits) / 2, "{by_blocked} of {} ticks", sum(&waits));
+    // How much of it depends on the host's disk. The rest is the writing itself.
+    assert!(by_blocked >= sum(&waits) / 5, "{by_blocked} of {} ticks", sum(&waits));
+    let by_holder = waits.iter().filter(|wait| profile.is_in(wait.holder, "writes_through"));
+    assert!(sum(by_holder) >= sum(&waits) * 8 / 10, "of {} ticks", sum(&waits));
     // And what the holder waited for was told by those who wait for the disk.
     let holder = waits.iter().find(|wait| blocked(wait)).and_then(|wait| wait.holder_lane).expect("a holder");
     let own: Vec<&Wait> = profile
@@ -202,8 +207,13 @@ fn totals_agree(run: &str) {
         let waits = contention.waits.iter().filter(|wait| wait.call == call && wait.lock != 0);
         let waited: u64 = waits.map(|wait| wait.ticks).sum();
         // Around each wait some hundred nanoseconds are spent on telling of it.
-        let own = off.count() * (snapshot.clock.ticks_per_second / 1e6) as u64;
-        assert_within(waited, [off.sum.saturating_sub(own), off.sum], 0.02, call.name());
+        let telling = off.count() * (snapshot.clock.ticks_per_second / 1e6) as u64;
+        // A spin mutex is taken again after the wait for a signal, on the virtual CPU.
+        let in_place = match call {
+            Hypercall::CvWait => snapshot.total(Metric { quantity: Quantity::Own, call }).sum,
+            _ => 0,
+        };
+        assert_within(waited, [off.sum.saturating_sub(telling), off.sum + in_place], 0.02, call.name());
     }
 }
 

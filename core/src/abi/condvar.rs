@@ -10,7 +10,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Deadline, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::contention::Watch;
+use rumpscope_probes::contention::{Ended, Watch};
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A condition variable of the guest.
@@ -46,7 +46,7 @@ impl<B: Backend> Cv<B> {
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
         let home = (!mtx.comes_after_cpu()).then_some(&mtx.lock);
-        let outcome = self.wait_in_place(call, mtx, me, home, deadline);
+        let (outcome, ended) = self.wait_in_place(call, mtx, me, home, deadline);
         if mtx.comes_after_cpu() {
             upcall::schedule(off, interlock);
             mtx.enter_in_place(call, me);
@@ -54,6 +54,7 @@ impl<B: Backend> Cv<B> {
             mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
         }
+        ended.tell();
         outcome
     }
 
@@ -65,13 +66,13 @@ impl<B: Backend> Cv<B> {
         me: Owner,
         home: Option<&B::Mutex>,
         deadline: Option<&Deadline>,
-    ) -> Outcome {
-        let (outcome, active) = self.watch.wait_for_signal(call, || {
+    ) -> (Outcome, Ended) {
+        let ((outcome, active), ended) = self.watch.wait_for_signal(call, || {
             let (outcome, active) = self.condition.wait(home, deadline, || mtx.exit(call, me));
             ((outcome, active), outcome != Outcome::TimedOut)
         });
         transition::waited_actively(call, active);
-        outcome
+        (outcome, ended)
     }
 }
 
@@ -141,8 +142,9 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
-            let outcome = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(&mtx.lock), None);
+            let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(&mtx.lock), None);
             mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
+            ended.tell();
         })
     })
 }
@@ -180,7 +182,7 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || {
-            cv.watch.signal(false, || cv.condition.signal(names::<B>()));
+            cv.watch.signal(Hypercall::CvSignal, false, || cv.condition.signal(names::<B>()));
         })
     })
 }
@@ -196,7 +198,7 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || {
-            cv.watch.signal(true, || cv.condition.broadcast(names::<B>()));
+            cv.watch.signal(Hypercall::CvBroadcast, true, || cv.condition.broadcast(names::<B>()));
         })
     })
 }

@@ -90,24 +90,27 @@ impl<B: Backend> Mtx<B> {
             self.watch.taken();
             return self.watch.spun(self.kind(), call, since);
         }
-        self.watch.wait(self.kind(), call, || {
+        let (_, ended) = self.watch.wait(self.kind(), call, || {
             self.lock.lock_in_place(me);
             self.watch.taken();
             0
         });
+        ended.tell();
     }
 
     #[cold]
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        upcall::off_cpu_for_lock(call, || {
-            let active = self.watch.wait(self.kind(), call, || {
+        let ended = upcall::off_cpu_for_lock(call, || {
+            let (active, ended) = self.watch.wait(self.kind(), call, || {
                 let active = self.lock.lock_waiting(me);
                 self.watch.taken();
                 active
             });
             transition::waited_actively(call, active);
+            ended
         });
+        ended.tell();
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {

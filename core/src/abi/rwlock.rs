@@ -98,8 +98,8 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
     if me != Owner::NOBODY && rw.lock.is_written_by(me) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
-    upcall::off_cpu_for_lock(Hypercall::RwEnter, || {
-        let active = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, || {
+    let ended = upcall::off_cpu_for_lock(Hypercall::RwEnter, || {
+        let (active, ended) = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, || {
             if kind == rw::WRITER {
                 let active = rw.lock.write_waiting(me);
                 rw.watch.taken();
@@ -109,7 +109,9 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
             }
         });
         transition::waited_actively(Hypercall::RwEnter, active);
+        ended
     });
+    ended.tell();
 }
 
 #[cold]

@@ -68,6 +68,7 @@ struct Waiting {
     /// Where the lock is: several may share a record.
     lock: usize,
     account: Account,
+    since: u64,
     /// Up to when its time has been charged to others.
     charged_until: u64,
     /// The lane of who gave the lock back last (or the signal).
@@ -124,7 +125,7 @@ impl Record {
     /// Somebody waits from `since` on for the lock that is at `lock`.
     pub(super) fn begin(&self, arena: &Arena, lock: usize, account: Account, since: u64) {
         let mut guarded = self.guarded();
-        guarded.waiting.push(Waiting { lock, account, charged_until: since, released_by: None });
+        guarded.waiting.push(Waiting { lock, account, since, charged_until: since, released_by: None });
         self.tell_waiters(arena, &guarded);
     }
 
@@ -138,26 +139,22 @@ impl Record {
         }
     }
 
-    /// The wait of the thread with this lane has ended, after `ticks`; `taken`: how often the lock was taken since that
-    /// was told last.
-    pub(super) fn ended(&self, arena: &Arena, lane: u32, ticks: u64, spun: bool, taken: u64) -> Left {
+    /// The wait of the thread with this lane, which began at `since`, has ended.
+    pub(super) fn ended(&self, arena: &Arena, lane: u32, since: u64) -> Left {
         let mut guarded = self.guarded();
-        let at = guarded.waiting.iter().position(|waiting| waiting.account.waiter_lane == lane);
+        let own = |waiting: &Waiting| waiting.account.waiter_lane == lane && waiting.since == since;
+        let at = guarded.waiting.iter().position(own);
         let left = match at.map(|at| guarded.waiting.remove(at)) {
             Some(Waiting { charged_until, released_by, .. }) => Left { charged_until, released_by },
-            None => Left { charged_until: 0, released_by: None },
+            None => Left { charged_until: since, released_by: None },
         };
         self.tell_waiters(arena, &guarded);
-        self.count(arena, &mut guarded, ticks, spun, taken);
         left
     }
 
-    /// A wait of `ticks` has ended that nobody was told of.
-    pub(super) fn spun(&self, arena: &Arena, ticks: u64, taken: u64) {
-        self.count(arena, &mut self.guarded(), ticks, true, taken);
-    }
-
-    fn count(&self, arena: &Arena, guarded: &mut Guarded, ticks: u64, spun: bool, taken: u64) {
+    /// A wait took `ticks`; `taken`: how often the lock was taken since that was told last.
+    pub(super) fn waited(&self, arena: &Arena, ticks: u64, spun: bool, taken: u64) {
+        let mut guarded = self.guarded();
         add(arena.word(self.position + lock::CONTENDED), 1);
         add(arena.word(self.position + lock::SPUN), spun.into());
         add(arena.word(self.position + lock::TAKEN), taken);

@@ -2,9 +2,10 @@
 
 use super::ledger::{self, Account, CHAIN, Hold, Ledger, OwnWait, with_ledger};
 use super::model::{LockKind, Part, StackId};
-use super::record::{Origin, Record};
+use super::record::{Left, Origin, Record};
 use crate::catalogue::Hypercall;
 use crate::clock;
+use crate::events;
 use crate::recorder::Recorder;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -81,9 +82,9 @@ impl Watch {
     }
 
     /// Runs `wait`, in which the calling thread waits for the lock and takes it; it says how much of the wait was active,
-    /// in nanoseconds.
-    pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> u64) -> u64 {
-        let Some(begun) = self.begin(kind, call) else { return wait() };
+    /// in nanoseconds. The rest of the book-keeping is left for later.
+    pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> u64) -> (u64, Ended) {
+        let Some(begun) = self.begin(kind, call) else { return (wait(), Ended(None)) };
         // Relaxed: the holder sees it some time; see `is_watched`.
         self.attention.fetch_add(1, Ordering::Relaxed);
         let active = wait();
@@ -92,9 +93,9 @@ impl Watch {
         let to = clock::now();
         let ticks = clock::between(begun.since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
-        begun.end(to, spun, self.taken.swap(0, Ordering::Relaxed).into(), None);
+        let taken = self.taken.swap(0, Ordering::Relaxed).into();
         self.time_hold(to, true);
-        active
+        (active, begun.ended(to, spun, taken, None))
     }
 
     /// The caller has taken the lock alone by looking again and again since `from` (ticks), too soon to be worth telling
@@ -108,18 +109,17 @@ impl Watch {
             let waiter = if to.is_multiple_of(SAMPLE_SHORT) { ledger.chain(recorder, CHAIN) } else { 0 };
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let ticks = clock::between(from, to);
-            record.spun(&recorder.arena, ticks, taken.into());
+            record.waited(&recorder.arena, ticks, true, taken.into());
             ledger.end(recorder, account, Part::Unknown, None, ticks);
         });
     }
 
     /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. The condition variable may
-    /// be gone then.
-    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce() -> (R, bool)) -> R {
-        let Some(begun) = self.begin(LockKind::Condvar, call) else { return wait().0 };
+    /// be gone then. The rest as for [`Watch::wait`].
+    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce() -> (R, bool)) -> (R, Ended) {
+        let Some(begun) = self.begin(LockKind::Condvar, call) else { return (wait().0, Ended(None)) };
         let (outcome, signalled) = wait();
-        begun.end(clock::now(), false, 0, Some(signalled));
-        outcome
+        (outcome, begun.ended(clock::now(), false, 0, Some(signalled)))
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -132,16 +132,21 @@ impl Watch {
         charging(|_, ledger, now| record.owe(lock, now, ledger.lane(), &mut ledger.debts), give_back)
     }
 
-    /// Runs `give`, which gives a signal to those who wait: to the first, or to `all`; the condition variable may be gone
-    /// then.
+    /// Runs `give`, in which `call` gives a signal to those who wait: to the first, or to `all`; the condition variable may
+    /// be gone then.
     #[cold]
-    pub fn signal<R>(&self, all: bool, give: impl FnOnce() -> R) -> R {
+    pub fn signal<R>(&self, call: Hypercall, all: bool, give: impl FnOnce() -> R) -> R {
         let Some(record) = self.known_record() else { return give() };
         let lock = self.address();
         let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
             record.owe_signal(&recorder.arena, lock, now, ledger.lane(), all, &mut ledger.debts);
         };
-        charging(owe, give)
+        let outcome = charging(owe, give);
+        // The timeline has an arrow from here to each of them.
+        let now = clock::now();
+        let woken = |nth: usize| with_ledger(|_, ledger, _| Some(ledger.debts.get(nth)?.account.waiter_lane))?;
+        (0..).map_while(woken).for_each(|lane| events::wake(call, lane, now));
+        outcome
     }
 
     /// The caller has just taken the lock without a wait, and is the one of `weight` who is asked for how long.
@@ -250,13 +255,39 @@ impl Watch {
     }
 }
 
+/// A wait that is over, and is in no figures yet.
+#[derive(Debug)]
+#[must_use = "the wait is in no figures until it is told"]
+pub struct Ended(Option<End>);
+
+#[derive(Debug)]
+struct End {
+    begun: Begun,
+    left: Left,
+    to: u64,
+    spun: bool,
+    taken: u64,
+    /// Of a wait for a signal, whether one came.
+    signalled: Option<bool>,
+}
+
 impl Begun {
-    /// `signalled`: of a wait for a signal, whether one came.
-    fn end(self, to: u64, spun: bool, taken: u64, signalled: Option<bool>) {
-        let Begun { record, account, since } = self;
+    /// From now on nobody owes the calling thread anything. `signalled`: of a wait for a signal, whether one came.
+    fn ended(self, to: u64, spun: bool, taken: u64, signalled: Option<bool>) -> Ended {
+        let arrived = |recorder: &Recorder| self.record.ended(&recorder.arena, self.account.waiter_lane, self.since);
+        let left = with_ledger(|recorder, _, _| arrived(recorder));
+        Ended(left.map(|left| End { begun: self, left, to, spun, taken, signalled }))
+    }
+}
+
+impl Ended {
+    /// Puts it into the figures. To be called when the thread is back where it was, so that nobody waits for that.
+    pub fn tell(self) {
+        let Some(End { begun, left, to, spun, taken, signalled }) = self.0 else { return };
+        let Begun { record, account, since } = begun;
         with_ledger(|recorder, ledger, _| {
             let ticks = clock::between(since, to);
-            let left = record.ended(&recorder.arena, account.waiter_lane, ticks, spun, taken);
+            record.waited(&recorder.arena, ticks, spun, taken);
             let (part, from) = match (signalled, left.released_by) {
                 // The time was up.
                 (Some(false), _) => (Part::Alone, left.charged_until),
