@@ -6,12 +6,13 @@
 //!
 //! Every caller is a function of its own, so each frame's rule is looked up at another place. `first` is the first chain
 //! in the process, with all that is to be found out and recorded about what is loaded; `new` the first chain from callers
-//! that no chain went through before.
+//! that no chain went through before. At the end, what it adds to a wait for a lock that it is recorded, chains included.
 
 use rumpscope_bench_suite::statistics::quantile;
-use rumpscope_probes::{CHAIN_DEPTH, call_chain};
+use rumpscope_probes::contention::{LockKind, Watch};
+use rumpscope_probes::{CHAIN_DEPTH, ENV_SEGMENT, Hypercall, begin, call_chain};
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Work<'a> = &'a mut dyn FnMut();
 type Caller = fn(Work<'_>, usize);
@@ -72,6 +73,36 @@ fn often(depth: usize) -> Vec<f64> {
     times
 }
 
+/// Nanoseconds that a wait takes at the end of 16 callers, in each of many rounds: registered, charged to a holder who takes
+/// his chain, told, and the hold after it timed. The waiter is its own holder: what the two do at the same time otherwise
+/// is done one after the other.
+fn waits() -> Vec<f64> {
+    const ROUNDS: usize = 2001;
+    /// Long enough for the holder's chain to be taken each time.
+    const WAIT: Duration = Duration::from_micros(5);
+    let wait = || {
+        let begin = Instant::now();
+        while begin.elapsed() < WAIT {}
+        begin.elapsed()
+    };
+    let watch = Watch::new(0x1000, 0);
+    let mut times = Vec::with_capacity(ROUNDS);
+    let mut round = || {
+        let mut waited = Duration::ZERO;
+        let begin = Instant::now();
+        let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, || {
+            waited = wait();
+            watch.release(|| ());
+            0
+        });
+        ended.tell();
+        watch.end_timed_hold();
+        times.push(begin.elapsed().saturating_sub(waited).as_nanos() as f64);
+    };
+    CALLERS[0][0](&mut || (0..ROUNDS).for_each(|_| round()), 16);
+    times
+}
+
 fn main() {
     println!("first chain of {CHAIN_DEPTH}  {:>8} ns", once(0));
     println!("new chain of {CHAIN_DEPTH}    {:>8} ns\n", once(1));
@@ -81,4 +112,15 @@ fn main() {
         let [median, least] = [0.5, 0.0].map(|part| quantile(&times, part).unwrap_or(f64::NAN));
         println!("{depth:>5} {median:>11.1} {least:>9.1}");
     }
+
+    let segment = std::env::temp_dir().join(format!("rumpscope-bench-{}", std::process::id()));
+    // SAFETY: this program has one thread.
+    unsafe { std::env::set_var(ENV_SEGMENT, &segment) };
+    if let Err(problem) = begin("none", None) {
+        return eprintln!("waits are not measured: {problem}");
+    }
+    let times = waits();
+    let _ = std::fs::remove_file(&segment);
+    let [median, least] = [0.5, 0.0].map(|part| quantile(&times, part).unwrap_or(f64::NAN));
+    println!("\na wait of a thread 16 deep, waiter and holder together: {median:.0} ns more (least {least:.0})");
 }

@@ -1,7 +1,7 @@
 //! What is compared: a library under the guest, and what it is told by its environment.
 
 use crate::hypervisor::own_library;
-use rumpscope_probes::{ENV_TIMING, Mode};
+use rumpscope_probes::{ENV_CONTENTION, ENV_EVENTS, ENV_TIMING, Mode};
 use rumpuser::host::{backend, block};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,7 +26,8 @@ pub struct Variant {
 pub enum BadVariant {
     /// The name is not known.
     #[error(
-        "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}",
+        "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}; \
+         ours also without a part of what they record, as native-contention or native@full-events",
         names = backend::choice::NAMES.join(", "),
         modes = Mode::ALL.map(|mode| format!("@{}", mode.name())).join(", ")
     )]
@@ -44,12 +45,15 @@ pub enum BadVariant {
     },
 }
 
+/// What of our recording a back end can be run without, by what its name ends with.
+const PARTS: [(&str, &str); 2] = [("-contention", ENV_CONTENTION), ("-events", ENV_EVENTS)];
+
 /// What says that another library is to run alone, without our probes in front of it.
 const BARE: &str = "bare";
 
 impl Variant {
-    /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. One
-    /// of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
+    /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. After
+    /// one of ours, `-contention` and `-events` say what is not recorded. One of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
     /// behind our probes; with `@bare` it is that library and nothing else.
     ///
     /// # Errors
@@ -58,12 +62,13 @@ impl Variant {
         // An equals sign of a path stands behind the colon.
         let label = text.split_once('=').filter(|(label, _)| !label.is_empty() && !label.contains(':'));
         let (label, what) = label.unwrap_or((text, text));
+        let (what, parts) = without(what);
         let timing = what.rsplit_once('@').and_then(|(rest, mode)| Some((rest, Mode::from_name(mode)?)));
         let (what, timing) = timing.map_or((what, None), |(backend, mode)| (backend, Some(mode)));
         let timing = timing.map(|mode| (ENV_TIMING.to_owned(), mode.name().to_owned()));
         let variant = |library: PathBuf, backend: Option<String>| {
             let backend = backend.map(|backend| (backend::choice::VARIABLE.to_owned(), backend));
-            let env = timing.clone().into_iter().chain(backend).collect();
+            let env = timing.clone().into_iter().chain(backend).chain(parts.clone()).collect();
             Variant { label: label.to_owned(), library, env, again: None }
         };
         let file = |path: &Path| {
@@ -110,6 +115,21 @@ impl Variant {
     }
 }
 
+/// What one of our back ends is called without the parts that it is to be run without, and what tells it so.
+fn without(mut what: &str) -> (&str, Vec<(String, String)>) {
+    let mut told = Vec::new();
+    // A path ends as it likes.
+    if !what.starts_with(backend::choice::EXTERNAL) {
+        while let Some((rest, variable)) =
+            PARTS.iter().find_map(|(part, variable)| Some((what.strip_suffix(part)?, variable)))
+        {
+            told.push(((*variable).to_owned(), "off".to_owned()));
+            what = rest;
+        }
+    }
+    (what, told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +171,9 @@ mod tests {
         assert_eq!(labels, ["pthread@full+pool", "pthread@full+uring"]);
         let told = [("RUMPSCOPE_BACKEND", "pthread"), ("RUMPSCOPE_BLOCK_IO", "uring"), ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(variants[1].env, env(told));
+        let bare = one("native@full-contention-events");
+        let told = [("RUMPSCOPE_CONTENTION", "off"), ("RUMPSCOPE_EVENTS", "off"), ("RUMPSCOPE_TIMING", "full")];
+        assert_eq!(bare.env, env(told));
         // Another library has engines of its own.
         assert_eq!(Variant::parse(&format!("external:{path}"), &engines).unwrap().len(), 1);
     }

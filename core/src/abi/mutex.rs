@@ -124,7 +124,7 @@ impl<B: Backend> Mtx<B> {
 
     /// Gives the mutex back.
     pub(super) fn exit(&self, call: Hypercall, me: Owner) {
-        if self.watch.is_watched() {
+        if self.watch.is_watched() && self.watch.is_due() {
             self.watch.release(|| self.give_back(call, me));
         } else {
             self.give_back(call, me);
@@ -150,6 +150,13 @@ impl<B: Backend> Mtx<B> {
     #[inline(never)]
     fn exit_watched(&self) {
         let (call, me) = (Hypercall::MutexExit, self.me());
+        if !self.watch.is_due() {
+            return measure_quick(
+                call,
+                || self.lock.try_unlock(me).then_some(()),
+                || self.give_back_contended(call, me),
+            );
+        }
         let unwaited = || {
             self.watch.end_timed_hold();
             (!self.watch.is_waited_for() && self.lock.try_unlock(me)).then_some(())

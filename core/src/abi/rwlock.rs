@@ -50,7 +50,7 @@ impl<B: Backend> Rw<B> {
     }
 
     fn exit(&self) {
-        if self.watch.is_watched() {
+        if self.watch.is_watched() && self.watch.is_due() {
             self.watch.release(|| self.leave());
         } else {
             self.leave();
@@ -75,6 +75,10 @@ impl<B: Backend> Rw<B> {
     #[cold]
     #[inline(never)]
     fn exit_watched(&self) {
+        if !self.watch.is_due() {
+            let leave = || self.lock.try_exit(me()).then_some(());
+            return measure_quick(Hypercall::RwExit, leave, || self.leave_contended());
+        }
         let unwaited = || {
             self.watch.end_timed_hold();
             (!self.watch.is_waited_for() && self.lock.try_exit(me())).then_some(())

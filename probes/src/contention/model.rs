@@ -121,8 +121,8 @@ pub struct Wait {
     pub waiter_lane: u32,
     /// What it was spent on.
     pub part: Part,
-    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself. Of waits
-    /// of less than 3 us it is taken of one in 16; the others have none.
+    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself. For less
+    /// than 3 us it is the chain that was found before with the same innermost functions, equally deep in the stack.
     pub holder: StackId,
     /// The holder's lane.
     pub holder_lane: Option<u32>,

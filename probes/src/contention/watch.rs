@@ -41,8 +41,8 @@ const CHAIN_BITS: u32 = 19;
 
 /// A wait for less than this is short, in nanoseconds: to ask from where it came would cost as much.
 const SHORT: u64 = 3_000;
-/// Of short waits, one in so many is asked about.
-const SAMPLE_SHORT: u64 = 16;
+/// Of waits that were over by looking for a moment, one in so many is asked about.
+const SAMPLE_SPUN: u64 = 16;
 
 /// A wait under way.
 #[derive(Debug)]
@@ -72,6 +72,14 @@ impl Watch {
     pub fn is_watched(&self) -> bool {
         // Relaxed: who comes to wait just now is not seen, and has not waited yet.
         self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// Of a lock that is watched, whether it is time for [`Watch::release`] again: not for every release while somebody
+    /// waits for long.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        // Relaxed: as above.
+        self.attention.load(Ordering::Relaxed) & TIMED != 0 || self.known_record().is_some_and(Record::is_due)
     }
 
     /// Whether somebody waits. For the holder.
@@ -106,7 +114,7 @@ impl Watch {
         let taken = self.taken.swap(0, Ordering::Relaxed);
         with_ledger(|recorder, ledger, place| {
             let to = clock::now();
-            let waiter = if to.is_multiple_of(SAMPLE_SHORT) { ledger.chain(recorder, CHAIN) } else { 0 };
+            let waiter = if to.is_multiple_of(SAMPLE_SPUN) { ledger.chain(recorder, CHAIN) } else { 0 };
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let ticks = clock::between(from, to);
             record.waited(&recorder.arena, ticks, true, taken.into());
@@ -320,10 +328,12 @@ fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce(
         if ledger.debts.is_empty() {
             return;
         }
-        // Of those who made others wait for a moment only, one in some is asked from where.
+        // Who made others wait for a moment only is not asked every time.
         let longest = ledger.debts.iter().map(|debt| debt.to - debt.from).max().unwrap_or(0);
-        let asked = longest >= clock::ticks(SHORT) || now.is_multiple_of(SAMPLE_SHORT);
-        let stack = if asked { ledger.chain(recorder, CHAIN) } else { 0 };
+        let stack = match longest < clock::ticks(SHORT) {
+            true => ledger.likely_chain(recorder),
+            false => ledger.chain(recorder, CHAIN),
+        };
         let debts = core::mem::take(&mut ledger.debts);
         for debt in &debts {
             ledger.pay(recorder, *debt, stack);
