@@ -90,7 +90,8 @@ fn waits() -> Vec<f64> {
     let mut round = || {
         let mut waited = Duration::ZERO;
         let begin = Instant::now();
-        let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, || {
+        let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+            announce();
             waited = wait();
             watch.release(|| ());
             0

@@ -50,7 +50,7 @@ fn run(count: usize, body: impl Fn(usize) + Sync) {
 
 fn lock(mutex: &impl Mutex, owner: Owner) {
     if !mutex.try_lock(owner) {
-        mutex.lock_waiting(owner);
+        mutex.lock_waiting(owner, || ());
     }
 }
 

@@ -71,7 +71,7 @@ fn mutex_excludes(threads: usize, rounds: u32, preemptions: usize) {
         let state = run(threads, (Mutex::new(), Guarded::new(0)), move |(mutex, count), thread| {
             for _ in 0..rounds {
                 if !mutex.try_lock(name(thread)) {
-                    mutex.lock_waiting(name(thread));
+                    mutex.lock_waiting(name(thread), || ());
                 }
                 assert_eq!(mutex.owner(), Some(name(thread)));
                 count.set(count.get() + 1);

@@ -11,7 +11,7 @@ use crate::host::sync::{Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::contention::{LockKind, Watch};
-use rumpscope_probes::{Hypercall, clock, measure, measure_quick, measure_short, measure_taking, transition};
+use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, measure_taking, transition};
 
 /// A mutex of the guest. (The interface gives out its address; which back end it is of, all know.)
 #[derive(Debug)]
@@ -85,13 +85,11 @@ impl<B: Backend> Mtx<B> {
     #[cold]
     fn enter_in_place_contended(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        let since = clock::now();
-        if self.lock.try_lock_soon(me) {
-            self.watch.taken();
-            return self.watch.spun(self.kind(), call, since);
-        }
-        let (_, ended) = self.watch.wait(self.kind(), call, || {
-            self.lock.lock_in_place(me);
+        let (_, ended) = self.watch.wait(self.kind(), call, |announce| {
+            if !self.lock.try_lock_soon(me) {
+                announce();
+                self.lock.lock_in_place(me);
+            }
             self.watch.taken();
             0
         });
@@ -102,8 +100,8 @@ impl<B: Backend> Mtx<B> {
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
         let ended = upcall::off_cpu_for_lock(call, || {
-            let (active, ended) = self.watch.wait(self.kind(), call, || {
-                let active = self.lock.lock_waiting(me);
+            let (active, ended) = self.watch.wait(self.kind(), call, |announce| {
+                let active = self.lock.lock_waiting(me, announce);
                 self.watch.taken();
                 active
             });

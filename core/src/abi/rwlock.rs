@@ -103,7 +103,8 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
     let ended = upcall::off_cpu_for_lock(Hypercall::RwEnter, || {
-        let (active, ended) = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, || {
+        let (active, ended) = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, |announce| {
+            announce();
             if kind == rw::WRITER {
                 let active = rw.lock.write_waiting(me);
                 rw.watch.taken();

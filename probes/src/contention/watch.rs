@@ -90,42 +90,51 @@ impl Watch {
     }
 
     /// Runs `wait`, in which the calling thread waits for the lock and takes it; it says how much of the wait was active,
-    /// in nanoseconds. The rest of the book-keeping is left for later.
-    pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> u64) -> (u64, Ended) {
-        let Some(begun) = self.begin(kind, call) else { return (wait(), Ended(None)) };
-        // Relaxed: the holder sees it some time; see `is_watched`.
-        self.attention.fetch_add(1, Ordering::Relaxed);
-        let active = wait();
+    /// in nanoseconds. It is to call what it is given before it has waited for more than a moment: from then on the holder
+    /// sees it. The rest of the book-keeping is left for later.
+    pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> (u64, Ended) {
+        if !ledger::is_recorded() {
+            return (wait(&mut || ()), Ended(None));
+        }
+        let since = clock::now();
+        let mut begun = None;
+        let active = wait(&mut || {
+            begun = self.begin(kind, call, since);
+            if begun.is_some() {
+                // Relaxed: the holder sees it some time; see `is_watched`.
+                self.attention.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         // The caller has the lock, so it is still there.
-        self.attention.fetch_sub(1, Ordering::Relaxed);
         let to = clock::now();
-        let ticks = clock::between(begun.since, to);
+        let Some(begun) = begun else { return (active, self.moment(kind, call, since, to)) };
+        self.attention.fetch_sub(1, Ordering::Relaxed);
+        let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
         self.time_hold(to, true);
         (active, begun.ended(to, spun, taken, None))
     }
 
-    /// The caller has taken the lock alone by looking again and again since `from` (ticks), too soon to be worth telling
-    /// others of it.
-    #[cold]
-    pub fn spun(&self, kind: LockKind, call: Hypercall, from: u64) {
-        let Some(record) = self.record(kind) else { return };
-        let taken = self.taken.swap(0, Ordering::Relaxed);
-        with_ledger(|recorder, ledger, place| {
-            let to = clock::now();
+    /// A wait that was over in a moment, by looking: nobody was told of it.
+    fn moment(&self, kind: LockKind, call: Hypercall, since: u64, to: u64) -> Ended {
+        let Some(record) = self.record(kind) else { return Ended(None) };
+        let taken = self.taken.swap(0, Ordering::Relaxed).into();
+        Ended(with_ledger(|recorder, ledger, place| {
             let waiter = if to.is_multiple_of(SAMPLE_SPUN) { ledger.chain(recorder, CHAIN) } else { 0 };
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
-            let ticks = clock::between(from, to);
-            record.waited(&recorder.arena, ticks, true, taken.into());
-            ledger.end(recorder, account, Part::Unknown, None, ticks);
-        });
+            let left = Left { charged_until: since, released_by: None };
+            End { begun: Begun { record, account, since }, left, to, spun: true, taken, signalled: None }
+        }))
     }
 
     /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. The condition variable may
     /// be gone then. The rest as for [`Watch::wait`].
     pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce() -> (R, bool)) -> (R, Ended) {
-        let Some(begun) = self.begin(LockKind::Condvar, call) else { return (wait().0, Ended(None)) };
+        if !ledger::is_recorded() {
+            return (wait().0, Ended(None));
+        }
+        let Some(begun) = self.begin(LockKind::Condvar, call, clock::now()) else { return (wait().0, Ended(None)) };
         let (outcome, signalled) = wait();
         (outcome, begun.ended(clock::now(), false, 0, Some(signalled)))
     }
@@ -247,11 +256,7 @@ impl Watch {
         }
     }
 
-    fn begin(&self, kind: LockKind, call: Hypercall) -> Option<Begun> {
-        if !ledger::is_recorded() {
-            return None;
-        }
-        let since = clock::now();
+    fn begin(&self, kind: LockKind, call: Hypercall, since: u64) -> Option<Begun> {
         let record = self.record(kind)?;
         let lock = self.address();
         with_ledger(|recorder, ledger, place| {

@@ -33,8 +33,8 @@ impl Mutex for sync::Monitor {
         self.mutex().lock(owner);
     }
 
-    fn lock_waiting(&self, owner: Owner) -> u64 {
-        self.mutex().lock_waiting(owner)
+    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
+        self.mutex().lock_waiting(owner, announce)
     }
 
     #[inline(always)]

@@ -95,12 +95,20 @@ impl Mutex {
     }
 
     /// Takes the mutex after waiting for it, actively at first where that pays: not where others sleep already. Says how
-    /// much of the wait was active, in nanoseconds.
+    /// much of the wait was active, in nanoseconds. `announce` is called, without the mutex, unless that is over in a moment.
     #[cold]
-    pub fn lock_waiting(&self, owner: Owner) -> u64 {
+    pub fn lock_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
+        /// So many looks are a moment, of half a microsecond or so.
+        const MOMENT: u32 = 12;
         let since = active::now();
-        let mut locked = false;
+        let (mut locked, mut looks, mut announce) = (false, 0, Some(announce));
         let active = active::look(self.habit.patience(), None, || {
+            looks += 1;
+            if looks > MOMENT
+                && let Some(announce) = announce.take()
+            {
+                announce();
+            }
             // Relaxed: as in `try_lock_spinning`.
             let word = self.word.load(Ordering::Relaxed);
             locked = word == 0 && self.try_lock(owner);
@@ -109,6 +117,9 @@ impl Mutex {
         if locked {
             self.habit.learn(since, active::now());
         } else {
+            if let Some(announce) = announce {
+                announce();
+            }
             self.lock_sleeping(owner);
             // Nobody tells a sleeper when the mutex became free: about a wake-up before it had it.
             self.habit.learn(since + active::WAKE_UP, active::now());
