@@ -42,6 +42,10 @@ pub(super) const MAKER: usize = 6;
 /// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
 /// as time in which it ran. 2.5 KiB of memory.
 const REMEMBERED: usize = 64;
+/// At how many places of its own waits a thread charges those who waited for it together.
+const PLACES: usize = 8;
+/// How many waits may be remembered later than others that ended after them: see [`Ended`](super::Ended).
+const PUT_OFF: u32 = 4;
 /// Of how many locks at a time a thread takes the time for which it holds them.
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
@@ -242,25 +246,56 @@ impl Ledger {
     /// waited itself meanwhile, to that wait.
     pub(super) fn pay(&mut self, recorder: &Recorder, debt: Debt, stack: StackId) {
         let Debt { account, from, to } = debt;
-        let lane = Some(self.lane);
         let mut left = to.saturating_sub(from);
+        // A thread that has waited often has mostly waited at few places: one charge for each.
+        let mut places: [Option<(Part, StackId, u64, u64)>; PLACES] = [None; PLACES];
+        // The latest first: what was over when the debt began is followed by what was over before, but for few that were
+        // put off.
+        let mut before = 0;
         for back in 1..=REMEMBERED {
-            // The latest first: what was over when the debt began is followed by what was over before.
-            let Some(own) = self.own[self.next.wrapping_sub(back) % REMEMBERED].filter(|own| own.to > from) else {
+            let Some(own) = self.own[self.next.wrapping_sub(back) % REMEMBERED].filter(|_| before < PUT_OFF) else {
                 break;
             };
             let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
-            if overlap != 0 {
-                // While it waited for this very lock, that was on its way to it.
-                let same = own.lock != 0 && own.lock == account.lock;
-                let part = if same { Part::HandOver } else { Part::HolderWaited(own.call) };
-                self.charge(recorder, Key { account, part, holder: own.stack, holder_lane: lane }, 0, overlap);
-                left -= overlap;
+            if overlap == 0 {
+                before += u32::from(own.to <= from);
+                continue;
+            }
+            left -= overlap;
+            // While it waited for this very lock, that was on its way to it.
+            let same = own.lock != 0 && own.lock == account.lock;
+            let part = if same { Part::HandOver } else { Part::HolderWaited(own.call) };
+            let is_here = |place: &&mut Option<(Part, StackId, u64, u64)>| {
+                place.is_none_or(|(known, stack, ..)| known == part && stack == own.stack)
+            };
+            match places.iter_mut().find(is_here) {
+                Some(place) => {
+                    let (_, _, ticks, longest) = place.get_or_insert((part, own.stack, 0, 0));
+                    *ticks += overlap;
+                    *longest = overlap.max(*longest);
+                }
+                None => self.charge_holder(recorder, account, part, own.stack, overlap, overlap),
             }
         }
-        if left != 0 {
-            self.charge(recorder, Key { account, part: Part::Held, holder: stack, holder_lane: lane }, 0, left);
+        for (part, stack, ticks, longest) in places.into_iter().flatten() {
+            self.charge_holder(recorder, account, part, stack, ticks, longest);
         }
+        if left != 0 {
+            self.charge_holder(recorder, account, Part::Held, stack, left, left);
+        }
+    }
+
+    /// Charges the calling thread.
+    fn charge_holder(
+        &mut self,
+        recorder: &Recorder,
+        account: Account,
+        part: Part,
+        holder: StackId,
+        ticks: u64,
+        longest: u64,
+    ) {
+        self.charge(recorder, Key { account, part, holder, holder_lane: Some(self.lane) }, 0, ticks, longest);
     }
 
     /// Charges the end of the calling thread's own wait.
@@ -272,10 +307,10 @@ impl Ledger {
         holder_lane: Option<u32>,
         ticks: u64,
     ) {
-        self.charge(recorder, Key { account, part, holder: 0, holder_lane }, 1, ticks);
+        self.charge(recorder, Key { account, part, holder: 0, holder_lane }, 1, ticks, ticks);
     }
 
-    fn charge(&mut self, recorder: &Recorder, key: Key, count: u64, ticks: u64) {
+    fn charge(&mut self, recorder: &Recorder, key: Key, count: u64, ticks: u64, longest: u64) {
         let arena = &recorder.arena;
         let Some(position) = self.position(arena, key) else {
             // A locked addition: any thread may come here. Relaxed: a counter.
@@ -286,8 +321,8 @@ impl Ledger {
         add(arena.word(position + wait::TICKS), ticks);
         let max = arena.word(position + wait::MAX);
         // Relaxed: written by this thread.
-        if ticks > max.load(Ordering::Relaxed) {
-            max.store(ticks, Ordering::Relaxed);
+        if longest > max.load(Ordering::Relaxed) {
+            max.store(longest, Ordering::Relaxed);
         }
     }
 
