@@ -61,8 +61,15 @@ impl Lane {
         if tid != 0 {
             arena.write_text(self.position + lane::NAME, 2, name);
         }
+        self.tell(arena, 0);
         // Release: a reader that sees the thread sees its name.
         arena.word(self.position + lane::TID).store(u64::from(tid), Ordering::Release);
+    }
+
+    /// Says what its thread waits for now: a word as [`activity`](crate::layout::activity) has it.
+    pub(crate) fn tell(&self, arena: &Arena, now: u64) {
+        // Relaxed: the word says all by itself.
+        arena.word(self.position + lane::NOW).store(now, Ordering::Relaxed);
     }
 
     /// Who writes it: the thread's number, and its name as it is in the segment.

@@ -152,8 +152,36 @@ pub mod lane {
     pub const TID: usize = 2;
     /// The thread's name: 16 bytes, padded with zeros.
     pub const NAME: usize = 4;
+    /// What it waits for now; see [`super::activity`].
+    pub const NOW: usize = 6;
     /// Words of a lane.
     pub const SIZE: usize = 16;
+}
+
+/// What a thread that is off its virtual CPU in a hypercall waits for; 0: it is not.
+///
+/// ```text
+///  63                                  8 7        1   0
+/// +-------------------------------------+----------+---+
+/// |  since when: low 56 bits of ticks   | call + 1 | W |    W: the call is over, a virtual CPU is wanted
+/// +-------------------------------------+----------+---+
+/// ```
+pub mod activity {
+    /// See the picture.
+    pub const WANTS_VCPU: u64 = 1;
+    /// Where the call begins.
+    pub const CALL_SHIFT: u32 = 1;
+    /// The bits of the call.
+    pub const CALL_MASK: u64 = 0x7f;
+    /// Where the ticks begin.
+    pub const SINCE_SHIFT: u32 = 8;
+
+    const _: () = assert!(super::Hypercall::COUNT < CALL_MASK as usize);
+
+    /// The word for a thread that waits in the call with this number.
+    pub const fn pack(call: u8, since: u64, wants_vcpu: bool) -> u64 {
+        since << SINCE_SHIFT | (call as u64 + 1) << CALL_SHIFT | wants_vcpu as u64
+    }
 }
 
 /// A virtual CPU. Only the thread that holds it writes it; the guest's own scheduler orders one holder after the other.

@@ -52,6 +52,8 @@ pub use recorder::{
     WhichVcpu, Witness, continue_in_forked_child, forget_place, guest_ended, guest_tells_transitions, mode,
     vcpus_are_known,
 };
-pub use snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
+pub use snapshot::{
+    Activity, ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, ThreadTotals, VcpuNow,
+};
 pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, EXTENSION, begin, own_folder, segment_folder};
 pub use unwind::{DEPTH as CHAIN_DEPTH, call_chain};

@@ -10,10 +10,12 @@ use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::clock;
 use crate::contention::{Contention, Module, contention};
 use crate::distribution::Distribution;
-use crate::layout::{self, cell, chunk, flag, header, lane, module, overflow, vcpu};
+use crate::layout::{self, activity, cell, chunk, flag, header, lane, module, overflow, vcpu};
 use crate::mode::Mode;
 use crate::process;
-use crate::snapshot::{ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, VcpuNow};
+use crate::snapshot::{
+    Activity, ClockInfo, ClockSource, Coverage, Place, Process, Snapshot, Thread, ThreadTotals, VcpuNow,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -123,11 +125,11 @@ impl Segment {
         let words = Words { words: self.read(used as usize)?, capacity: head[header::CAPACITY] };
         let read_at = clock::now();
         let names = words.calls().ok_or_else(|| self.damaged("its catalogue lies outside"))?;
+        let mut threads = words.threads(&names, read_at).ok_or_else(|| self.damaged("a lane lies outside"))?;
         let mut cells = BTreeMap::new();
-        words.cells(&names, &mut cells).ok_or_else(|| self.damaged("a histogram lies outside"))?;
+        words.cells(&names, &mut cells, &mut threads).ok_or_else(|| self.damaged("a histogram lies outside"))?;
         words.overflow(&names, &mut cells).ok_or_else(|| self.damaged("its overflow table lies outside"))?;
         let vcpus = self.vcpus(&words)?;
-        let threads = words.threads().ok_or_else(|| self.damaged("a lane lies outside"))?;
         let modules = words.modules().ok_or_else(|| self.damaged("a module lies outside"))?;
         let contention = contention(&words, &names).ok_or_else(|| self.damaged("what it says of contention"))?;
         let began = head[header::BEGAN_TICKS];
@@ -278,6 +280,34 @@ pub(crate) fn text(words: &[u64]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// What a thread said that it waits for, at `now` (ticks).
+fn activity(word: u64, calls: &[Option<Hypercall>], now: u64) -> Activity {
+    let number = (word >> activity::CALL_SHIFT & activity::CALL_MASK).checked_sub(1);
+    let Some(&Some(call)) = number.and_then(|number| calls.get(number as usize)) else { return Activity::Untold };
+    // The high bits of the ticks are missing; it was not years ago.
+    let ago = now.wrapping_sub(word >> activity::SINCE_SHIFT) & (u64::MAX >> activity::SINCE_SHIFT);
+    // It was written after the clock was read here.
+    let ago = if ago > u64::MAX >> (activity::SINCE_SHIFT + 1) { 0 } else { ago };
+    let since = now.saturating_sub(ago);
+    match word & activity::WANTS_VCPU {
+        0 => Activity::Blocked { call, since },
+        _ => Activity::WantsVcpu { call, since },
+    }
+}
+
+/// Adds a cell of `metric`, that many events and ticks, to the totals of its thread.
+fn add_to_thread(totals: &mut ThreadTotals, metric: Metric, count: u64, ticks: u64) {
+    let (total, added) = match metric.quantity {
+        Quantity::Call | Quantity::Slow => (&mut totals.calls, count),
+        Quantity::Run => (&mut totals.run, ticks),
+        Quantity::Off => (&mut totals.off, ticks),
+        Quantity::Reschedule | Quantity::SlowReschedule => (&mut totals.wanted, ticks),
+        Quantity::Migration => (&mut totals.migrations, count),
+        _ => return,
+    };
+    *total = total.saturating_add(added);
+}
+
 /// A copy of the words in use. Every method returns `None` where the copy points outside of itself.
 pub(crate) struct Words {
     words: Vec<u64>,
@@ -335,18 +365,25 @@ impl Words {
         Some(Metric { quantity, call })
     }
 
-    fn cells(&self, calls: &[Option<Hypercall>], cells: &mut Cells) -> Option<()> {
+    /// All cells, by place and metric, and added up for each of `threads`, which are in the order of their lanes.
+    fn cells(&self, calls: &[Option<Hypercall>], cells: &mut Cells, threads: &mut [Thread]) -> Option<()> {
         for block in self.chain(header::CELLS, cell::SIZE) {
             let block = block?;
             let key = block[cell::KEY];
             let Some(metric) = self.metric(calls, usize::from(key as u16)) else { continue };
-            self.add_cell(block, cells.entry((Place::from_number((key >> 16) as u16), metric)).or_default())?;
+            let place = Place::from_number((key >> 16) as u16);
+            let count = self.add_cell(block, cells.entry((place, metric)).or_default())?;
+            let lane = (key >> 32) as u32;
+            if let Ok(index) = threads.binary_search_by_key(&lane, |thread| thread.lane) {
+                add_to_thread(&mut threads[index].totals, metric, count, block[cell::SUM]);
+            }
         }
         Some(())
     }
 
-    /// Adds what is in a cell to `distribution`.
-    pub(crate) fn add_cell(&self, block: &[u64], distribution: &mut Distribution) -> Option<()> {
+    /// Adds what is in a cell to `distribution`; how many events that were.
+    pub(crate) fn add_cell(&self, block: &[u64], distribution: &mut Distribution) -> Option<u64> {
+        let mut events = block[cell::UNTIMED];
         distribution.untimed = distribution.untimed.saturating_add(block[cell::UNTIMED]);
         distribution.sum = distribution.sum.wrapping_add(block[cell::SUM]);
         distribution.max = distribution.max.max(block[cell::MAX]);
@@ -358,9 +395,10 @@ impl Words {
             let counts = self.block(position, chunk::SIZE)?;
             for (total, count) in distribution.chunk_mut(index).iter_mut().zip(counts) {
                 *total = total.saturating_add(*count);
+                events = events.saturating_add(*count);
             }
         }
-        Some(())
+        Some(events)
     }
 
     fn overflow(&self, calls: &[Option<Hypercall>], cells: &mut Cells) -> Option<()> {
@@ -416,7 +454,8 @@ impl Words {
         Some(modules.into_values().collect())
     }
 
-    fn threads(&self) -> Option<Vec<Thread>> {
+    /// The threads at `now` (ticks), without what they have counted.
+    fn threads(&self, calls: &[Option<Hypercall>], now: u64) -> Option<Vec<Thread>> {
         let mut threads = Vec::new();
         for block in self.chain(header::LANES, lane::SIZE) {
             let block = block?;
@@ -424,6 +463,8 @@ impl Words {
                 lane: block[lane::NUMBER] as u32,
                 tid: block[lane::TID] as u32,
                 name: text(&block[lane::NAME..lane::NAME + 2]),
+                now: activity(block[lane::NOW], calls, now),
+                totals: ThreadTotals::default(),
             });
         }
         threads.sort_unstable_by_key(|thread| thread.lane);

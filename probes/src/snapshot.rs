@@ -116,6 +116,47 @@ pub struct Thread {
     pub tid: u32,
     /// The name given at `thread_create`, or the host's.
     pub name: String,
+    /// What it does now.
+    pub now: Activity,
+    /// What the lane has counted, of all threads that have written it.
+    pub totals: ThreadTotals,
+}
+
+/// What a thread does at the moment, as far as it has told. Which threads are on a virtual CPU stands in [`VcpuNow`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// Nothing that it would have told: it is on a virtual CPU, or outside of the guest.
+    #[default]
+    Untold,
+    /// It is off its virtual CPU in this hypercall, since then (ticks).
+    Blocked {
+        /// What it waits in.
+        call: Hypercall,
+        /// Since when.
+        since: u64,
+    },
+    /// That is over, and it wants a virtual CPU, since then (ticks).
+    WantsVcpu {
+        /// What it was off its virtual CPU for.
+        call: Hypercall,
+        /// Since when.
+        since: u64,
+    },
+}
+
+/// Sums over all hypercalls of a thread; times in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTotals {
+    /// Hypercalls that have returned.
+    pub calls: u64,
+    /// On virtual CPUs; runs that are over.
+    pub run: u64,
+    /// Off them.
+    pub off: u64,
+    /// Waiting for one, where that was timed.
+    pub wanted: u64,
+    /// How often it came to another virtual CPU than it had before.
+    pub migrations: u64,
 }
 
 /// Everything in a segment at one moment. Counters are monotonic: a later snapshot of the same segment has no smaller

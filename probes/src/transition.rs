@@ -27,6 +27,7 @@
 use crate::catalogue::{Hypercall, Quantity};
 use crate::clock;
 use crate::lane::Row;
+use crate::layout::activity;
 use crate::local::{self, LEVELS, Local, Plan, WATCHED};
 use crate::recorder::{GUEST_TELLS, Recorder};
 use crate::snapshot::Place;
@@ -300,6 +301,18 @@ impl Local {
         self.charge(took);
         self.record_unschedule(recorder, cause, now);
         self.off_since = now;
+        self.tell(recorder, activity::pack(cause, now, false));
+    }
+
+    /// Says what the thread waits for, where that is a hypercall.
+    fn tell(&self, recorder: &Recorder, now: u64) {
+        if self.cause != 0 && self.plan != Plan::Count {
+            // SAFETY: null, or this thread's lane, which lives as long as the thread does; nobody else has a reference that
+            // writes.
+            if let Some(lane) = unsafe { self.lane.as_ref() } {
+                lane.tell(&recorder.arena, now);
+            }
+        }
     }
 
     /// An absence was drawn; decides which will be next.
@@ -328,6 +341,7 @@ impl Local {
         self.in_parts = true;
         self.end_off(recorder, now);
         self.transition_began = now;
+        self.tell(recorder, activity::pack(self.charged_to(), now, true));
     }
 
     /// It was off its virtual CPU until `now`, if it was on one before.
@@ -387,6 +401,7 @@ impl Local {
         let quantity = if slow { Quantity::SlowReschedule } else { Quantity::Reschedule };
         self.record(recorder, row, quantity, cause, waited);
         self.charge(waited);
+        self.tell(recorder, 0);
     }
 
     /// The thread has come to virtual CPU `index`, and was on none or on another one before.

@@ -221,7 +221,15 @@ pub fn snapshot(contention: Contention) -> Snapshot {
         taken: 2 * second,
         coverage: Coverage::default(),
         vcpus: Vec::new(),
-        threads: names.map(|(lane, name)| Thread { lane, tid: 100 + lane, name: name.to_owned() }).into(),
+        threads: names
+            .map(|(lane, name)| Thread {
+                lane,
+                tid: 100 + lane,
+                name: name.to_owned(),
+                now: Default::default(),
+                totals: Default::default(),
+            })
+            .into(),
         contention,
         cells: BTreeMap::new(),
     }

@@ -118,7 +118,7 @@ pub fn kind_name(kind: LockKind) -> &'static str {
 /// Each with a name of its own: those that have one in common get the host's numbers behind it.
 fn named_threads(threads: &[Thread]) -> BTreeMap<u32, NamedThread> {
     let uses = |name: &str| threads.iter().filter(|thread| thread.name == name).count();
-    let named = threads.iter().map(|Thread { lane, tid, name }| {
+    let named = threads.iter().map(|Thread { lane, tid, name, .. }| {
         let given = match (name.as_str(), *tid) {
             ("", 0) => format!("thread of lane {lane}"),
             ("", tid) => format!("thread {tid}"),
@@ -178,7 +178,13 @@ mod tests {
 
     #[test]
     fn no_two_threads_have_the_same_name() {
-        let thread = |lane, tid, name: &str| Thread { lane, tid, name: name.to_owned() };
+        let thread = |lane, tid, name: &str| Thread {
+            lane,
+            tid,
+            name: name.to_owned(),
+            now: Default::default(),
+            totals: Default::default(),
+        };
         let threads =
             [thread(0, 7, "rsi0"), thread(1, 8, "rsi0"), thread(2, 0, "rsi0"), thread(3, 9, ""), thread(4, 0, "")];
         let names: Vec<_> = super::named_threads(&threads).into_values().map(|thread| thread.name).collect();
