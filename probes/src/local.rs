@@ -96,6 +96,8 @@ pub(crate) struct Local {
     pub(crate) transition_began: u64,
     /// Since when it is off the virtual CPU (ticks).
     pub(crate) off_since: u64,
+    /// When the last wait of this absence was over (ticks); 0: there was none yet.
+    pub(crate) waited_until: u64,
     /// The row of the virtual CPU that it left last.
     pub(crate) left: *const Row,
     /// The stack that the thread or context is on, once somebody has asked.

@@ -95,6 +95,26 @@ pub fn waited_actively(call: Hypercall, nanoseconds: u64) {
     });
 }
 
+/// When a wait begins that the calling thread is about to record, in ticks: where it has given up its virtual CPU for the
+/// hypercall that waits, when that was done, or when it has last waited since. So the waits of a call make up the time that
+/// it was off its virtual CPU, even if the host takes its processor away in between.
+pub(crate) fn wait_begin() -> u64 {
+    match local::with(|local| local.is_off_in_call().then_some([local.off_since, local.waited_until])) {
+        Some([off_since, 0]) => off_since,
+        Some([_, waited_until]) => waited_until,
+        None => clock::now(),
+    }
+}
+
+/// That wait was over at `to`.
+pub(crate) fn wait_end(to: u64) {
+    local::with(|local| {
+        if local.is_off_in_call() {
+            local.waited_until = to;
+        }
+    });
+}
+
 /// A client thread is about to enter or to leave the guest: the next transition is made for that.
 #[inline]
 pub fn entry() {
@@ -218,6 +238,12 @@ impl Local {
         (self.level as usize).checked_sub(1).filter(|level| *level < LEVELS)
     }
 
+    /// Whether the thread is off its virtual CPU because of the hypercall that it is in.
+    fn is_off_in_call(&self) -> bool {
+        let level = self.level as usize;
+        level < LEVELS && self.blocked & (1 << level) != 0 && self.off_cause != 0 && self.plan != Plan::Count
+    }
+
     /// Adds to the time that the blocked call has spent in its transitions.
     fn charge(&mut self, ticks: u64) {
         if let Some(level) = self.charged_level() {
@@ -301,6 +327,7 @@ impl Local {
         self.charge(took);
         self.record_unschedule(recorder, cause, now);
         self.off_since = now;
+        self.waited_until = 0;
         self.tell(recorder, activity::pack(cause, now, false));
     }
 
@@ -344,9 +371,14 @@ impl Local {
         self.tell(recorder, activity::pack(self.charged_to(), now, true));
     }
 
-    /// It was off its virtual CPU until `now`, if it was on one before.
+    /// It was off its virtual CPU until `now`, if it was on one before. Where a wait was recorded meanwhile, only until that
+    /// was over: what the thread does after it is its own work.
     #[inline(always)]
     fn end_off(&mut self, recorder: &Recorder, now: u64) {
+        let now = match core::mem::take(&mut self.waited_until) {
+            0 => now,
+            waited_until => waited_until,
+        };
         if let Some(cause) = core::mem::take(&mut self.off_cause).checked_sub(1) {
             let off = clock::between(self.off_since, now);
             self.record(recorder, self.left, Quantity::Off, cause, off);

@@ -14,30 +14,24 @@ use std::cell::RefCell;
 const ATTEMPTS: u32 = 8;
 
 pub fn trials() -> Vec<Trial> {
-    let scenario = |scenario: Scenario, check: fn(&Profile)| {
+    let scenario = |scenario: Scenario, check: fn(&Profile) -> Result<(), String>| {
         Trial::test(format!("contention::{}", scenario.name()), move || {
-            check(&Profile::of(scenario));
-            Ok(())
-        })
-    };
-    let timed = |scenario: Scenario, check: fn(&Profile) -> Vec<&Wait>, around: &'static [Hypercall]| {
-        Trial::test(format!("contention::{}", scenario.name()), move || {
-            // On a host with other work a thread may lose its processor between the end of its wait and its own look at
-            // the clock. That is no part of the wait.
+            // A host with other work takes a thread's processor away at any moment: then others hold the lock for long, and
+            // that is told; or a thread loses it between the end of its wait and its own look at the clock.
+            let mut last = Ok(());
             for _ in 0..ATTEMPTS {
-                let profile = Profile::of(scenario);
-                let waits = check(&profile);
-                if profile.agrees(&waits, around) {
-                    return Ok(());
+                last = check(&Profile::of(scenario));
+                if last.is_ok() {
+                    break;
                 }
             }
-            Err(format!("in none of {ATTEMPTS} runs the waits took as long as the scenario has measured").into())
+            last.map_err(|problem| format!("in none of {ATTEMPTS} runs; in the last one: {problem}").into())
         })
     };
     vec![
-        timed(Scenario::Held, held, &[Hypercall::MutexEnter]),
-        timed(Scenario::Starved, starved, &[Hypercall::RwEnter]),
-        timed(Scenario::Disk, disk, &[Hypercall::MutexEnter]),
+        scenario(Scenario::Held, |profile| profile.agrees(&held(profile)?, &[Hypercall::MutexEnter])),
+        scenario(Scenario::Starved, |profile| profile.agrees(&starved(profile)?, &[Hypercall::RwEnter])),
+        scenario(Scenario::Disk, |profile| profile.agrees(&disk(profile)?, &[Hypercall::MutexEnter])),
         scenario(Scenario::BigLock, big_lock),
         Trial::test("contention::totals_agree", || {
             ["locks 2 300000", "rwlocks 2 200000", "condvars 2 20000", "mixed 2 4000"]
@@ -103,7 +97,7 @@ impl Profile {
 
     /// Whether the times of `waits` add up to what the scenario has measured: but for what is no wait for the lock, giving up
     /// the virtual CPU before and taking one after.
-    fn agrees(&self, waits: &[&Wait], around: &[Hypercall]) -> bool {
+    fn agrees(&self, waits: &[&Wait], around: &[Hypercall]) -> Result<(), String> {
         let ticks = |ns: u64| (ns as f64 * self.snapshot.clock.ticks_per_second / 1e9) as u64;
         let waited = ticks(self.ended.told("waited"));
         let quantities =
@@ -114,15 +108,26 @@ impl Profile {
             .map(|metric| self.snapshot.total(metric).extrapolated().sum)
             .sum();
         let told = sum(waits) as f64;
-        waited.saturating_sub(transitions) as f64 * 0.98 <= told && told <= waited as f64 * 1.02
+        let range = waited.saturating_sub(transitions) as f64 * 0.98..=waited as f64 * 1.02;
+        see(range.contains(&told), || format!("waits of {told} ticks, where the scenario has measured {range:?}"))
     }
+}
+
+/// What depends on the host's giving its processors to the scenario.
+fn see(is_so: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if is_so { Ok(()) } else { Err(otherwise()) }
+}
+
+/// That `part` is at least so many per cent of `whole`.
+fn mostly(part: u64, percent: u64, whole: u64, what: &str) -> Result<(), String> {
+    see(part >= whole * percent / 100, || format!("{what}: {part} of {whole} ticks"))
 }
 
 fn sum<'a>(waits: impl IntoIterator<Item = &'a &'a Wait>) -> u64 {
     waits.into_iter().map(|wait| wait.ticks).sum()
 }
 
-fn held(profile: &Profile) -> Vec<&Wait> {
+fn held(profile: &Profile) -> Result<Vec<&Wait>, String> {
     let (_, waits) = profile.longest(LockKind::Mutex);
     assert!(waits.iter().all(|wait| wait.call == Hypercall::MutexEnter));
     let right = waits.iter().copied().filter(|wait| {
@@ -133,11 +138,11 @@ fn held(profile: &Profile) -> Vec<&Wait> {
     let right: Vec<&Wait> = right.collect();
     // The rest is being woken, which takes its time where the host has other work.
     let by_holder = sum(waits.iter().filter(|wait| matches!(wait.part, Part::Held | Part::HolderWaited(_))));
-    assert!(sum(&right) >= by_holder * 9 / 10, "{} of {by_holder} ticks", sum(&right));
-    waits
+    mostly(sum(&right), 90, by_holder, "held for 300 us")?;
+    Ok(waits)
 }
 
-fn starved(profile: &Profile) -> Vec<&Wait> {
+fn starved(profile: &Profile) -> Result<Vec<&Wait>, String> {
     let (_, waits) = profile.longest(LockKind::Rwlock);
     // Readers wait, too, while the lock is kept for the writer.
     let writer: Vec<&Wait> = waits.iter().copied().filter(|wait| profile.is_in(wait.waiter, "writes")).collect();
@@ -145,11 +150,11 @@ fn starved(profile: &Profile) -> Vec<&Wait> {
     let asleep =
         |wait: &&&Wait| wait.part == Part::HolderWaited(Hypercall::ClockSleep) && profile.is_in(wait.holder, "reads");
     let by_sleepers = sum(writer.iter().filter(asleep));
-    assert!(by_sleepers >= sum(&writer) * 8 / 10, "{by_sleepers} of {} ticks", sum(&writer));
-    writer
+    mostly(by_sleepers, 80, sum(&writer), "the readers slept")?;
+    Ok(writer)
 }
 
-fn big_lock(profile: &Profile) {
+fn big_lock(profile: &Profile) -> Result<(), String> {
     let spin = profile.contention().locks.iter().filter(|(_, lock)| lock.kind == LockKind::SpinMutex);
     let (&number, lock) = spin.max_by_key(|(_, lock)| lock.wait.sum).expect("the big lock");
     assert!(profile.names(lock.made).iter().any(|name| name.contains("BigLock")), "{:?}", profile.names(lock.made));
@@ -158,24 +163,25 @@ fn big_lock(profile: &Profile) {
     let waits: Vec<&Wait> = profile.contention().waits.iter().filter(|wait| wait.lock == number).collect();
     let known = |wait: &&&Wait| wait.part == Part::Held && profile.is_in(wait.holder, "needs_the_big_lock");
     // Waits that were over within a microsecond had nobody asked.
-    assert!(sum(waits.iter().filter(known)) >= sum(&waits) * 6 / 10);
+    mostly(sum(waits.iter().filter(known)), 60, sum(&waits), "held by who needs it")?;
     let waited_here = waits.iter().filter(|wait| profile.is_in(wait.waiter, "needs_the_big_lock"));
-    assert!(sum(waited_here) >= sum(&waits) * 95 / 100);
-    assert!(lock.most_waiters >= 2, "no convoy: {} waited at once", lock.most_waiters);
+    mostly(sum(waited_here), 95, sum(&waits), "waited for by who needs it")?;
+    see(lock.most_waiters >= 2, || format!("no convoy: {} waited at once", lock.most_waiters))
 }
 
-fn disk(profile: &Profile) -> Vec<&Wait> {
+fn disk(profile: &Profile) -> Result<Vec<&Wait>, String> {
     let (_, waits) = profile.longest(LockKind::Mutex);
     // The holder waited for its block, with the lock.
     let blocked =
         |wait: &&&Wait| matches!(wait.part, Part::HolderWaited(_)) && profile.is_in(wait.holder, "writes_through");
     let by_blocked = sum(waits.iter().filter(blocked));
     // How much of it depends on the host's disk. The rest is the writing itself.
-    assert!(by_blocked >= sum(&waits) / 5, "{by_blocked} of {} ticks", sum(&waits));
+    mostly(by_blocked, 20, sum(&waits), "the holder waited")?;
     let by_holder = waits.iter().filter(|wait| profile.is_in(wait.holder, "writes_through"));
-    assert!(sum(by_holder) >= sum(&waits) * 8 / 10, "of {} ticks", sum(&waits));
+    mostly(sum(by_holder), 80, sum(&waits), "held by who writes through")?;
     // And what the holder waited for was told by those who wait for the disk.
-    let holder = waits.iter().find(|wait| blocked(wait)).and_then(|wait| wait.holder_lane).expect("a holder");
+    let holder = waits.iter().find(|wait| blocked(wait)).and_then(|wait| wait.holder_lane);
+    let holder = holder.ok_or("nobody waited for the disk")?;
     let own: Vec<&Wait> = profile
         .contention()
         .waits
@@ -183,8 +189,8 @@ fn disk(profile: &Profile) -> Vec<&Wait> {
         .filter(|wait| wait.waiter_lane == holder && profile.is_in(wait.waiter, "writes_through") && wait.lock != 0)
         .collect();
     let for_disk = own.iter().filter(|wait| wait.part == Part::HolderWaited(Hypercall::Bio));
-    assert!(sum(for_disk) >= sum(&own) / 2, "of {} ticks", sum(&own));
-    waits
+    mostly(sum(for_disk), 50, sum(&own), "the disk was waited for")?;
+    Ok(waits)
 }
 
 /// The waits for all locks of a hypercall are that hypercall's own blocked time; the parts of the waits for a lock are the
@@ -206,14 +212,12 @@ fn totals_agree(run: &str) {
         let off = snapshot.total(Metric { quantity: Quantity::Off, call });
         let waits = contention.waits.iter().filter(|wait| wait.call == call && wait.lock != 0);
         let waited: u64 = waits.map(|wait| wait.ticks).sum();
-        // Around each wait some hundred nanoseconds are spent on telling of it.
-        let telling = off.count() * (snapshot.clock.ticks_per_second / 1e6) as u64;
         // A spin mutex is taken again after the wait for a signal, on the virtual CPU.
         let in_place = match call {
             Hypercall::CvWait => snapshot.total(Metric { quantity: Quantity::Own, call }).sum,
             _ => 0,
         };
-        assert_within(waited, [off.sum.saturating_sub(telling), off.sum + in_place], 0.02, call.name());
+        assert_within(waited, [off.sum, off.sum + in_place], 0.001, call.name());
     }
 }
 

@@ -10,6 +10,7 @@ use crate::local;
 use crate::primitive::{Ordering, add};
 use crate::recorder::Recorder;
 use crate::snapshot::Place;
+use crate::transition;
 use crate::unwind::{self, DEPTH};
 use core::hash::{Hash, Hasher};
 use core::sync::atomic::AtomicBool;
@@ -384,12 +385,13 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
     if !is_recorded() {
         return work();
     }
-    let from = clock::now();
+    let from = transition::wait_begin();
     let stack = with_ledger(|recorder, ledger, _| ledger.chain(recorder, CHAIN));
     let outcome = work();
     if let Some(stack) = stack {
+        let to = clock::now();
+        transition::wait_end(to);
         with_ledger(|recorder, ledger, place| {
-            let to = clock::now();
             let account = Account { call, lock: 0, place, waiter: stack, waiter_lane: ledger.lane };
             ledger.end(recorder, account, Part::Alone, None, clock::between(from, to));
             ledger.remember(OwnWait { call, lock: 0, stack, from, to });

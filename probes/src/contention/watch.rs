@@ -7,6 +7,7 @@ use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::events;
 use crate::recorder::Recorder;
+use crate::transition;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A part of every lock and condition variable of the guest. Its holder looks at it when it takes the lock and when it
@@ -96,7 +97,7 @@ impl Watch {
         if !ledger::is_recorded() {
             return (wait(&mut || ()), Ended(None));
         }
-        let since = clock::now();
+        let since = transition::wait_begin();
         let mut begun = None;
         let active = wait(&mut || {
             begun = self.begin(kind, call, since);
@@ -107,6 +108,7 @@ impl Watch {
         });
         // The caller has the lock, so it is still there.
         let to = clock::now();
+        transition::wait_end(to);
         let Some(begun) = begun else { return (active, self.moment(kind, call, since, to)) };
         self.attention.fetch_sub(1, Ordering::Relaxed);
         let ticks = clock::between(since, to);
@@ -134,9 +136,12 @@ impl Watch {
         if !ledger::is_recorded() {
             return (wait().0, Ended(None));
         }
-        let Some(begun) = self.begin(LockKind::Condvar, call, clock::now()) else { return (wait().0, Ended(None)) };
+        let since = transition::wait_begin();
+        let Some(begun) = self.begin(LockKind::Condvar, call, since) else { return (wait().0, Ended(None)) };
         let (outcome, signalled) = wait();
-        (outcome, begun.ended(clock::now(), false, 0, Some(signalled)))
+        let to = clock::now();
+        transition::wait_end(to);
+        (outcome, begun.ended(to, false, 0, Some(signalled)))
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
