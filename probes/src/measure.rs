@@ -21,8 +21,18 @@ const SAMPLE_ALL: u64 = 64;
 pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     let plan = local::with(|local| local.plan);
     if matches!(call.entry().timing, Timing::Sampled) {
-        // Such a call is a load or two; with nothing to measure, not even a register is saved around it.
-        return if plan == Plan::Off { body() } else { measure_cheap(call, body) };
+        if plan == Plan::Off {
+            return body();
+        }
+        // Such a call is a load or two, so nearly always it is counted and no more.
+        return match local::with(|local| local.untimed_cell(call)) {
+            Some((cell, untimed)) => {
+                let outcome = body();
+                cell.count_after(untimed);
+                outcome
+            }
+            None => measure_cheap(call, body),
+        };
     }
     let start = begin(call, plan);
     let outcome = body();
@@ -32,7 +42,8 @@ pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     outcome
 }
 
-/// A call that costs less than reading a clock. A C function, because nothing unwinds out of one: it can be jumped to.
+/// A call that costs less than reading a clock, when it may be its turn to be timed. A C function, because nothing unwinds
+/// out of one: it can be jumped to.
 #[inline(never)]
 extern "C" fn measure_cheap<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     let start = begin_rare(call);
@@ -64,6 +75,7 @@ fn begin_rare(call: Hypercall) -> u64 {
         }
         match (local.plan, call.entry().timing) {
             (Plan::Unknown | Plan::Off, _) => 0,
+            (Plan::Count, Timing::Sampled) => local.count_from_now_on(call),
             (Plan::Count, _) | (_, Timing::Never) => local.count(call),
             (Plan::Sample, _) => local.count_or_sample(call, SAMPLE_ALL),
             (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Sampled) => local.count_or_sample(call, SAMPLE_CHEAP),
@@ -139,6 +151,15 @@ impl Local {
     fn count(&mut self, call: Hypercall) -> u64 {
         if let Some(cell) = self.call_cell(call) {
             cell.count();
+        }
+        0
+    }
+
+    /// Counts a call of a kind that is never timed: from now on, without asking.
+    fn count_from_now_on(&mut self, call: Hypercall) -> u64 {
+        if let Some(cell) = self.call_cell(call) {
+            cell.count();
+            cell.leave_out(u64::MAX);
         }
         0
     }

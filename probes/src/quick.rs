@@ -110,7 +110,7 @@ impl Local {
     /// The counter of `call` where the thread is now, and what it stands at, if the call is to be counted there without
     /// a time should it end at once.
     #[inline(always)]
-    fn untimed_cell(&mut self, call: Hypercall) -> Option<(Cell, u64)> {
+    pub(crate) fn untimed_cell(&mut self, call: Hypercall) -> Option<(Cell, u64)> {
         // SAFETY: null, or a row of the thread's lane.
         let row = unsafe { self.known_row().as_ref() }?;
         // SAFETY: it is this thread's lane.
