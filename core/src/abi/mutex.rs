@@ -122,7 +122,7 @@ impl<B: Backend> Mtx<B> {
 
     /// Gives the mutex back.
     pub(super) fn exit(&self, call: Hypercall, me: Owner) {
-        if self.watch.is_watched() && self.watch.is_due() {
+        if self.watch.is_watched_alone() && self.watch.is_due_alone() {
             self.watch.release(|| self.give_back(call, me));
         } else {
             self.give_back(call, me);
@@ -148,7 +148,7 @@ impl<B: Backend> Mtx<B> {
     #[inline(never)]
     fn exit_watched(&self) {
         let (call, me) = (Hypercall::MutexExit, self.me());
-        if !self.watch.is_due() {
+        if !self.watch.is_due_alone() {
             return measure_quick(
                 call,
                 || self.lock.try_unlock(me).then_some(()),
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn rumpuser_mutex_exit(mtx: *mut Mtx) {
     on_backend!(Hypercall::MutexExit, mutex_exit(mtx), B => {
         // SAFETY: the caller's word.
         let mtx = unsafe { Mtx::<B>::at(mtx) };
-        if mtx.watch.is_watched() {
+        if mtx.watch.is_watched_alone() {
             return mtx.exit_watched();
         }
         let contended = || mtx.give_back_contended(Hypercall::MutexExit, mtx.me());

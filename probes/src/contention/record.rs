@@ -224,10 +224,16 @@ impl Record {
         }
     }
 
-    /// Whether a release now is to be charged. Where releases follow one another so fast that reading the clock would be
-    /// felt, it is read more and more seldom.
+    /// Whether a release now is to be charged.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
+        clock::now() >= self.due.load(Relaxed)
+    }
+
+    /// The same, where several threads give back the lock side by side, and so have no count of releases between them. Where
+    /// these follow one another so fast that reading the clock would be felt, it is read more and more seldom.
+    #[inline]
+    pub(super) fn is_due_shared(&self) -> bool {
         let (due, skip) = (self.due.load(Relaxed), self.skip.load(Relaxed));
         if due != 0 && skip != 0 {
             self.skip.store(skip - 1, Relaxed);

@@ -26,16 +26,22 @@ pub struct Watch {
     /// How often it was taken since that was last added to the record. Changed by the holder.
     taken: AtomicU32,
     // ```text
-    //  31   30              0
-    // +----+----------------+
-    // |  T |  how many wait |    T: a holder takes the time for which it holds the lock
-    // +----+----------------+
+    //  31   30     28 27             0
+    // +----+---------+----------------+
+    // |  T |  pause  |  how many wait |    T: a holder takes the time for which it holds the lock
+    // +----+---------+----------------+
     // ```
+    // Pause: of a mutex, a release is looked at when as many of the lowest bits of `taken` are 0. 0 where nobody waits.
     attention: AtomicU32,
 }
 
 const FRESH: u64 = 1;
 const TIMED: u32 = 1 << 31;
+const PAUSE_SHIFT: u32 = 28;
+const PAUSE: u32 = 7 << PAUSE_SHIFT;
+const WAITERS: u32 = (1 << PAUSE_SHIFT) - 1;
+/// One release in 64 is looked at, at least.
+const LONGEST_PAUSE: u32 = 6 << PAUSE_SHIFT;
 /// User addresses have 47 bits on x86-64 and are multiples of 8.
 const ADDRESS_BITS: u32 = 44;
 const CHAIN_BITS: u32 = 19;
@@ -68,7 +74,8 @@ impl Watch {
         self.taken.store(self.taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Whether giving the lock back is to go through [`Watch::release`]. For the holder.
+    /// Whether giving the lock back may have to go through [`Watch::release`], which [`Watch::is_due`] decides. For a holder
+    /// of a lock that several may hold.
     #[inline(always)]
     pub fn is_watched(&self) -> bool {
         // Relaxed: who comes to wait just now is not seen, and has not waited yet.
@@ -80,14 +87,58 @@ impl Watch {
     #[inline]
     pub fn is_due(&self) -> bool {
         // Relaxed: as above.
-        self.attention.load(Ordering::Relaxed) & TIMED != 0 || self.known_record().is_some_and(Record::is_due)
+        self.attention.load(Ordering::Relaxed) & TIMED != 0 || self.known_record().is_some_and(Record::is_due_shared)
+    }
+
+    /// As [`Watch::is_watched`], for the one holder of a lock that only one may hold.
+    #[inline(always)]
+    pub fn is_watched_alone(&self) -> bool {
+        // Relaxed: as above; `taken` is the holder's own.
+        let attention = self.attention.load(Ordering::Relaxed);
+        attention != 0 && Self::is_looked_at(attention, self.taken.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn is_looked_at(attention: u32, taken: u32) -> bool {
+        let skipped = (1 << ((attention & PAUSE) >> PAUSE_SHIFT)) - 1;
+        attention & TIMED != 0 || taken & skipped == 0
+    }
+
+    /// As [`Watch::is_due`], after [`Watch::is_watched_alone`]. Where releases follow one another so fast that looking would be
+    /// felt, they are looked at more and more seldom.
+    #[inline]
+    pub fn is_due_alone(&self) -> bool {
+        // Relaxed: as above.
+        let attention = self.attention.load(Ordering::Relaxed);
+        if attention & TIMED != 0 || self.known_record().is_some_and(Record::is_due) {
+            return true;
+        }
+        if attention & WAITERS != 0 && attention & PAUSE < LONGEST_PAUSE {
+            // If somebody has come or gone meanwhile it stays as it is. Relaxed: nothing depends on it.
+            let longer = attention + (1 << PAUSE_SHIFT);
+            let _ = self.attention.compare_exchange(attention, longer, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        false
     }
 
     /// Whether somebody waits. For the holder.
     #[inline(always)]
     pub fn is_waited_for(&self) -> bool {
         // Relaxed: as above.
-        self.attention.load(Ordering::Relaxed) & !TIMED != 0
+        self.attention.load(Ordering::Relaxed) & WAITERS != 0
+    }
+
+    /// Somebody comes to wait: the next release is looked at.
+    fn comes(&self) {
+        // Relaxed: the holder sees it some time; see `is_watched`.
+        let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some((now & !PAUSE) + 1));
+    }
+
+    /// Somebody waits no more.
+    fn goes(&self) {
+        let left = |now: u32| if now & WAITERS == 1 { now & TIMED } else { now - 1 };
+        // Relaxed: as in `comes`.
+        let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(left(now)));
     }
 
     /// Runs `wait`, in which the calling thread waits for the lock and takes it; it says how much of the wait was active,
@@ -102,15 +153,14 @@ impl Watch {
         let active = wait(&mut || {
             begun = self.begin(kind, call, since);
             if begun.is_some() {
-                // Relaxed: the holder sees it some time; see `is_watched`.
-                self.attention.fetch_add(1, Ordering::Relaxed);
+                self.comes();
             }
         });
         // The caller has the lock, so it is still there.
         let to = clock::now();
         transition::wait_end(to);
         let Some(begun) = begun else { return (active, self.moment(kind, call, since, to)) };
-        self.attention.fetch_sub(1, Ordering::Relaxed);
+        self.goes();
         let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
