@@ -35,6 +35,15 @@ struct Dynamic {
     value: u64,
 }
 
+/// The string that `bytes` begin with; `None`: it has no end. The C library finds it several times as fast as the standard
+/// library does, which is felt when a kernel boots: it has ten thousand names.
+fn terminated(bytes: &[u8]) -> Option<&CStr> {
+    // SAFETY: so many bytes are there.
+    let length = unsafe { libc::strnlen(bytes.as_ptr().cast(), bytes.len()) };
+    // SAFETY: up to the first zero byte, if there is one.
+    bytes.get(..=length).map(|string| unsafe { CStr::from_bytes_with_nul_unchecked(string) })
+}
+
 impl Object {
     /// The symbols that this object defines at an address; those of thread-local storage have none. Empty where the
     /// object has no dynamic symbols or their tables make no sense.
@@ -47,7 +56,7 @@ impl Object {
             let name = strings.get(entry.st_name as usize..)?;
             let bias = if entry.st_shndx == SHN_ABS { 0 } else { self.bias };
             let address = bias.wrapping_add(entry.st_value as usize);
-            Some(Symbol { name: CStr::from_bytes_until_nul(name).ok()?, address, entry })
+            Some(Symbol { name: terminated(name)?, address, entry })
         })
     }
 
