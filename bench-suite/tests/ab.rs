@@ -10,8 +10,13 @@ use std::collections::BTreeMap;
 const ROUNDS: u32 = 12;
 
 fn plan() -> Plan {
-    let variant =
-        |label: &str| Variant { label: label.into(), library: "library".into(), env: BTreeMap::new(), again: None };
+    let variant = |label: &str| Variant {
+        label: label.into(),
+        library: "library".into(),
+        env: BTreeMap::new(),
+        watched: false,
+        again: None,
+    };
     let case = |workload| Case { workload: Load::Embedded(workload), ncpu: 2, threads: None };
     Plan {
         seed: 5,

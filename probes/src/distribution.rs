@@ -1,10 +1,11 @@
 //! What a reader has of one metric: exact counts and a whole histogram.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS, bounds, chunk_and_bucket};
+use std::sync::Arc;
 
 /// Counts, sum, maximum and histogram of one metric, in clock ticks. Distributions add up ([`merge`](Self::merge)) and,
 /// since nothing in the segment is ever reset, an interval is a difference ([`since`](Self::since)).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Distribution {
     /// Events that were counted but not timed.
     pub untimed: u64,
@@ -12,18 +13,26 @@ pub struct Distribution {
     pub sum: u64,
     /// The longest timed event, in ticks.
     pub max: u64,
-    chunks: Vec<Option<Box<[u64; CHUNK_BUCKETS]>>>,
+    /// Shared by all distributions in which they are the same; a reader makes many that differ little.
+    chunks: Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>>,
+}
+
+/// Adds the counts of a chunk to others.
+pub(crate) fn add_counts(into: &mut [u64; CHUNK_BUCKETS], counts: &[u64; CHUNK_BUCKETS]) {
+    for (into, count) in into.iter_mut().zip(counts) {
+        *into = into.wrapping_add(*count);
+    }
 }
 
 impl Distribution {
     /// All events, exactly.
     pub fn count(&self) -> u64 {
-        self.untimed + self.timed()
+        self.untimed.saturating_add(self.timed())
     }
 
     /// The events that were timed; the histogram holds these.
     pub fn timed(&self) -> u64 {
-        self.buckets().map(|(_, _, count)| count).sum()
+        self.buckets().fold(0, |timed, (_, _, count)| timed.saturating_add(count))
     }
 
     /// Adds one timed event; for tests and for readers that build distributions of their own.
@@ -43,7 +52,22 @@ impl Distribution {
         if self.chunks.len() <= chunk {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        self.chunks[chunk].get_or_insert_with(|| Box::new([0; CHUNK_BUCKETS]))
+        Arc::make_mut(self.chunks[chunk].get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+    }
+
+    /// One whose histogram is yet to come.
+    pub(crate) fn without_histogram(untimed: u64, sum: u64, max: u64) -> Self {
+        Distribution { untimed, sum, max, chunks: Vec::new() }
+    }
+
+    /// Gives it the chunk `chunk`, which it has not yet, with these counts: that of `like`, if it has the same.
+    pub(crate) fn share_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS], like: &Distribution) {
+        if self.chunks.capacity() == 0 {
+            self.chunks.reserve_exact(like.chunks.len().max(chunk + 1));
+        }
+        self.chunks.resize(chunk, None);
+        let same = like.chunks.get(chunk).and_then(Option::as_ref).filter(|like| ***like == *counts);
+        self.chunks.push(Some(same.map_or_else(|| Arc::new(*counts), Arc::clone)));
     }
 
     /// The buckets that counted something, smallest first: lowest and highest value (inclusive, in ticks) and count.
@@ -60,14 +84,12 @@ impl Distribution {
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Distribution) {
-        self.untimed += other.untimed;
-        self.sum += other.sum;
+        self.untimed = self.untimed.saturating_add(other.untimed);
+        self.sum = self.sum.wrapping_add(other.sum);
         self.max = self.max.max(other.max);
         for (chunk, counts) in other.chunks.iter().enumerate() {
             if let Some(counts) = counts {
-                for (into, count) in self.chunk_mut(chunk).iter_mut().zip(counts.iter()) {
-                    *into += count;
-                }
+                add_counts(self.chunk_mut(chunk), counts);
             }
         }
     }
@@ -87,12 +109,18 @@ impl Distribution {
             let Some(counts) = counts else { continue };
             let into = whole.chunk_mut(chunk);
             for (into, &count) in into.iter_mut().zip(counts.iter()) {
-                seen += count;
-                *into = scaled(seen) - given;
-                given += *into;
+                seen = u64::saturating_add(seen, count);
+                *into = scaled(seen).saturating_sub(given);
+                given = u64::saturating_add(given, *into);
             }
         }
         whole
+    }
+
+    /// The sum of [`extrapolated`](Self::extrapolated), which costs less than all of that.
+    pub fn extrapolated_sum(&self) -> u64 {
+        let (sum, timed) = (u128::from(self.sum), u128::from(self.timed()));
+        (sum * (timed + u128::from(self.untimed))).checked_div(timed).map_or(self.sum, |sum| sum as u64)
     }
 
     /// What was added after `earlier`, a previous state of the same distribution. The maximum of an interval is not
@@ -106,6 +134,9 @@ impl Distribution {
         for (chunk, counts) in self.chunks.iter().enumerate() {
             let Some(counts) = counts else { continue };
             let before = earlier.chunks.get(chunk).and_then(Option::as_ref);
+            if before.is_some_and(|before| Arc::ptr_eq(before, counts)) {
+                continue;
+            }
             for (bucket, &count) in counts.iter().enumerate() {
                 let grown = count.saturating_sub(before.map_or(0, |before| before[bucket]));
                 if grown != 0 {
@@ -117,6 +148,16 @@ impl Distribution {
         added
     }
 }
+
+/// A chunk in which nothing was counted is as good as none.
+impl PartialEq for Distribution {
+    fn eq(&self, other: &Self) -> bool {
+        (self.untimed, self.sum, self.max) == (other.untimed, other.sum, other.max)
+            && self.buckets().eq(other.buckets())
+    }
+}
+
+impl Eq for Distribution {}
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +184,7 @@ mod tests {
         sample.untimed = 7;
         let whole = sample.extrapolated();
         assert_eq!((whole.count(), whole.untimed, whole.sum, whole.max), (10, 0, 320 * 10 / 3, 300));
+        assert_eq!(sample.extrapolated_sum(), whole.sum);
         assert_eq!(whole.buckets().map(|(_, _, count)| count).collect::<Vec<_>>(), [6, 4]);
         let untimed = Distribution { untimed: 5, ..Distribution::default() };
         assert_eq!(untimed.extrapolated(), untimed);

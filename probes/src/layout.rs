@@ -10,7 +10,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;
@@ -194,8 +194,12 @@ pub mod vcpu {
     pub const HOLDER: usize = 3;
     /// Since when (ticks); 0: it was never held.
     pub const SINCE: usize = 4;
+    /// How often a thread came to it from the virtual CPU with index 0; the others follow.
+    pub const CAME_FROM: usize = 16;
+    /// Rump kernels are built for at most so many virtual CPUs. Few in models.
+    pub const MOST: usize = if cfg!(loom) { 16 } else { 256 };
     /// Words of a virtual CPU.
-    pub const SIZE: usize = 16;
+    pub const SIZE: usize = CAME_FROM + MOST;
 }
 
 /// A module: an object that the process has, or had, loaded. Its size depends on its path.
@@ -254,6 +258,8 @@ pub mod lock {
     pub const HELD: usize = 13;
     /// 1: it has been destroyed.
     pub const ENDED: usize = 14;
+    /// The lane + 1 of who has it and is timed for it; 0: nobody, or somebody who took it without a wait.
+    pub const HOLDER: usize = 15;
     /// Words of a lock.
     pub const SIZE: usize = 16;
 }

@@ -45,6 +45,7 @@ pub use context::Context;
 pub use distribution::Distribution;
 pub use events::ENV_EVENTS;
 pub use layout::VERSION as SEGMENT_VERSION;
+pub use layout::vcpu::MOST as MOST_VCPUS;
 pub use measure::measure;
 pub use mode::Mode;
 pub use quick::{measure_quick, measure_short, measure_taking};

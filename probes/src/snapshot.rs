@@ -5,6 +5,7 @@ use crate::contention::Contention;
 use crate::distribution::Distribution;
 use crate::layout::place;
 use crate::mode::Mode;
+use crate::process;
 use std::collections::BTreeMap;
 
 /// Where a cell was counted: by which virtual CPU.
@@ -79,6 +80,13 @@ pub struct Process {
     pub program: String,
     /// When measuring began, in nanoseconds since 1970.
     pub began_unix_ns: u64,
+}
+
+impl Process {
+    /// Whether it runs; one that nobody has waited for yet does not.
+    pub fn is_alive(&self) -> bool {
+        process::start_time_of(&self.pid.to_string()).is_some_and(|start| start == self.start_time)
+    }
 }
 
 /// What was seen and what was not.
@@ -161,7 +169,7 @@ pub struct ThreadTotals {
 
 /// Everything in a segment at one moment. Counters are monotonic: a later snapshot of the same segment has no smaller
 /// ones, and two readers never disturb each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Who writes.
     pub process: Process,
@@ -179,6 +187,9 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// The virtual CPUs that the guest has, by index.
     pub vcpus: Vec<VcpuNow>,
+    /// How often a thread came from one virtual CPU to another: by the indices of the two. Those that never happened are
+    /// left out.
+    pub migrations: BTreeMap<(u16, u16), u64>,
     /// The host threads.
     pub threads: Vec<Thread>,
     /// Who waited for what.

@@ -440,8 +440,11 @@ impl Local {
     #[cold]
     #[inline(never)]
     fn change_vcpu(&mut self, recorder: &Recorder, index: u16, row: *const Row, cause: u8) {
-        if self.last_held.0 != 0 {
+        if let Some(from) = self.last_held.0.checked_sub(1) {
             self.count_part(recorder, row, Quantity::Migration, cause);
+            if let Some(vcpu) = recorder.vcpus.get(&recorder.arena, index) {
+                vcpu.came_from(from);
+            }
         }
         self.last_held = (u32::from(index) + 1, None);
     }

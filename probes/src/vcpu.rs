@@ -5,8 +5,8 @@ use crate::layout::vcpu;
 use crate::primitive::{AtomicU64, Mutex, Ordering, fence};
 use core::ptr::NonNull;
 
-/// Rump kernels are built for at most 256 virtual CPUs.
-pub(crate) const MOST: usize = if cfg!(loom) { 1 } else { 256 };
+/// For how many virtual CPUs there is room; in models one is enough.
+pub(crate) const MOST: usize = if cfg!(loom) { 1 } else { vcpu::MOST };
 
 /// The positions of the virtual CPUs' blocks, by index; 0 where there is none yet.
 #[derive(Debug)]
@@ -82,6 +82,15 @@ impl Vcpu {
         fence(Ordering::Acquire);
         let after = self.word(vcpu::SEQUENCE).load(Ordering::Relaxed);
         (before == after && before % 2 == 0).then_some((words[0], words[1]))
+    }
+
+    /// The thread that has come to it was on the virtual CPU with index `from` before.
+    pub(crate) fn came_from(&self, from: u32) {
+        if from < vcpu::MOST as u32 {
+            // A locked addition: it is rare, and where the guest does not tell its transitions, nothing says that the thread
+            // is still here. Relaxed: a counter.
+            self.word(vcpu::CAME_FROM + from as usize).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Nobody holds it since `now`.

@@ -1,5 +1,6 @@
 //! A whole process: measuring begins, threads come and go, a reader looks on. One test, because a process measures once.
 
+use rumpscope_probes::contention::{LockKind, Watch};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
 use rumpscope_probes::{
@@ -186,9 +187,31 @@ fn a_blocking_call_adds_up(segment: &Segment) {
     assert!(at(Place::Vcpu(3), Quantity::Run, Hypercall::CvWait));
     assert!(at(Place::Vcpu(4), Quantity::Reschedule, Hypercall::CvWait));
     assert!(at(Place::Vcpu(4), Quantity::Migration, Hypercall::CvWait));
+    assert_eq!(snapshot.migrations.into_iter().collect::<Vec<_>>(), [((3, 4), 1)]);
     assert!(at(Place::Vcpu(4), Quantity::Call, Hypercall::MutexTryenter));
     assert!(at(Place::Vcpu(4), Quantity::Run, Hypercall::GuestOwn));
     assert!(snapshot.vcpus.iter().all(|vcpu| vcpu.holder.is_none() && vcpu.free_since.is_some()));
+}
+
+/// Who has waited for a lock is known as its holder until it gives it back.
+fn who_has_waited_is_the_holder(segment: &Segment) {
+    let watch = Watch::new(0x1000, 0);
+    let locks = || segment.snapshot().unwrap().contention.locks;
+    let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+        announce();
+        let lock = locks().into_values().next().unwrap();
+        assert_eq!((lock.address, lock.waiters, lock.holder), (0x1000, 1, None));
+        0
+    });
+    ended.tell();
+    let snapshot = segment.snapshot().unwrap();
+    let holder = snapshot.contention.locks.into_values().next().unwrap().holder;
+    let own = std::thread::current().name().map(str::to_owned);
+    let name = |lane| snapshot.threads.iter().find(|thread| thread.lane == lane).map(|thread| thread.name.clone());
+    assert!(holder.and_then(name).is_some_and(|name| own.unwrap().starts_with(&name)), "{holder:?}");
+    assert!(watch.is_watched());
+    watch.release(|| ());
+    assert_eq!(locks().into_values().next().unwrap().holder, None);
 }
 
 /// Virtual CPUs go from thread to thread; runs and gaps leave no time out.
@@ -340,6 +363,7 @@ fn measuring() {
     a_witness_is_believed_while_it_holds(&segment);
     rumpscope_probes::guest_tells_transitions();
     a_blocking_call_adds_up(&segment);
+    who_has_waited_is_the_holder(&segment);
     runs_and_gaps_make_wall_time(&segment);
     a_client_comes_and_goes(&segment);
     forged_segments_are_refused(&path);

@@ -37,13 +37,15 @@ pub enum Ended {
         /// Its name, `SIGSEGV`.
         name: String,
     },
-    /// It was stopped because its time was up.
+    /// It was stopped because its time was up, or nobody looked at it any more.
     Stopped {
         /// Whether it had to be killed because it did not end when it was asked to.
         killed: bool,
     },
     /// It went on when it was looked at.
     Running,
+    /// It has ended; how is not known to who looked at it.
+    Gone,
 }
 
 /// A run, as who started it knows it.

@@ -6,7 +6,7 @@
 use rumpscope_probes::Snapshot;
 
 /// A guest at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Its segment.
     pub snapshot: Snapshot,

@@ -113,6 +113,11 @@ impl Summary {
         }
     }
 
+    /// Sums up the time after `earlier`; `added` is what [`interval::between`](crate::interval::between) says of it.
+    pub fn between(earlier: &Snapshot, added: &Snapshot, run: Run) -> Self {
+        Summary { vcpus: Vcpu::between(earlier, added), ..Summary::new(added, run) }
+    }
+
     /// The same with who waited for what, if that was recorded.
     pub fn with_contention(self, waiting: Waiting) -> Self {
         Summary { contention: waiting.recorded.then_some(waiting), ..self }

@@ -41,9 +41,10 @@ fn header(summary: &Summary, style: &Style) -> String {
         Ended::Exited { status: 0 } => "ended by itself".to_owned(),
         Ended::Exited { status } => format!("ended with status {status}"),
         Ended::Killed { signal, name } => format!("killed by {name} ({signal}): the profile goes up to there"),
-        Ended::Stopped { killed: false } => "stopped when its time was up".to_owned(),
-        Ended::Stopped { killed: true } => "killed when its time was up, since it did not end when asked to".to_owned(),
+        Ended::Stopped { killed: false } => "stopped by rumpscope".to_owned(),
+        Ended::Stopped { killed: true } => "killed by rumpscope, since it did not end when asked to".to_owned(),
         Ended::Running => "still running".to_owned(),
+        Ended::Gone => "has ended, how is not known".to_owned(),
     };
     let processor = if host.processor.is_empty() { "processor unknown" } else { &host.processor };
     let virtual_cpus =

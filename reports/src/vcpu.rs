@@ -2,9 +2,9 @@
 
 use rumpscope_probes::{Mode, Place, Quantity, Snapshot};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// A virtual CPU over the whole measurement.
+/// A virtual CPU over the whole measurement, or over an interval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Vcpu {
     /// Its index in the guest.
@@ -31,31 +31,53 @@ pub struct VcpuTime {
     pub unused_ns: u64,
 }
 
+/// Ticks and counts at one virtual CPU, by quantity.
+#[derive(Default)]
+struct Sums {
+    ticks: [u64; Quantity::ALL.len()],
+    counts: [u64; Quantity::ALL.len()],
+}
+
 impl Vcpu {
     /// The virtual CPUs that `snapshot` knows, by index.
-    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
-        let at = snapshot.cells.keys().filter_map(|(place, _)| match place {
-            Place::Vcpu(index) => Some(*index),
-            Place::OffCpu | Place::Unknown => None,
-        });
-        let indices: BTreeSet<u16> = snapshot.vcpus.iter().map(|now| now.index).chain(at).collect();
-        indices.into_iter().map(|index| Self::new(snapshot, index)).collect()
+    pub fn all(snapshot: &Snapshot) -> Vec<Self> {
+        Self::of(snapshot, None)
     }
 
-    fn new(snapshot: &Snapshot, index: u16) -> Self {
-        let mut ticks = [0; Quantity::ALL.len()];
-        let mut counts = [0; Quantity::ALL.len()];
+    /// The same in the time after `earlier`; `added` is what [`interval::between`](crate::interval::between) says of it.
+    pub fn between(earlier: &Snapshot, added: &Snapshot) -> Vec<Self> {
+        Self::of(added, Some(earlier))
+    }
+
+    fn of(snapshot: &Snapshot, earlier: Option<&Snapshot>) -> Vec<Self> {
+        let known = snapshot.vcpus.iter().map(|now| (now.index, Sums::default()));
+        let mut sums: BTreeMap<u16, Sums> = known.collect();
         for ((place, metric), distribution) in &snapshot.cells {
-            if *place == Place::Vcpu(index) {
+            if let Place::Vcpu(index) = *place {
+                let sums = sums.entry(index).or_default();
                 // Exact where all were timed, as runs and gaps are; of fast transitions only a sample is.
-                ticks[metric.quantity as usize] += distribution.extrapolated().sum;
-                counts[metric.quantity as usize] += distribution.count();
+                sums.ticks[metric.quantity as usize] += distribution.extrapolated_sum();
+                sums.counts[metric.quantity as usize] += distribution.count();
             }
         }
-        let (ticks, counts) = (|of: Quantity| ticks[of as usize], |of: Quantity| counts[of as usize]);
+        sums.iter().map(|(index, sums)| Self::new(snapshot, earlier, *index, sums)).collect()
+    }
+
+    fn new(snapshot: &Snapshot, earlier: Option<&Snapshot>, index: u16, sums: &Sums) -> Self {
+        let (ticks, counts) = (|of: Quantity| sums.ticks[of as usize], |of: Quantity| sums.counts[of as usize]);
         let timed = matches!(snapshot.mode, Mode::Exact | Mode::Full | Mode::Sampled);
-        let time = (timed && snapshot.coverage.guest_transitions_seen)
-            .then(|| VcpuTime::new(snapshot, index, ticks(Quantity::Run), ticks(Quantity::Gap)));
+        let time = (timed && snapshot.coverage.guest_transitions_seen).then(|| {
+            let (run, gap) = under_way(snapshot, index);
+            let (run_before, gap_before) = earlier.map_or((0, 0), |earlier| under_way(earlier, index));
+            let running = (ticks(Quantity::Run) + run).saturating_sub(run_before);
+            let idle = (ticks(Quantity::Gap) + gap).saturating_sub(gap_before);
+            let duration = snapshot.taken.saturating_sub(snapshot.began);
+            VcpuTime {
+                running_ns: nanoseconds(snapshot, running),
+                idle_ns: nanoseconds(snapshot, idle),
+                unused_ns: nanoseconds(snapshot, duration.saturating_sub(running + idle)),
+            }
+        });
         Vcpu {
             index,
             time,
@@ -66,19 +88,12 @@ impl Vcpu {
     }
 }
 
-impl VcpuTime {
-    /// `runs` and `gaps`: the ticks of those that are over.
-    fn new(snapshot: &Snapshot, index: u16, runs: u64, gaps: u64) -> Self {
-        let now = snapshot.vcpus.iter().find(|now| now.index == index);
-        let since = |begin| snapshot.taken.saturating_sub(begin);
-        let running = runs + now.and_then(|now| now.holder).map_or(0, |(_lane, begin)| since(begin));
-        let idle = gaps + now.and_then(|now| now.free_since).map_or(0, since);
-        VcpuTime {
-            running_ns: nanoseconds(snapshot, running),
-            idle_ns: nanoseconds(snapshot, idle),
-            unused_ns: nanoseconds(snapshot, since(snapshot.began).saturating_sub(running + idle)),
-        }
-    }
+/// For how long the run, or the gap, that was under way had lasted when `snapshot` was taken, in ticks.
+fn under_way(snapshot: &Snapshot, index: u16) -> (u64, u64) {
+    let since = |begin| snapshot.taken.saturating_sub(begin);
+    let now = snapshot.vcpus.iter().find(|now| now.index == index);
+    let run = now.and_then(|now| now.holder).map_or(0, |(_lane, begin)| since(begin));
+    (run, now.and_then(|now| now.free_since).map_or(0, since))
 }
 
 fn nanoseconds(snapshot: &Snapshot, ticks: u64) -> u64 {

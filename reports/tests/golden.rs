@@ -80,6 +80,7 @@ fn snapshot() -> Snapshot {
             VcpuNow { index: 0, holder: Some((3, taken - second)), free_since: None },
             VcpuNow { index: 1, holder: None, free_since: Some(taken - second / 2) },
         ],
+        migrations: BTreeMap::new(),
         threads: Vec::new(),
         contention: rumpscope_probes::contention::Contention::default(),
         cells,

@@ -151,6 +151,15 @@ fn of_a_stripped_file_there_are_places_in_the_module() {
 }
 
 #[test]
+fn where_debug_information_is_too_much_the_symbol_table_has_the_names() {
+    let (addresses, _) = outer_of_the_test();
+    let frames = Symbols::new(&modules()).debug_info_up_to(0).chain(&addresses);
+    let outer = named(&frames, "symbols::outer_of_the_test").unwrap();
+    assert!(outer.file_line.is_none() && !outer.inlined);
+    assert!(named(&frames, "symbols::inner_of_the_test").is_none(), "it is inlined");
+}
+
+#[test]
 fn debug_information_split_off_is_found_by_its_link() {
     let (addresses, line) = outer_of_the_test();
     let Some((debug, kept)) = remade("split.debug", "objcopy", &["--only-keep-debug"]) else { return };
@@ -332,6 +341,7 @@ fn lock(kind: LockKind, address: u64, made: u32) -> Lock {
         acquisitions: 1,
         contended: 1,
         spun: 0,
+        holder: None,
         waiters: 0,
         most_waiters: 1,
         wait: Distribution::default(),
@@ -385,7 +395,7 @@ fn locks_by_what_made_them_and_who_waits() {
         max: 1,
     };
     let contention = Contention {
-        stacks: stacks.into(),
+        stacks: std::sync::Arc::new(stacks.into()),
         locks: [
             (1, lock(LockKind::Condvar, 0, 1)),
             (2, lock(LockKind::Condvar, 0, 1)),

@@ -4,6 +4,7 @@ use crate::interrupt;
 use anyhow::{Context, anyhow, bail};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::{EXTENSION, Snapshot, segment_folder};
+use rumpscope_reports::recording::Recording;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,12 +20,15 @@ pub struct Seen {
     pub later: Snapshot,
 }
 
-/// Looks at `target`, a process number or the path of a segment: at all it has done, or for `duration`. Ctrl-C ends that
-/// early.
+/// Looks at `target`, a process number or the path of a segment or recording: at all it has done, or for `duration`.
+/// Ctrl-C ends that early.
 ///
 /// # Errors
 /// When there is no such process or file, or it is not measured.
 pub fn look(target: &OsStr, duration: Option<Duration>) -> anyhow::Result<Seen> {
+    if Recording::is_one(Path::new(target)) {
+        return last_of_recording(target, duration);
+    }
     let segment = open(target)?;
     let Some(duration) = duration else { return Ok(Seen { earlier: None, later: segment.snapshot()? }) };
     if !segment.is_alive()? {
@@ -39,8 +43,24 @@ pub fn look(target: &OsStr, duration: Option<Duration>) -> anyhow::Result<Seen> 
     Ok(Seen { earlier: Some(earlier), later: segment.snapshot()? })
 }
 
-/// The segment that `target` means.
-fn open(target: &OsStr) -> anyhow::Result<Segment> {
+/// What a recording ends with.
+fn last_of_recording(path: &OsStr, duration: Option<Duration>) -> anyhow::Result<Seen> {
+    if duration.is_some() {
+        bail!("{} is a recording: without --duration, all that was recorded is shown", path.display());
+    }
+    let mut recording = Recording::open(Path::new(path))?;
+    if let Some(damage) = recording.damage() {
+        eprintln!("rumpscope: {} is not whole: {damage}", path.display());
+    }
+    let last = recording.at(recording.len() - 1)?;
+    Ok(Seen { earlier: None, later: last.snapshot.clone() })
+}
+
+/// The segment that `target` means: that of a process, by its number, or a file.
+///
+/// # Errors
+/// When there is none.
+pub fn open(target: &OsStr) -> anyhow::Result<Segment> {
     let path = Path::new(target);
     let number = target.to_str().and_then(|target| target.parse::<u32>().ok());
     match number {
@@ -88,8 +108,7 @@ pub fn of_process(pid: u32) -> anyhow::Result<Segment> {
 
 /// Whether the segment is that of process `pid`, which runs or not.
 fn is_of(segment: &Segment, pid: u32, runs: bool) -> bool {
-    segment.snapshot().is_ok_and(|snapshot| snapshot.process.pid == pid)
-        && (!runs || segment.is_alive().is_ok_and(|alive| alive))
+    segment.process().is_ok_and(|process| process.pid == pid) && (!runs || segment.is_alive().is_ok_and(|alive| alive))
 }
 
 /// The files that a process has mapped to write to and share; none if it is another user's.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// How long the guest may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// How often somebody looks at what the guest does.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -41,18 +41,10 @@ pub struct Outcome {
     pub asked_to_end: bool,
 }
 
-/// Runs `command` until it ends, or for at most `limit`.
+/// Runs `command` until it ends, or for at most `limit`; meanwhile `look` is called every [`LOOK`].
 ///
 /// # Errors
 /// When it cannot be started, or waiting fails.
-pub fn run(command: &mut Command, limit: Option<Duration>) -> io::Result<Outcome> {
-    run_looking(command, limit, None)
-}
-
-/// The same; meanwhile `look` is called every [`LOOK`].
-///
-/// # Errors
-/// As for [`run`].
 pub fn run_looking(
     command: &mut Command,
     limit: Option<Duration>,
@@ -116,7 +108,7 @@ fn watch(
 }
 
 /// Sends a signal to a child that was not waited for yet: the number is its own as long as that.
-fn send(child: &Child, signal: libc::c_int) {
+pub fn send(child: &Child, signal: libc::c_int) {
     // SAFETY: no preconditions. A child that has just ended is a zombie, and the signal is lost on it.
     unsafe { libc::kill(child.id() as libc::pid_t, signal) };
 }

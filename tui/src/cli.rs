@@ -2,10 +2,16 @@
 
 mod bench;
 mod contention;
+mod live;
+mod look;
+mod recording;
 mod trace;
 
 pub use bench::BenchArgs;
 pub use contention::{LocksArgs, OffcpuArgs, SourceArgs, WhyArgs};
+pub use live::{LsArgs, TopArgs};
+pub use look::LookArgs;
+pub use recording::{DEFAULT_LIMIT, Limit, RecordArgs, ReplayArgs};
 pub use trace::TraceArgs;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -32,8 +38,12 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a rump kernel and print where its time went
+    /// Run a rump kernel and show where its time goes
     Run(RunArgs),
+    /// List the rump kernels that run and are measured
+    Ls(LsArgs),
+    /// Watch one that runs
+    Top(TopArgs),
     /// Which locks are waited for, by whom, from where, and who holds them
     Locks(LocksArgs),
     /// A flame graph of the time that threads do not run
@@ -42,6 +52,10 @@ pub enum Command {
     Why(WhyArgs),
     /// The last seconds as a trace for Perfetto: what every thread and virtual CPU did, and when
     Trace(TraceArgs),
+    /// Record a running process, or a program to start, into a file
+    Record(RecordArgs),
+    /// Show a recording
+    Replay(ReplayArgs),
     /// Compare host back ends: which is faster, and whether the difference is real
     Bench(BenchArgs),
     /// The embedded guest itself; `run` and `bench` start it in processes of its own
@@ -59,9 +73,15 @@ Examples:
   rumpscope run -- ./my_rump_program --its-option  a program with a shared rump kernel
   rumpscope run --duration 1m --json profile.json -- rump_server -s unix:///tmp/sock
 
+On a terminal, the dashboard shows the guest while it runs, and the summary is
+printed when you leave it (q). A guest that still runs then is ended as by
+--duration. Meanwhile it reads nothing, and what it writes is shown afterwards.
+Where standard input or output is no terminal, and with --no-tui or --json -,
+the summary is all there is, and the guest has the terminal.
+
 Exit status:
   That of the guest; 128+n where signal n killed it (the profile up to then is
-  printed); 0 where --duration ended it with SIGTERM.
+  printed); 0 where it was ended with SIGTERM by --duration or with the dashboard.
   2    bad usage
   3    no profile: the program never called the hypervisor (the reasons are
        printed), or the profile could not be written
@@ -81,13 +101,17 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Print the summary in ASCII even where the locale has more
-    #[arg(long)]
-    pub ascii: bool,
+    /// Also record the run, a sample a second, in FILE, for `rumpscope replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 
-    /// Print the summary; there is nothing else yet, so this changes nothing
+    /// Print the summary alone, also on a terminal
     #[arg(long)]
     pub no_tui: bool,
+
+    /// How the dashboard looks.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 /// A guest that is started to be measured, and how.

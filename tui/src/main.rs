@@ -3,17 +3,25 @@
 mod absence;
 mod attach;
 mod bench;
+mod beside;
 mod child;
 mod cli;
 mod commands;
+#[allow(dead_code, unused_imports, reason = "commands come to use it")]
+mod dashboard;
 mod exit;
 mod interrupt;
+mod live;
 mod measured;
 mod output;
 mod preload;
+mod recording;
 mod segment_folder;
 mod signal;
 mod terminal;
+mod top;
+mod trace_file;
+mod viewer;
 mod waiting;
 
 use clap::Parser;

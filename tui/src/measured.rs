@@ -1,10 +1,12 @@
 //! Running a guest in a process of its own, measured, to its end.
 
+use crate::beside::{self, Request};
 use crate::child::{self, Outcome};
 use crate::cli::MeasuredArgs;
 use crate::segment_folder::SegmentFolder;
 use crate::{absence, exit, preload, signal};
 use anyhow::Context;
+use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_EVENTS, ENV_SEGMENT, ENV_TIMING, Snapshot};
 use rumpuser::host::backend;
 use rumpuser::host::block::choice;
@@ -21,12 +23,31 @@ pub struct Measured {
     pub outcome: Outcome,
 }
 
+/// What is called every now and then, with where the guest makes its segment.
+type Look<'a> = &'a mut dyn FnMut(&Path);
+
+/// Shows the guest while it runs; what is to become of it when nobody looks any more.
+type Show<'a> = &'a mut dyn FnMut(Segment) -> anyhow::Result<Request>;
+
 /// Runs the guest; an exit status where it has no profile, the reasons for which have been printed then.
 ///
 /// # Errors
 /// When the profile cannot be taken.
 pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
     observe(args, None, None, |_| Ok(()))
+}
+
+/// The same, and shows the guest by `show` from when it has a segment, if there is one: then it is not let at the terminal.
+/// `look` is called at least until it has one.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_shown(
+    args: &MeasuredArgs,
+    look: Option<Look<'_>>,
+    show: Option<Show<'_>>,
+) -> anyhow::Result<Result<Measured, i32>> {
+    watch(args, None, look, show, |_| Ok(()))
 }
 
 /// The same; `look` is called every now and then with where the guest makes its segment, and `last` when it has ended.
@@ -37,7 +58,17 @@ pub fn run(args: &MeasuredArgs) -> anyhow::Result<Result<Measured, i32>> {
 pub fn observe(
     args: &MeasuredArgs,
     events: Option<&str>,
-    look: Option<&mut dyn FnMut(&Path)>,
+    look: Option<Look<'_>>,
+    last: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<Result<Measured, i32>> {
+    watch(args, events, look, None, last)
+}
+
+fn watch(
+    args: &MeasuredArgs,
+    events: Option<&str>,
+    look: Option<Look<'_>>,
+    show: Option<Show<'_>>,
     last: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<Result<Measured, i32>> {
     let folder = SegmentFolder::new()?;
@@ -60,7 +91,11 @@ pub fn observe(
     let limit = args.guest.duration.filter(|_| !args.program.is_empty());
     let mut look = look.map(|look| || look(&segment));
     let look = look.as_mut().map(|look| look as &mut dyn FnMut());
-    let outcome = match child::run_looking(&mut command, limit, look) {
+    let ran = match show {
+        Some(show) => beside::show(&mut command, limit, &segment, look, show),
+        None => child::run_looking(&mut command, limit, look),
+    };
+    let outcome = match ran {
         Ok(outcome) => outcome,
         Err(error) => return Ok(Err(cannot_start(args, &error))),
     };

@@ -1,4 +1,4 @@
-//! Names of signals.
+//! Names of signals, and one that is outlived.
 
 /// The name of signal `number`; the number itself where it has none.
 pub fn name(number: i32) -> String {
@@ -24,4 +24,14 @@ pub fn name(number: i32) -> String {
         _ => return format!("signal {number}"),
     };
     name.to_owned()
+}
+
+/// Does nothing: a write beyond a limit of the size of files then fails, instead of ending the process.
+extern "C" fn ignore(_: libc::c_int) {}
+
+/// From now on a limit of the size of files is an error of whoever writes. Not so in processes that we start: handlers,
+/// unlike `SIG_IGN`, end with `exec`.
+pub fn outlive_file_limits() {
+    // SAFETY: the handler does nothing. That this signal can have a handler is certain, so the result is of no use.
+    unsafe { libc::signal(libc::SIGXFSZ, ignore as extern "C" fn(libc::c_int) as libc::sighandler_t) };
 }

@@ -53,6 +53,7 @@ mod tests {
             label: label.to_owned(),
             library: "library".into(),
             env: BTreeMap::new(),
+            watched: false,
             again: None,
         };
         let case = |workload| Case { workload: Load::Embedded(workload), ncpu: 2, threads: None };

@@ -17,6 +17,9 @@ pub struct Variant {
     /// What its process finds in its environment, beside what every run has. All that tells our back ends apart is told
     /// this way.
     pub env: BTreeMap<String, String>,
+    /// Whether somebody reads its segment ten times a second.
+    #[serde(default)]
+    pub watched: bool,
     /// The label of the variant that this one repeats, so that their difference is the machine's noise.
     pub again: Option<String>,
 }
@@ -27,7 +30,8 @@ pub enum BadVariant {
     /// The name is not known.
     #[error(
         "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}; \
-         ours also without a part of what they record, as native-contention or native@full-events",
+         ours also without a part of what they record, as native-contention or native@full-events, and with a reader, as \
+         native-watched",
         names = backend::choice::NAMES.join(", "),
         modes = Mode::ALL.map(|mode| format!("@{}", mode.name())).join(", ")
     )]
@@ -48,12 +52,15 @@ pub enum BadVariant {
 /// What of our recording a back end can be run without, by what its name ends with.
 const PARTS: [(&str, &str); 2] = [("-contention", ENV_CONTENTION), ("-events", ENV_EVENTS)];
 
+/// What says that somebody reads the segment meanwhile, after all else.
+const WATCHED: &str = "-watched";
+
 /// What says that another library is to run alone, without our probes in front of it.
 const BARE: &str = "bare";
 
 impl Variant {
     /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. After
-    /// one of ours, `-contention` and `-events` say what is not recorded. One of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
+    /// one of ours, `-contention` and `-events` say what is not recorded, and `-watched` that it is read meanwhile. One of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
     /// behind our probes; with `@bare` it is that library and nothing else.
     ///
     /// # Errors
@@ -62,6 +69,7 @@ impl Variant {
         // An equals sign of a path stands behind the colon.
         let label = text.split_once('=').filter(|(label, _)| !label.is_empty() && !label.contains(':'));
         let (label, what) = label.unwrap_or((text, text));
+        let (what, watched) = watched(what);
         let (what, parts) = without(what);
         let timing = what.rsplit_once('@').and_then(|(rest, mode)| Some((rest, Mode::from_name(mode)?)));
         let (what, timing) = timing.map_or((what, None), |(backend, mode)| (backend, Some(mode)));
@@ -69,7 +77,7 @@ impl Variant {
         let variant = |library: PathBuf, backend: Option<String>| {
             let backend = backend.map(|backend| (backend::choice::VARIABLE.to_owned(), backend));
             let env = timing.clone().into_iter().chain(backend).chain(parts.clone()).collect();
-            Variant { label: label.to_owned(), library, env, again: None }
+            Variant { label: label.to_owned(), library, env, watched, again: None }
         };
         let file = |path: &Path| {
             // A name without a folder would be looked for where the loader likes.
@@ -112,6 +120,15 @@ impl Variant {
     /// The same once more, under another name.
     pub fn repeated(&self) -> Self {
         Variant { label: format!("{} again", self.label), again: Some(self.label.clone()), ..self.clone() }
+    }
+}
+
+/// What one of our back ends is called without being watched, and whether it is to be.
+fn watched(what: &str) -> (&str, bool) {
+    // A path ends as it likes.
+    match what.strip_suffix(WATCHED).filter(|_| !what.starts_with(backend::choice::EXTERNAL)) {
+        Some(rest) => (rest, true),
+        None => (what, false),
     }
 }
 
@@ -174,6 +191,9 @@ mod tests {
         let bare = one("native@full-contention-events");
         let told = [("RUMPSCOPE_CONTENTION", "off"), ("RUMPSCOPE_EVENTS", "off"), ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(bare.env, env(told));
+        let read = one("native@full-watched");
+        assert!(read.watched && !bare.watched && one(&format!("x=external:{path}@off")).env == probed.env);
+        assert_eq!(read.env, env([("RUMPSCOPE_TIMING", "full")]));
         // Another library has engines of its own.
         assert_eq!(Variant::parse(&format!("external:{path}"), &engines).unwrap().len(), 1);
     }

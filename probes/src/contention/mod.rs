@@ -28,7 +28,7 @@ mod watch;
 pub(crate) use ledger::{Ledger, start_recording, stop_recording};
 pub use ledger::{alone, is_recorded};
 pub use model::{Contention, Lock, LockKind, Module, Part, StackId, Wait};
-pub(crate) use reading::contention;
+pub(crate) use reading::KeptContention;
 pub(crate) use record::Records;
 pub(crate) use stacks::Stacks;
 pub use watch::{Ended, Watch};

@@ -4,20 +4,21 @@ use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
 use crate::snapshot::Place;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The number of a call chain in its snapshot; 0: none was taken.
 pub type StackId = u32;
 
 /// Everything that a snapshot tells of waiting. All figures only grow; times are in clock ticks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contention {
     /// Whether waits were recorded at all.
     pub recorded: bool,
     /// Call chains: return addresses, innermost first. The innermost frames are the hypervisor's own. A chain ends where
-    /// unwinding had to; it need not be at a thread's first function.
-    pub stacks: BTreeMap<StackId, Vec<u64>>,
+    /// unwinding had to; it need not be at a thread's first function. They never change, and are shared by snapshots.
+    pub stacks: Arc<BTreeMap<StackId, Vec<u64>>>,
     /// The objects that the process had loaded, in which the addresses of `stacks` lie.
-    pub modules: Vec<Module>,
+    pub modules: Arc<[Module]>,
     /// The locks and condition variables that anybody has waited for, by number.
     pub locks: BTreeMap<u32, Lock>,
     /// What the waits were spent on.
@@ -54,7 +55,7 @@ pub enum LockKind {
 }
 
 /// A lock or condition variable that was waited for, or several that were made at the same place (`merged`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
     /// What it is.
     pub kind: LockKind,
@@ -77,6 +78,9 @@ pub struct Lock {
     pub contended: u64,
     /// Of these, how often waiting actively was enough.
     pub spun: u64,
+    /// The lane of who has it now, where it is known: who had waited for it is, and who is in the sample of hold times. Of
+    /// several readers the one who came last; of locks that are counted together, any.
+    pub holder: Option<u32>,
     /// How many wait now.
     pub waiters: u32,
     /// How many waited at the same time at most.

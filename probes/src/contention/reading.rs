@@ -1,64 +1,102 @@
 //! The reader's side: what a segment says of contention.
 
-use super::model::{Contention, Lock, LockKind, Wait};
+use super::model::{Contention, Lock, LockKind, StackId, Wait};
 use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
-use crate::layout::{flag, header, lock, stack, wait};
-use crate::reader::Words;
+use crate::layout::{cell, flag, header, lock, stack, wait};
+use crate::reader::{Chain, Words, distribution};
 use crate::snapshot::Place;
 use crate::unwind::DEPTH;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// All that is said; `calls`: our number of each of the writer's hypercalls. `None`: the segment is damaged.
-pub(crate) fn contention(words: &Words, calls: &[Option<Hypercall>]) -> Option<Contention> {
-    let mut all = Contention {
-        recorded: words.header(header::FLAGS) & flag::CONTENTION != 0,
-        lost: words.header(header::LOST_WAITS),
-        ..Contention::default()
-    };
-    for (position, block) in words.chain_with_positions(header::STACKS, stack::FRAMES)? {
-        let depth = usize::try_from(block[stack::DEPTH]).ok().filter(|depth| *depth <= DEPTH)?;
-        let frames = words.block((position + stack::FRAMES) as u64, depth)?;
-        all.stacks.insert(block[stack::NUMBER] as u32, frames.to_vec());
-    }
-    for (_, block) in words.chain_with_positions(header::LOCKS, lock::SIZE)? {
-        all.locks.insert(block[lock::NUMBER] as u32, words.lock(block)?);
-    }
-    let call = |number: u64| calls.get(usize::try_from(number).ok()?).copied().flatten();
-    for (_, block) in words.chain_with_positions(header::WAITS, wait::SIZE)? {
-        // Of a hypercall that we do not know: from a later version with the same format.
-        all.waits.extend(wait_of(block, call));
-    }
-    Some(all)
+/// What of it does not change, or not often.
+#[derive(Debug, Default)]
+pub(crate) struct KeptContention {
+    stacks: Chain,
+    by_number: Arc<BTreeMap<StackId, Vec<u64>>>,
+    locks: Chain,
+    /// As they were last.
+    last_locks: BTreeMap<u32, Lock>,
+    waits: Chain,
 }
 
-impl Words {
-    fn lock(&self, block: &[u64]) -> Option<Lock> {
-        let made = block[lock::MADE];
-        Some(Lock {
-            kind: LockKind::from_number(block[lock::KIND])?,
-            address: block[lock::ADDRESS],
-            generation: (made >> 32) as u32,
-            made: made as u32,
-            ended: block[lock::ENDED] != 0,
-            merged: block[lock::MERGED],
-            acquisitions: block[lock::TAKEN],
-            contended: block[lock::CONTENDED],
-            spun: block[lock::SPUN],
-            waiters: block[lock::WAITERS] as u32,
-            most_waiters: block[lock::MOST_WAITERS] as u32,
-            wait: self.cell_at(block[lock::WAIT])?,
-            held_after_wait: self.cell_at(block[lock::HELD_AFTER_WAIT])?,
-            held: self.cell_at(block[lock::HELD])?,
+impl KeptContention {
+    /// All that is said, but for the modules; `calls`: our number of each of the writer's hypercalls. `None`: the segment is
+    /// damaged.
+    pub(crate) fn read(&mut self, words: &Words<'_>, calls: &[Option<Hypercall>]) -> Option<Contention> {
+        self.read_stacks(words)?;
+        self.locks.extend(words, header::LOCKS, lock::SIZE)?;
+        let mut locks = BTreeMap::new();
+        for &position in self.locks.positions() {
+            let block = words.block(position as u64, lock::SIZE)?;
+            let number = block[lock::NUMBER] as u32;
+            locks.insert(number, lock(words, block, self.last_locks.get(&number))?);
+        }
+        self.last_locks.clone_from(&locks);
+        self.waits.extend(words, header::WAITS, wait::SIZE)?;
+        let call = |number: u64| calls.get(usize::try_from(number).ok()?).copied().flatten();
+        let mut waits = Vec::with_capacity(self.waits.positions().len());
+        for &position in self.waits.positions() {
+            // Of a hypercall that we do not know: from a later version with the same format.
+            waits.extend(wait_of(words.block(position as u64, wait::SIZE)?, call));
+        }
+        Some(Contention {
+            recorded: words.header(header::FLAGS) & flag::CONTENTION != 0,
+            lost: words.header(header::LOST_WAITS),
+            stacks: Arc::clone(&self.by_number),
+            modules: Arc::default(),
+            locks,
+            waits,
         })
     }
 
-    fn cell_at(&self, position: u64) -> Option<Distribution> {
-        let mut distribution = Distribution::default();
-        if position != 0 && !self.is_newer(position) {
-            self.add_cell(self.block(position, crate::layout::cell::SIZE)?, &mut distribution)?;
+    fn read_stacks(&mut self, words: &Words<'_>) -> Option<()> {
+        let known = self.stacks.positions().len();
+        self.stacks.extend(words, header::STACKS, stack::FRAMES)?;
+        let added = &self.stacks.positions()[known..];
+        if added.is_empty() {
+            return Some(());
         }
-        Some(distribution)
+        // In use by snapshots that were made before, so that this is a copy; soon there are no new chains any more.
+        let stacks = Arc::make_mut(&mut self.by_number);
+        for &position in added {
+            let block = words.block(position as u64, stack::FRAMES)?;
+            let depth = usize::try_from(block[stack::DEPTH]).ok().filter(|depth| *depth <= DEPTH)?;
+            let frames = words.block((position + stack::FRAMES) as u64, depth)?;
+            stacks.insert(block[stack::NUMBER] as u32, frames.to_vec());
+        }
+        Some(())
     }
+}
+
+/// The lock in `block`; `last` is what it was before.
+fn lock(words: &Words<'_>, block: &[u64], last: Option<&Lock>) -> Option<Lock> {
+    let made = block[lock::MADE];
+    let none = Distribution::default();
+    let cell = |position: u64, last: Option<&Distribution>| {
+        if position == 0 || words.is_newer(position) {
+            return Some(Distribution::default());
+        }
+        distribution(words, words.block(position, cell::SIZE)?, last.unwrap_or(&none))
+    };
+    Some(Lock {
+        kind: LockKind::from_number(block[lock::KIND])?,
+        address: block[lock::ADDRESS],
+        generation: (made >> 32) as u32,
+        made: made as u32,
+        ended: block[lock::ENDED] != 0,
+        merged: block[lock::MERGED],
+        acquisitions: block[lock::TAKEN],
+        contended: block[lock::CONTENDED],
+        spun: block[lock::SPUN],
+        holder: (block[lock::HOLDER] as u32).checked_sub(1),
+        waiters: block[lock::WAITERS] as u32,
+        most_waiters: block[lock::MOST_WAITERS] as u32,
+        wait: cell(block[lock::WAIT], last.map(|last| &last.wait))?,
+        held_after_wait: cell(block[lock::HELD_AFTER_WAIT], last.map(|last| &last.held_after_wait))?,
+        held: cell(block[lock::HELD], last.map(|last| &last.held))?,
+    })
 }
 
 impl LockKind {

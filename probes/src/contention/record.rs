@@ -204,6 +204,21 @@ impl Record {
         }
     }
 
+    /// The thread of `lane` has taken the lock, and will say when it gives it back.
+    pub(super) fn begin_hold(&self, arena: &Arena, lane: u32) {
+        // Relaxed: for readers of the segment, by itself. Of several readers of the lock the last one wins.
+        arena.word(self.position + lock::HOLDER).store(u64::from(lane) + 1, Ordering::Relaxed);
+    }
+
+    /// It is about to give it back.
+    pub(super) fn end_hold(&self, arena: &Arena, lane: u32) {
+        let holder = arena.word(self.position + lock::HOLDER);
+        // Relaxed: as above.
+        if holder.load(Ordering::Relaxed) == u64::from(lane) + 1 {
+            holder.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn record(&self, arena: &Arena, cell: &mut Option<Cell>, word: usize, ticks: u64) {
         if cell.is_none() {
             *cell = Cell::create_apart(arena).map(|(cell, position)| {

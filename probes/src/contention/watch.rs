@@ -164,7 +164,7 @@ impl Watch {
         let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
-        self.time_hold(to, true);
+        self.time_hold(begun.record, to, true);
         (active, begun.ended(to, spun, taken, None))
     }
 
@@ -233,7 +233,7 @@ impl Watch {
     fn sample(&self, record: &Record, weight: u64, alone: bool) {
         let taken = if alone { self.taken.swap(0, Ordering::Relaxed).into() } else { weight };
         with_ledger(|recorder, _, _| record.taken(&recorder.arena, taken));
-        self.time_hold(clock::now(), false);
+        self.time_hold(record, clock::now(), false);
     }
 
     /// The lock ends.
@@ -252,10 +252,17 @@ impl Watch {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Takes the time from `since` until the caller gives the lock back.
-    fn time_hold(&self, since: u64, after_wait: bool) {
+    /// Takes the time from `since` until the caller gives the lock back, and says that the caller has it.
+    fn time_hold(&self, record: &Record, since: u64, after_wait: bool) {
         let lock = self.address();
-        if with_ledger(|_, ledger, _| ledger.begin_hold(Hold { lock, since, after_wait })) == Some(true) {
+        let begun = with_ledger(|recorder, ledger, _| {
+            let begins = ledger.begin_hold(Hold { lock, since, after_wait });
+            if begins {
+                record.begin_hold(&recorder.arena, ledger.lane());
+            }
+            begins
+        });
+        if begun == Some(true) {
             // Relaxed: for the caller itself.
             self.attention.fetch_or(TIMED, Ordering::Relaxed);
         }
@@ -277,6 +284,7 @@ impl Watch {
         with_ledger(|recorder, ledger, _| {
             // It may be another reader who takes the time.
             let Some(hold) = ledger.end_hold(self.address()) else { return };
+            record.end_hold(&recorder.arena, ledger.lane());
             record.held(&recorder.arena, clock::between(hold.since, now), hold.after_wait);
             self.attention.fetch_and(!TIMED, Ordering::Relaxed);
         });

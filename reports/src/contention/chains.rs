@@ -83,9 +83,9 @@ mod tests {
     fn chains_through_the_same_functions_are_one() {
         let mut waiting = testing::waiting();
         waiting.chains = BTreeMap::from([
-            (1, vec![frame("f", Some("f.c:3")), frame("main", Some("m.c:1"))]),
-            (2, vec![frame("f", Some("f.c:9")), frame("main", Some("m.c:1"))]),
-            (3, vec![frame("g", None)]),
+            (1, [frame("f", Some("f.c:3")), frame("main", Some("m.c:1"))].into()),
+            (2, [frame("f", Some("f.c:9")), frame("main", Some("m.c:1"))].into()),
+            (3, [frame("g", None)].into()),
         ]);
         let chains = weighed(&waiting, &BTreeMap::from([(0, 1), (1, 20), (2, 30), (3, 40)]));
         let merged = vec![frame("f", None), frame("main", Some("m.c:1"))];

@@ -218,8 +218,13 @@ impl Group {
 
 /// The waits of `realm`, merged by `by`. Their times add up to that of all waits of the realm.
 pub fn groups(waiting: &Waiting, by: By, realm: Realm) -> BTreeMap<Key, Group> {
+    groups_where(waiting, by, |wait| Realm::of(wait, waiting) == realm)
+}
+
+/// The waits that `is_meant` picks, merged by `by`.
+pub fn groups_where(waiting: &Waiting, by: By, is_meant: impl Fn(&Wait) -> bool) -> BTreeMap<Key, Group> {
     let mut groups = BTreeMap::<Key, Group>::new();
-    for wait in waiting.waits.iter().filter(|wait| Realm::of(wait, waiting) == realm) {
+    for wait in waiting.waits.iter().filter(|wait| is_meant(wait)) {
         groups.entry(Key::new(by, wait, waiting)).or_default().add(wait);
     }
     groups

@@ -13,22 +13,35 @@ fn key(wait: &Wait) -> Key {
 
 /// What `later` has more than `earlier`, a previous state of the same segment. Locks that nobody waited for meanwhile are
 /// left out. Longest times of an interval are not known exactly: the longest of all is given where it may have been in the
-/// interval, and never more than the interval's sum. `most_waiters` stays that of the whole time.
+/// interval, and never more than the interval's sum. `most_waiters` stays that of the whole time. Call chains and modules are
+/// those of `later`, and not told again.
 pub fn since(later: &Contention, earlier: &Contention) -> Contention {
-    let before: HashMap<Key, &Wait> = earlier.waits.iter().map(|wait| (key(wait), wait)).collect();
-    let waits = later.waits.iter().filter_map(|wait| added_wait(wait, before.get(&key(wait)).copied())).collect();
-    let locks = later.locks.iter().map(|(number, lock)| {
+    let locks = later.locks.iter().filter_map(|(number, lock)| {
         let before = earlier.locks.get(number).filter(|before| is_same(before, lock));
-        (*number, before.map_or_else(|| lock.clone(), |before| added_lock(lock, before)))
+        Some((*number, before.map_or_else(|| Some(lock.clone()), |before| added_lock(lock, before))?))
     });
     Contention {
         recorded: later.recorded,
-        stacks: later.stacks.clone(),
-        modules: later.modules.clone(),
+        stacks: Default::default(),
+        modules: Default::default(),
         locks: locks.filter(|(_, lock)| lock.wait.count() != 0 || lock.contended != 0 || lock.waiters != 0).collect(),
-        waits,
+        waits: added_waits(&later.waits, &earlier.waits),
         lost: later.lost.saturating_sub(earlier.lost),
     }
+}
+
+/// A segment only ever appends, so most waits stand where they stood before; the others are looked for.
+fn added_waits(later: &[Wait], earlier: &[Wait]) -> Vec<Wait> {
+    let mut by_key: Option<HashMap<Key, &Wait>> = None;
+    let mut before = |index: usize, wait: &Wait| match earlier.get(index) {
+        Some(before) if key(before) == key(wait) => Some(before),
+        None if by_key.is_none() && later.len() >= earlier.len() => None,
+        _ => {
+            let by_key = by_key.get_or_insert_with(|| earlier.iter().map(|wait| (key(wait), wait)).collect());
+            by_key.get(&key(wait)).copied()
+        }
+    };
+    later.iter().enumerate().filter_map(|(index, wait)| added_wait(wait, before(index, wait))).collect()
 }
 
 fn added_wait(later: &Wait, earlier: Option<&Wait>) -> Option<Wait> {
@@ -43,8 +56,12 @@ fn is_same(left: &Lock, right: &Lock) -> bool {
     (left.kind, left.address, left.generation) == (right.kind, right.address, right.generation)
 }
 
-fn added_lock(later: &Lock, earlier: &Lock) -> Lock {
-    Lock {
+/// `None`: nobody waited for it, nor does anybody now.
+fn added_lock(later: &Lock, earlier: &Lock) -> Option<Lock> {
+    if later.waiters == 0 && later.contended == earlier.contended && later.wait == earlier.wait {
+        return None;
+    }
+    Some(Lock {
         acquisitions: later.acquisitions.saturating_sub(earlier.acquisitions),
         contended: later.contended.saturating_sub(earlier.contended),
         spun: later.spun.saturating_sub(earlier.spun),
@@ -52,7 +69,7 @@ fn added_lock(later: &Lock, earlier: &Lock) -> Lock {
         held_after_wait: later.held_after_wait.since(&earlier.held_after_wait),
         held: later.held.since(&earlier.held),
         ..later.clone()
-    }
+    })
 }
 
 #[cfg(test)]
@@ -83,6 +100,15 @@ mod tests {
         assert_eq!((added.waits[0].ticks, added.waits[0].count, added.waits[0].max), (500, 2, 500));
         let lock = &added.locks[&added.waits[0].lock];
         assert_eq!((lock.contended, lock.wait.count(), lock.wait.sum), (2, 1, 500));
+    }
+
+    #[test]
+    fn waits_are_found_in_any_order() {
+        let earlier = testing::contention().waits;
+        let mut later: Vec<_> = earlier.iter().rev().cloned().collect();
+        later[2].ticks += 70;
+        let added = added_waits(&later, &earlier);
+        assert_eq!((added.len(), added[0].ticks, &added[0].part), (1, 70, &later[2].part));
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Serialize for Waiting {
                     tid: (thread.tid != 0).then_some(thread.tid),
                 })
                 .collect(),
-            chains: self.chains.values().map(Vec::as_slice).collect(),
+            chains: self.chains.values().map(|chain| &**chain).collect(),
             locks: self
                 .locks
                 .iter()

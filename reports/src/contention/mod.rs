@@ -2,6 +2,7 @@
 //!
 //! [`Waiting`] is what a snapshot tells of it, with names. [`group`] merges it by whatever waits have in common.
 
+mod book;
 pub mod chains;
 mod coverage;
 mod figures;
@@ -16,10 +17,11 @@ pub mod ranking;
 mod short;
 pub mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod waiting;
 pub mod why;
 
+pub use book::Book;
 pub use figures::Figures;
 pub use names::{Frame, Names, site};
 pub use short::short;

@@ -75,6 +75,7 @@ fn lock(kind: LockKind, address: u64, made: u32, wait: Distribution) -> Lock {
         acquisitions: contended * 10,
         contended,
         spun: contended / 4,
+        holder: None,
         waiters: 0,
         most_waiters: 3,
         wait,
@@ -195,8 +196,8 @@ pub fn contention() -> Contention {
     ];
     Contention {
         recorded: true,
-        stacks: BTreeMap::from(stacks),
-        modules: Vec::new(),
+        stacks: BTreeMap::from(stacks).into(),
+        modules: Default::default(),
         locks: BTreeMap::from(locks),
         waits: waits(),
         lost: 0,
@@ -221,6 +222,7 @@ pub fn snapshot(contention: Contention) -> Snapshot {
         taken: 2 * second,
         coverage: Coverage::default(),
         vcpus: Vec::new(),
+        migrations: BTreeMap::new(),
         threads: names
             .map(|(lane, name)| Thread {
                 lane,

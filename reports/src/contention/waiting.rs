@@ -1,9 +1,11 @@
 //! Waiting, with names: what every report about it is made from.
 
+use super::book::Book;
 use super::names::{Frame, Names, site};
-use rumpscope_probes::contention::{Contention, Lock, LockKind, StackId, Wait};
+use rumpscope_probes::contention::{Lock, LockKind, StackId, Wait};
 use rumpscope_probes::{ClockInfo, Snapshot, Thread};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A lock and what it is called.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Waiting {
     /// How long was measured, in ticks.
     pub duration: u64,
     /// Call chains, innermost function first. There is none for the number 0.
-    pub chains: BTreeMap<StackId, Vec<Frame>>,
+    pub chains: BTreeMap<StackId, Arc<[Frame]>>,
     /// The threads, by lane. A lane whose thread has ended is taken over by a later one, whose name it has then.
     pub threads: BTreeMap<u32, NamedThread>,
     /// The locks and condition variables, by number.
@@ -53,35 +55,37 @@ pub struct Waiting {
 impl Waiting {
     /// What `snapshot` tells of waiting, by the names that `names` has.
     pub fn new(snapshot: &Snapshot, names: &mut dyn Names) -> Self {
-        let duration = snapshot.taken.saturating_sub(snapshot.began);
-        Self::of(&snapshot.contention, snapshot, duration, names)
+        Self::by(None, snapshot, &Book::of(&snapshot.contention, names))
     }
 
     /// What was added in the time from `earlier` to `later`, two snapshots of one process.
     pub fn between(earlier: &Snapshot, later: &Snapshot, names: &mut dyn Names) -> Self {
-        let added = super::interval::since(&later.contention, &earlier.contention);
-        Self::of(&added, later, later.taken.saturating_sub(earlier.taken), names)
+        Self::by(Some(earlier), later, &Book::of(&later.contention, names))
     }
 
-    fn of(contention: &Contention, snapshot: &Snapshot, duration: u64, names: &mut dyn Names) -> Self {
-        let chains: BTreeMap<_, _> =
-            contention.stacks.iter().map(|(number, addresses)| (*number, names.chain(addresses))).collect();
+    /// The same, or without `earlier` all that `later` tells, by the names in `book`: for who looks again and again.
+    pub fn by(earlier: Option<&Snapshot>, later: &Snapshot, book: &Book) -> Self {
+        let all = &later.contention;
+        let added = earlier.map(|earlier| super::interval::since(all, &earlier.contention));
+        let shown = added.as_ref().unwrap_or(all);
+        let waits = shown.waits.clone();
+        let locks = shown.locks.iter().map(|(number, lock)| (*number, book.named(*number, lock))).collect();
         Waiting {
-            recorded: contention.recorded,
-            clock: snapshot.clock,
-            duration,
-            locks: named_locks(contention, &chains, names),
-            chains,
-            threads: named_threads(&snapshot.threads),
-            waits: contention.waits.clone(),
-            lost: contention.lost,
-            problems: names.problems(),
+            recorded: all.recorded,
+            clock: later.clock,
+            duration: later.taken.saturating_sub(earlier.map_or(later.began, |earlier| earlier.taken)),
+            locks,
+            chains: book.chains.clone(),
+            threads: named_threads(&later.threads),
+            waits,
+            lost: shown.lost,
+            problems: book.problems.clone(),
         }
     }
 
     /// A chain; empty where none was taken.
     pub fn chain(&self, number: StackId) -> &[Frame] {
-        self.chains.get(&number).map_or(&[], Vec::as_slice)
+        self.chains.get(&number).map_or(&[], |chain| chain)
     }
 
     /// The function that a chain stands for.
@@ -130,33 +134,6 @@ fn named_threads(threads: &[Thread]) -> BTreeMap<u32, NamedThread> {
             tid => format!("{given} ({tid})"),
         };
         (*lane, NamedThread { name, given, tid: *tid })
-    });
-    named.collect()
-}
-
-/// Each with a name of its own: those that have one in common get their numbers behind it.
-fn named_locks(
-    contention: &Contention,
-    chains: &BTreeMap<StackId, Vec<Frame>>,
-    names: &mut dyn Names,
-) -> BTreeMap<u32, NamedLock> {
-    let maker = |lock: &Lock| chains.get(&lock.made).and_then(|chain| site(chain)).map(|frame| frame.function.clone());
-    let mut plain = |lock: &Lock| {
-        let kind = kind_name(lock.kind);
-        let name = names.lock(lock, contention);
-        name.or_else(|| maker(lock)).unwrap_or_else(|| format!("{kind} at {:#x}", lock.address))
-    };
-    let plain: BTreeMap<u32, String> = contention.locks.iter().map(|(number, lock)| (*number, plain(lock))).collect();
-    let mut uses = BTreeMap::<&str, usize>::new();
-    plain.values().for_each(|name| *uses.entry(name).or_default() += 1);
-    let named = contention.locks.iter().map(|(number, lock)| {
-        let name = &plain[number];
-        let class = match maker(lock) {
-            Some(maker) => format!("{} made in {maker}", kind_name(lock.kind)),
-            None => format!("{name}, made nobody knows where"),
-        };
-        let name = if uses[name.as_str()] > 1 { format!("{name} #{number}") } else { name.clone() };
-        (*number, NamedLock { name, class, lock: lock.clone() })
     });
     named.collect()
 }

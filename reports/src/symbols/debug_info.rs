@@ -27,9 +27,9 @@ pub struct Function {
 }
 
 impl DebugInfo {
-    /// None if `file` has none that can be read.
-    pub fn of<'a>(file: &impl Object<'a>) -> Option<Self> {
-        file.section_by_name(".debug_info")?;
+    /// None if `file` has none that can be read, or more than `most` bytes.
+    pub fn of<'a>(file: &impl Object<'a>, most: u64) -> Option<Self> {
+        file.section_by_name(".debug_info").filter(|section| section.size() <= most)?;
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         let section = |name: &str| {
             let data = file.section_by_name(name).and_then(|section| section.uncompressed_data().ok());

@@ -32,8 +32,9 @@ pub struct Found {
 }
 
 impl Image {
-    /// Reads what `module` was loaded from. An error is a sentence for people.
-    pub fn open(module: &Module) -> Result<Self, String> {
+    /// Reads what `module` was loaded from, without debug information where that has more than `most` bytes. An error is a
+    /// sentence for people.
+    pub fn open(module: &Module, most: u64) -> Result<Self, String> {
         // What the kernel of the host brings along has no file.
         if module.path.starts_with("linux-vdso") || module.path.starts_with('[') {
             return Ok(Image::default());
@@ -53,24 +54,24 @@ impl Image {
         let mut image = Image {
             functions: Table::of_functions(&file),
             data: Table::of_data(&file),
-            debug_info: DebugInfo::of(&file),
+            debug_info: DebugInfo::of(&file, most),
             variables: OnceCell::new(),
         };
         if image.debug_info.is_none() {
-            image.read_separate(path, &file);
+            image.read_separate(path, &file, most);
         }
         Ok(image)
     }
 
     /// Takes what a separate debug file of `file` has, if there is one.
-    fn read_separate<'a>(&mut self, path: &Path, file: &impl Object<'a>) {
+    fn read_separate<'a>(&mut self, path: &Path, file: &impl Object<'a>, most: u64) {
         for place in debug_file::places(path, file) {
             let Ok(cache) = read(&place) else { continue };
             let Ok(debug) = File::parse(&cache) else { continue };
             if debug.build_id().ok().flatten() != file.build_id().ok().flatten() {
                 continue;
             }
-            self.debug_info = DebugInfo::of(&debug);
+            self.debug_info = DebugInfo::of(&debug, most);
             if file.symbol_table().is_none() && debug.symbol_table().is_some() {
                 self.functions = Table::of_functions(&debug);
                 self.data = Table::of_data(&debug);

@@ -26,6 +26,8 @@ pub struct Symbols {
     /// By address.
     modules: Vec<Loaded>,
     keep_prefix: bool,
+    /// Files with more bytes of debug information tell what their symbol tables do.
+    most_debug_info: u64,
     /// What was asked for before, by return address.
     frames: HashMap<u64, Vec<Frame>>,
     problems: Vec<String>,
@@ -60,13 +62,34 @@ impl Symbols {
     pub fn new(modules: &[Module]) -> Self {
         let mut modules: Vec<_> = modules.iter().map(|module| Loaded { module: module.clone(), image: None }).collect();
         modules.sort_by_key(|loaded| loaded.module.start);
-        Symbols { modules, keep_prefix: false, frames: HashMap::new(), problems: Vec::new() }
+        Symbols { modules, keep_prefix: false, most_debug_info: u64::MAX, frames: HashMap::new(), problems: Vec::new() }
+    }
+
+    /// The process has `modules` loaded by now; what is known of those that were there before stays.
+    pub fn learn(&mut self, modules: &[Module]) {
+        for module in modules {
+            let after = self.modules.partition_point(|loaded| loaded.module.start < module.start);
+            let loaded = Loaded { module: module.clone(), image: None };
+            match self.modules.get_mut(after) {
+                Some(known) if known.module == *module => {}
+                Some(known) if known.module.start == module.start => *known = loaded,
+                _ => self.modules.insert(after, loaded),
+            }
+        }
     }
 
     /// Leaves the prefix on names of a rump kernel that its build has put there: `rumpns_mutex_enter`.
     pub fn keep_prefix(mut self) -> Self {
         self.keep_prefix = true;
         self.frames.clear();
+        self
+    }
+
+    /// Reads no debug information of files that have more than `bytes` of it (in `.debug_info`, the largest part): in
+    /// memory it takes many times as much. Their functions have names by the symbol tables, without lines, and those that
+    /// are inlined are not told apart from their callers.
+    pub fn debug_info_up_to(mut self, bytes: u64) -> Self {
+        self.most_debug_info = bytes;
         self
     }
 
@@ -135,7 +158,7 @@ impl Symbols {
             return None;
         }
         let image = image.get_or_insert_with(|| {
-            Image::open(module).unwrap_or_else(|problem| {
+            Image::open(module, self.most_debug_info).unwrap_or_else(|problem| {
                 self.problems.push(problem);
                 Image::default()
             })

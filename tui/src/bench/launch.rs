@@ -4,11 +4,14 @@
 //! every run. It learns neither labels, nor the round, nor what else is compared.
 
 use crate::child::{self, TimeUp};
+use crate::live::{News, Sampler};
 use crate::segment_folder::SegmentFolder;
 use crate::{exit, signal};
 use anyhow::Context;
+use crossbeam_channel::Receiver;
 use rumpscope_bench_suite::ab::{Amount, Case, Figures, Guest, Load, Measured, Outcome, Plan, Probes, Slot, Variant};
 use rumpscope_bench_suite::genuine::Libraries;
+use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_SEGMENT, Mode};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
 use std::fs::{self, File};
@@ -21,6 +24,10 @@ use std::time::Duration;
 const HANGS: Duration = Duration::from_secs(30);
 /// The same where a number of operations decides.
 const HANGS_BY_OPERATIONS: Duration = Duration::from_secs(300);
+
+/// How often a variant that is watched is read, and how many readings may wait to be dropped.
+const READ: Duration = Duration::from_millis(100);
+const DEPTH: usize = 8;
 
 /// Lines of a failed run that are told: the hypervisor's, the guest's and our own.
 const LAST_WORDS: usize = 3;
@@ -43,7 +50,11 @@ pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
         Amount::DurationNs(ns) => warm_up + Duration::from_nanos(ns) + HANGS,
         Amount::Operations(_) => warm_up + HANGS_BY_OPERATIONS,
     };
-    let ended = child::run(&mut command, Some(limit)).context("cannot start the guest")?;
+    let segment = folder.segment();
+    let mut reader = Watcher::default();
+    let mut look = || reader.look(&segment);
+    let look = variant.watched.then_some(&mut look as &mut dyn FnMut());
+    let ended = child::run_looking(&mut command, Some(limit), look).context("cannot start the guest")?;
     if ended.asked_to_end {
         return Ok(None);
     }
@@ -53,6 +64,27 @@ pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
     let text = fs::read_to_string(&figures).context("a run left no figures")?;
     let figures: Figures = serde_json::from_str(&text).context("a run left figures that are none")?;
     Ok(Some(Outcome::Measured(Measured { figures, probes: probes(&folder, case, seed) })))
+}
+
+/// Reads the segment of a run, as a dashboard does.
+#[derive(Default)]
+struct Watcher(Option<(Sampler, Receiver<News>)>);
+
+impl Watcher {
+    /// To be called now and then: begins when there is a segment, and takes what was read.
+    fn look(&mut self, segment: &Path) {
+        match &self.0 {
+            Some((_, news)) => news.try_iter().for_each(drop),
+            // It is not there yet, or not whole yet.
+            None => {
+                let sampler = Segment::open(segment).and_then(|segment| Sampler::start(segment, READ));
+                self.0 = sampler.ok().map(|sampler| {
+                    let news = sampler.subscribe(DEPTH);
+                    (sampler, news)
+                });
+            }
+        }
+    }
 }
 
 fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Result<Command> {

@@ -34,7 +34,7 @@ Exit status:
 pub struct BenchArgs {
     /// What is compared: native, pthread, fiber, or external:PATH, any librumpuser.so behind our probes; each with @off, @counts,
     /// @sampled, @full or @exact for a timing mode; ours also with -contention or -events at the end, without that part of
-    /// what is recorded. external:PATH@bare is that library alone: nothing of ours is in its
+    /// what is recorded, or with -watched, read ten times a second meanwhile. external:PATH@bare is that library alone: nothing of ours is in its
     /// process, and no hypercall is seen. NAME= before it gives a name of its own
     #[arg(long, value_name = "B,...", value_delimiter = ',', default_value = "native@off,native")]
     pub backend: Vec<String>,

@@ -53,7 +53,7 @@ Exit status:
 #[derive(Debug, Args)]
 #[command(after_help = LOCKS_HELP)]
 pub struct LocksArgs {
-    /// A running process by its number, or the segment of one
+    /// A running process by its number, the segment of one, or a recording
     #[arg(value_name = "PID|FILE", conflicts_with_all = OF_OUR_RUNS, conflicts_with = "timing")]
     pub target: Option<OsString>,
 
@@ -97,7 +97,7 @@ Exit status: as `rumpscope locks`";
 #[derive(Debug, Args)]
 #[command(after_help = OFFCPU_HELP, group = ArgGroup::new("format").required(true))]
 pub struct OffcpuArgs {
-    /// A running process by its number, or the segment of one
+    /// A running process by its number, the segment of one, or a recording
     #[arg(value_name = "PID|FILE", conflicts_with_all = OF_OUR_RUNS, conflicts_with = "timing")]
     pub target: Option<OsString>,
 
@@ -139,7 +139,7 @@ Exit status: as `rumpscope locks`; 3 also where nothing has that name";
 #[derive(Debug, Args)]
 #[command(after_help = WHY_HELP)]
 pub struct WhyArgs {
-    /// A running process by its number, or the segment of one
+    /// A running process by its number, the segment of one, or a recording
     #[arg(value_name = "PID|FILE", conflicts_with_all = &OF_OUR_RUNS[1..], conflicts_with = "timing")]
     pub target: Option<OsString>,
 

@@ -1,14 +1,25 @@
 //! `rumpscope run`: starts a guest in a process of its own, waits for its end and prints its profile.
 
+use crate::beside::Request;
 use crate::child::TimeUp;
-use crate::cli::{MeasuredArgs, RunArgs};
+use crate::cli::{DEFAULT_LIMIT, MeasuredArgs, RunArgs};
+use crate::dashboard::{self, Options};
+use crate::live::Watched;
 use crate::measured::{self, Measured};
 use crate::output::Output;
-use crate::{exit, signal};
+use crate::recording::Tape;
+use crate::{exit, signal, viewer};
+use rumpscope_probes::reader::Segment;
 use rumpscope_reports::contention::Waiting;
+use rumpscope_reports::recording::About;
 use rumpscope_reports::symbols::Symbols;
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary, json, table};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Between two samples of a recording, and of the dashboard at first.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the guest; the result is the exit status.
 ///
@@ -16,26 +27,51 @@ use std::os::unix::process::ExitStatusExt;
 /// When the profile cannot be taken or written.
 pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     // Made before the run: a wrong name is not found out after it.
-    let output = Output::new(args.json.as_deref(), args.ascii)?;
-    let measured = match measured::run(&args.measured)? {
+    let output = Output::new(args.json.as_deref(), args.look.ascii)?;
+    let alone = args.no_tui || args.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    let options = if !alone && viewer::is_possible() { Some(viewer::options(&args.look)?) } else { None };
+    let about = About { ran: ran(&args.measured), host: Host::this() };
+    let tape = args.record.as_ref().map(|path| Tape::new(path, &about, INTERVAL, DEFAULT_LIMIT)).transpose()?;
+    let mut tape = tape.map(|tape| if options.is_some() { tape.quiet() } else { tape });
+    let mut look = tape.as_mut().map(|tape| |segment: &Path| tape.look(segment));
+    let look = look.as_mut().map(|look| look as &mut dyn FnMut(&Path));
+    let mut show = options.map(|options| move |segment| show(segment, options.clone()));
+    let show = show.as_mut().map(|show| show as &mut dyn FnMut(Segment) -> anyhow::Result<Request>);
+    let measured = match measured::run_shown(&args.measured, look, show)? {
         Ok(measured) => measured,
         Err(status) => return Ok(status),
     };
     let snapshot = &measured.snapshot;
     let waiting = Waiting::new(snapshot, &mut Symbols::new(&snapshot.contention.modules));
-    let summary = Summary::new(snapshot, description(&args.measured, &measured)).with_contention(waiting);
+    let run = description(&args.measured, &measured);
+    if let Some(Err(error)) = tape.map(|tape| tape.finish(snapshot, &run.ended)) {
+        eprintln!("rumpscope: {error}");
+    }
+    let summary = Summary::new(snapshot, run).with_contention(waiting);
     output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
     Ok(measured.status())
 }
 
-/// What runs and how it ended, for the summary.
-fn description(args: &MeasuredArgs, measured: &Measured) -> Run {
-    let ran = if args.program.is_empty() {
+/// The dashboard on the guest; what becomes of it then.
+fn show(segment: Segment, options: Options) -> anyhow::Result<Request> {
+    Ok(match viewer::show(Watched::start(segment, INTERVAL)?, options)? {
+        dashboard::Outcome::Quit => Request::Leave,
+        dashboard::Outcome::Signal(number) => Request::Signal(number),
+    })
+}
+
+/// What runs.
+pub(super) fn ran(args: &MeasuredArgs) -> Ran {
+    if args.program.is_empty() {
         let options = args.guest.options();
         Ran::Embedded { workload: options.workload.name().to_owned(), seed: options.seed }
     } else {
         Ran::Program { command: args.program.iter().map(|word| word.to_string_lossy().into_owned()).collect() }
-    };
+    }
+}
+
+/// What ran and how it ended, for the summary.
+pub(super) fn description(args: &MeasuredArgs, measured: &Measured) -> Run {
     let outcome = &measured.outcome;
     let ended = match (outcome.time_up, outcome.status.signal()) {
         _ if measured.goes_on() => Ended::Running,
@@ -44,5 +80,5 @@ fn description(args: &MeasuredArgs, measured: &Measured) -> Run {
         (None, Some(number)) => Ended::Killed { signal: number, name: signal::name(number) },
         (None, None) => Ended::Exited { status: exit::like(outcome.status) },
     };
-    Run { ran, ended, host: Host::this() }
+    Run { ran: ran(args), ended, host: Host::this() }
 }

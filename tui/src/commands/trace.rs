@@ -1,14 +1,13 @@
 //! `rumpscope trace`: the last seconds of a guest, as a trace for Perfetto.
 
 use crate::cli::TraceArgs;
-use crate::{attach, child, exit, interrupt, measured};
+use crate::{attach, child, exit, interrupt, measured, trace_file};
 use anyhow::{Context, bail};
 use rumpscope_probes::events::Follower;
 use rumpscope_probes::reader::{ReadError, Segment};
-use rumpscope_reports::timeline::{Hit, Picture, Watch};
-use rumpscope_reports::{perfetto, units};
+use rumpscope_reports::timeline::{Hit, Watch};
+use rumpscope_reports::units;
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 /// Writes it; the result is the exit status.
@@ -78,7 +77,7 @@ struct Lookout {
 
 impl Lookout {
     fn begin(&mut self, args: &TraceArgs, segment: Segment) -> anyhow::Result<()> {
-        see_that_it_records(&segment)?;
+        trace_file::see_that_it_records(&segment)?;
         let Some(condition) = args.when.clone() else { return Ok(()) };
         let (follower, since) = (segment.follow()?, segment.now()?);
         self.segment = Some((segment, follower, Watch::new(condition, since)));
@@ -141,34 +140,12 @@ fn describe(args: &TraceArgs, hit: &Hit, lasts: &str) -> String {
     format!("{condition}: thread {} ({}), {}, {lasts}{so_far}", hit.name, hit.tid, hit.call.name())
 }
 
-fn see_that_it_records(segment: &Segment) -> anyhow::Result<()> {
-    if !segment.records_events()? {
-        bail!(
-            "the process records no events: RUMPSCOPE_EVENTS was off in its environment, or its timing mode is off or \
-             counts, or it had no room for them"
-        );
-    }
-    Ok(())
-}
-
 /// Writes the trace number `number`, from 1, of what is in `segment` now.
 fn save(args: &TraceArgs, segment: &Segment, number: u32) -> anyhow::Result<()> {
-    see_that_it_records(segment)?;
-    let timeline = segment.timeline()?;
-    let picture = Picture::new(&timeline, args.last);
-    let path = numbered(&args.output, number);
-    let name = path.display();
-    let file = File::create(&path).with_context(|| format!("cannot make {name}"))?;
-    perfetto::write(&timeline, &picture, BufWriter::new(file)).with_context(|| format!("cannot write to {name}"))?;
-    let time = |ticks| units::time(timeline.clock.nanoseconds(ticks), false);
-    let (length, threads) = (time(picture.to - picture.from), picture.threads.len());
-    eprintln!("rumpscope: {name}: {length} of {threads} threads; open it at https://ui.perfetto.dev");
-    if picture.complete_from > picture.from {
-        eprintln!(
-            "rumpscope: only its last {} tell all: more happened than there was room for. RUMPSCOPE_EVENTS=64MiB (or \
-             --events 64MiB) keeps more",
-            time(picture.to - picture.complete_from)
-        );
+    let saved = trace_file::save(segment, args.last, &numbered(&args.output, number))?;
+    eprintln!("rumpscope: {}", saved.what);
+    if let Some(incomplete) = saved.incomplete {
+        eprintln!("rumpscope: {incomplete}");
     }
     Ok(())
 }

@@ -2,7 +2,9 @@
 //! where there is no profile.
 
 mod contention;
+mod live;
 mod programs;
+mod recording;
 mod trace;
 
 use programs::{run, stand_in};
@@ -155,7 +157,7 @@ fn a_guest_that_goes_into_the_background_is_profiled_up_to_then() {
 fn a_program_whose_time_is_up_is_stopped_and_that_is_no_failure() {
     let ended = run(&["run", "--duration", "50ms", "--", stand_in(), "wait"]);
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-    assert!(ended.stdout.contains("stopped when its time was up"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("stopped by rumpscope"), "{}", ended.stdout);
 }
 
 #[test]

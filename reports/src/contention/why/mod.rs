@@ -6,4 +6,4 @@ mod words;
 
 pub use causes::{Cause, Link, Root, causes};
 pub use subject::{NotFound, Subject};
-pub use words::render;
+pub use words::{Reason, reasons, render};

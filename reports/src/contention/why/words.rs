@@ -14,7 +14,7 @@ use crate::style::Style;
 use crate::times::Percentiles;
 use crate::units;
 use rumpscope_probes::Hypercall;
-use rumpscope_probes::contention::{LockKind, StackId};
+use rumpscope_probes::contention::{LockKind, StackId, Wait};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many threads are named where several did the same.
@@ -51,6 +51,32 @@ pub fn render(waiting: &Waiting, subject: &Subject, top: usize, style: &Style) -
         text.push_str(&format!("\n{}", labelled("~", sentence, style)));
     }
     format!("{text}\n{}", coverage::render(waiting, By::Thread, style))
+}
+
+/// A cause in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// Its part of all that was asked for, 0 to 1.
+    pub share: f64,
+    /// In ticks.
+    pub ticks: f64,
+    /// These are estimates: a holder's waits had several causes.
+    pub estimated: bool,
+    /// What it is: the end of the chain of blocking, then what leads to it.
+    pub sentence: String,
+}
+
+/// Why the waits that `is_meant` picks took as long as they did: all causes, the longest first. The same as [`render`] says.
+pub fn reasons(waiting: &Waiting, is_meant: impl Fn(&Wait) -> bool) -> Vec<Reason> {
+    let all = causes(waiting, is_meant);
+    let sum: f64 = all.iter().map(|cause| cause.ticks).sum();
+    let reason = |cause: &Cause| Reason {
+        share: cause.ticks / sum,
+        ticks: cause.ticks,
+        estimated: cause.estimated,
+        sentence: sentence(waiting, cause),
+    };
+    all.iter().map(reason).collect()
 }
 
 /// What it is, for the title.
@@ -291,6 +317,16 @@ mod tests {
 
     fn why(waiting: &Waiting, wanted: &str) -> String {
         render(waiting, &Subject::find(waiting, wanted).unwrap(), 10, &plain())
+    }
+
+    #[test]
+    fn reasons_are_what_the_text_says() {
+        let waiting = testing::waiting();
+        let subject = Subject::find(&waiting, "client 1").unwrap();
+        let reasons = reasons(&waiting, |wait| subject.is_about(wait));
+        let text = render(&waiting, &subject, 10, &Style { width: 1_000, ..plain() });
+        assert!(reasons.iter().all(|reason| text.contains(&reason.sentence)), "{reasons:?}");
+        assert!((reasons.iter().map(|reason| reason.share).sum::<f64>() - 1.0).abs() < 1e-9);
     }
 
     #[test]

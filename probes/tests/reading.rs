@@ -1,0 +1,103 @@
+//! A reader that keeps what it knows sees what one sees that begins anew, also in a segment that is forged. One test,
+//! because a process measures once.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use rumpscope_probes::contention::{LockKind, Watch};
+use rumpscope_probes::reader::{Reader, Segment};
+use rumpscope_probes::{Hypercall, Place, Snapshot, measure, transition};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What a guest does in round `round`: old counters, new ones, and none.
+fn work(round: u16) {
+    if round % 4 == 3 {
+        return;
+    }
+    transition::schedule_begin();
+    transition::schedule_end(|_| Place::Vcpu(round % 5));
+    measure(Hypercall::Malloc, || ());
+    measure(Hypercall::Open, || std::hint::black_box(round));
+    transition::unschedule_begin();
+    transition::unschedule_end();
+    let watch = Watch::new(0x1000 + usize::from(round / 8) * 64, 0);
+    let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+        announce();
+        watch.release(|| ());
+        0
+    });
+    ended.tell();
+    // A thread of its own has a lane of its own, and leaves it to a later one.
+    std::thread::scope(|scope| {
+        scope.spawn(|| measure(Hypercall::Free, || ()));
+    });
+}
+
+fn assert_same(kept: &Snapshot, anew: &Snapshot) {
+    assert_eq!(kept.cells, anew.cells);
+    assert_eq!(kept.vcpus, anew.vcpus);
+    let totals = |snapshot: &Snapshot| -> Vec<_> {
+        snapshot.threads.iter().map(|thread| (thread.lane, thread.tid, thread.name.clone(), thread.totals)).collect()
+    };
+    assert_eq!(totals(kept), totals(anew));
+    let (kept, anew) = (&kept.contention, &anew.contention);
+    assert_eq!((&kept.stacks, &kept.modules, &kept.waits), (&anew.stacks, &anew.modules, &anew.waits));
+    assert_eq!(format!("{:?}", kept.locks), format!("{:?}", anew.locks));
+}
+
+/// Words are overwritten one after the other while a reader goes on: it reads or refuses, and is of use again afterwards.
+fn forge(path: &Path, whole: &[u8]) {
+    let forged = path.with_extension("forged");
+    std::fs::write(&forged, whole).unwrap();
+    let words = whole.len() / 8;
+    // Small words are what positions and numbers look like; the header is where most of them are.
+    let word = prop_oneof![0..64usize, 0..words];
+    let value = prop_oneof![0..words as u64, any::<u64>(), Just(u64::MAX), Just(0)];
+    let changes = proptest::collection::vec((word, value), 1..12);
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&changes, |changes| {
+        let file = std::fs::OpenOptions::new().write(true).open(&forged).unwrap();
+        file.write_all_at(whole, 0).unwrap();
+        let mut reader = Reader::new(Segment::open(&forged).unwrap());
+        let before = reader.snapshot().unwrap();
+        for (word, value) in changes {
+            file.write_all_at(&value.to_ne_bytes(), word as u64 * 8).unwrap();
+            // Whatever they say; that they say it is the test.
+            let _ = reader.snapshot().map(|snapshot| snapshot.calls(Hypercall::Open));
+            let _ = reader.snapshot();
+        }
+        file.write_all_at(whole, 0).unwrap();
+        // What was kept of a segment that lied may be wrong until something is refused; a new reader is not.
+        let _ = reader.snapshot();
+        assert_same(&before, &Segment::open(&forged).unwrap().snapshot().unwrap());
+        Ok(())
+    });
+    std::fs::remove_file(&forged).unwrap();
+    outcome.unwrap();
+}
+
+#[test]
+fn reading_again_is_reading_anew() {
+    let folder = std::env::temp_dir().join(format!("rumpscope-reading-{}", std::process::id()));
+    rumpscope_probes::own_folder(&folder).unwrap();
+    let path = folder.join("segment");
+    // SAFETY: the process has no other threads that look at the environment yet.
+    unsafe { std::env::set_var(rumpscope_probes::ENV_SEGMENT, &path) };
+    // SAFETY: as above.
+    unsafe { std::env::set_var("RUMPSCOPE_EVENTS", "off") };
+    rumpscope_probes::begin("test", None).unwrap();
+    let mut reader = Reader::new(Segment::open(&path).unwrap());
+    for round in 0..100 {
+        work(round);
+        // An event that took no tick is seen when all is looked at again: every 16th time.
+        for _ in 0..16 {
+            reader.snapshot().unwrap();
+        }
+        assert_same(&reader.snapshot().unwrap(), &Segment::open(&path).unwrap().snapshot().unwrap());
+    }
+    // As much of it as is in use, which the header says in word 3.
+    let segment = std::fs::read(&path).unwrap();
+    let used = u64::from_ne_bytes(segment[24..32].try_into().unwrap()) as usize * 8;
+    forge(&path, &segment[..used]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

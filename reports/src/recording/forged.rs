@@ -1,0 +1,126 @@
+//! Recordings that are as they were written, by somebody who means harm: their checksums are right.
+
+use super::bytes::Flaw;
+use super::changes;
+use super::compression::{LARGEST, Packer};
+use super::edits::Room;
+use super::frame::{Body, Kind, MAGIC, frame};
+use super::layout::{VERSION, table};
+use super::reader::Recording;
+use super::tables::Tables;
+use super::testing::{TemporaryFile, about, sample, series};
+use proptest::prelude::*;
+
+/// A file of a key frame and frames of changes with these structures and bits.
+fn forge(frames: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let mut packer = Packer::new().unwrap();
+    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &frame(Kind::About, 0, &about().bytes())].concat();
+    for (number, (structure, bits)) in frames.iter().enumerate() {
+        let packed = packer.pack(structure, number == 0).unwrap();
+        let body = Body { length_ns: 1, calls: 1, waited_ns: 1, unpacked: structure.len(), packed: &packed, bits };
+        let kind = if number == 0 { Kind::Key } else { Kind::Changes };
+        bytes.extend(frame(kind, number as u64 + 1, &body.bytes()));
+    }
+    bytes
+}
+
+/// The frames of a series of samples.
+fn frames(events: &[u64]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut before = Tables::default();
+    let written = series(events).into_iter().map(|sample| changes::write(&mut before, Tables::of(&sample)));
+    written.map(|changes| (changes.structure, changes.bits)).collect()
+}
+
+/// Reads all that can be read, and what is wrong with the rest.
+fn read(bytes: &[u8]) -> Result<usize, String> {
+    let file = TemporaryFile::new("forged");
+    std::fs::write(file.path(), bytes).unwrap();
+    let mut recording = Recording::open(file.path()).map_err(|error| error.to_string())?;
+    for index in 0..recording.len() {
+        recording.at(index).map_err(|error| error.to_string())?;
+    }
+    Ok(recording.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// The structure or the bits of a frame are changed before they are packed.
+    #[test]
+    fn a_forged_recording_is_read_or_refused(
+        events in proptest::collection::vec(0..1u64 << 40, 0..4),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut frames = frames(&events);
+        for (frame, at, value) in changes {
+            let (structure, bits) = frame.get_mut_of(&mut frames);
+            let at = at.index(structure.len() + bits.len());
+            match structure.get_mut(at) {
+                Some(byte) => *byte = value,
+                None => bits[at - structure.len()] = value,
+            }
+        }
+        if let Err(problem) = read(&forge(&frames)) {
+            prop_assert!(problem.contains("is damaged: at byte"), "{}", problem);
+        }
+    }
+}
+
+/// What [`prop::sample::Index`] has for slices that are not changed.
+trait GetMutOf {
+    fn get_mut_of<'a, T>(&self, of: &'a mut [T]) -> &'a mut T;
+}
+
+impl GetMutOf for prop::sample::Index {
+    fn get_mut_of<'a, T>(&self, of: &'a mut [T]) -> &'a mut T {
+        let at = self.index(of.len());
+        &mut of[at]
+    }
+}
+
+#[test]
+fn what_was_not_forged_is_read() {
+    assert_eq!(read(&forge(&frames(&[5, 6, 7]))), Ok(4));
+}
+
+/// What fits into the tables, but not into a sample.
+#[test]
+fn numbers_that_are_too_large_are_refused() {
+    let restored = |change: &dyn Fn(&mut Tables)| {
+        let mut tables = Tables::of(&sample());
+        change(&mut tables);
+        tables.sample()
+    };
+    assert_eq!(restored(&|_| ()), Ok(sample()));
+    let many = Flaw("it has more virtual CPUs than there can be");
+    for field in [0, 1] {
+        assert_eq!(restored(&|tables| tables.0[table::MIGRATIONS][0].key.numbers[field] = 256), Err(many));
+    }
+    assert_eq!(restored(&|tables| tables.0[table::VCPUS][0].key.numbers[0] = 256), Err(many));
+    let large = Flaw("a number is too large for its field");
+    assert_eq!(restored(&|tables| tables.0[table::MIGRATIONS][0].key.numbers[0] = 1 << 16), Err(large));
+    let holder = |of: u64| restored(&|tables| tables.0[table::LOCKS][0].figures[4] = of);
+    assert_eq!(holder(1 << 32).unwrap().snapshot.contention.locks[&1].holder, Some(u32::MAX));
+    assert_eq!(holder((1 << 32) + 1), Err(large));
+    let short = restored(&|tables| tables.0[table::MIGRATIONS][0].key.numbers.truncate(1));
+    assert_eq!(short, Err(Flaw("a row has not the fields of its table")));
+}
+
+/// Little that unpacks to much is refused before it is unpacked.
+#[test]
+fn what_claims_too_much_is_refused() {
+    let packed = Packer::new().unwrap().pack(&vec![0; 16 << 20], true).unwrap();
+    assert!(packed.len() < 16 << 10);
+    let forged = |unpacked: usize, packed: &[u8]| {
+        let body = Body { length_ns: 0, calls: 0, waited_ns: 0, unpacked, packed, bits: &[] };
+        let key = frame(Kind::Key, 1, &body.bytes());
+        read(&[&MAGIC[..], &VERSION.to_le_bytes(), &frame(Kind::About, 0, &about().bytes()), &key].concat())
+    };
+    assert!(forged(1_000, &packed).unwrap_err().contains("does not unpack to what it says"));
+    assert!(forged(LARGEST + 1, &packed).unwrap_err().contains("more than fits into a segment"));
+    // Rows without end, of which each is two bytes.
+    let mut structure = vec![1, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x01];
+    structure.resize(1 << 20, 0);
+    let refused = changes::apply(&mut Tables::default(), &structure, &[], &mut Room(1 << 20));
+    assert_eq!(refused, Err(Flaw("it says more than fits into a segment")));
+}

@@ -1,0 +1,68 @@
+//! What happened between a sample and the one before: what a recording is searched by.
+
+use crate::sample::Sample;
+use rumpscope_probes::Quantity;
+use rumpscope_probes::contention::LockKind;
+use std::time::Duration;
+
+/// The time that ends with a sample. A player finds the busiest one by these without reading the samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// From the first sample of the recording to the one that ends this interval.
+    pub elapsed: Duration,
+    /// From the sample before; zero for the first.
+    pub length: Duration,
+    /// Hypercalls that returned.
+    pub calls: u64,
+    /// How long threads waited for locks, of the waits that ended in it, all threads together.
+    pub waited: Duration,
+}
+
+impl Interval {
+    /// Hypercalls in a second.
+    pub fn calls_per_second(&self) -> f64 {
+        self.per_second(self.calls as f64)
+    }
+
+    /// Waiting for locks, in seconds in a second: how many threads waited on average.
+    pub fn waiting(&self) -> f64 {
+        self.per_second(self.waited.as_secs_f64())
+    }
+
+    fn per_second(&self, figure: f64) -> f64 {
+        if self.length.is_zero() { 0.0 } else { figure / self.length.as_secs_f64() }
+    }
+}
+
+/// What intervals are differences of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    calls: u64,
+    waited: u64,
+    taken: u64,
+}
+
+impl Sums {
+    /// Those of `sample`, since measuring began.
+    pub fn of(sample: &Sample) -> Self {
+        let snapshot = &sample.snapshot;
+        let is_call = |quantity| matches!(quantity, Quantity::Call | Quantity::Slow);
+        let calls = snapshot.cells.iter().filter(|((_, metric), _)| is_call(metric.quantity));
+        let locks = snapshot.contention.locks.values().filter(|lock| lock.kind != LockKind::Condvar);
+        Sums {
+            calls: calls.fold(0, |sum, (_, of)| sum.saturating_add(of.count())),
+            waited: locks.fold(0, |sum, lock| sum.saturating_add(lock.wait.sum)),
+            taken: snapshot.taken,
+        }
+    }
+
+    /// From `earlier` on: nanoseconds, calls, nanoseconds waited. `sample` has the clock.
+    pub fn since(&self, earlier: &Sums, sample: &Sample) -> [u64; 3] {
+        let nanoseconds = |ticks: u64| sample.snapshot.clock.nanoseconds(ticks).round() as u64;
+        [
+            nanoseconds(self.taken.saturating_sub(earlier.taken)),
+            self.calls.saturating_sub(earlier.calls),
+            nanoseconds(self.waited.saturating_sub(earlier.waited)),
+        ]
+    }
+}

@@ -1,0 +1,206 @@
+//! Writing a recording.
+
+use super::about::About;
+use super::changes;
+use super::compression::Packer;
+use super::error::RecordError;
+use super::frame::{self, Body, Kind, LONGEST, MAGIC};
+use super::interval::Sums;
+use super::layout::VERSION;
+use super::limit::Limit;
+use super::tables::Tables;
+use crate::run::Ended;
+use crate::sample::Sample;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A key frame comes when the frames of changes since the last one have that many times its size: so key frames are at
+/// most a tenth of a recording.
+const CHANGES_PER_KEY: u64 = 10;
+
+/// And when there are that many of them: so many are read at most to come to a sample.
+const MOST_CHANGES: u64 = 600;
+
+/// Writes samples to a file. Each is written at once, and readable from then on, whatever becomes of the recorder.
+pub struct Recorder {
+    path: PathBuf,
+    file: File,
+    packer: Packer,
+    before: Tables,
+    sums: Option<Sums>,
+    /// Bytes of whole frames.
+    bytes: u64,
+    frames: u64,
+    samples: usize,
+    /// Of the last key frame.
+    key_bytes: u64,
+    /// Of the last frame.
+    last_bytes: u64,
+    /// Of the frames of changes since, and how many there are.
+    changes: (u64, u64),
+    limit: Option<Limit>,
+    left_out: usize,
+    /// When the last sample was offered, in ticks.
+    offered: Option<u64>,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("path", &self.path).field("samples", &self.samples).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// A recording of nothing yet. A file that is there is written over.
+    ///
+    /// # Errors
+    /// When the file cannot be made or written to.
+    pub fn create(path: &Path, about: &About) -> Result<Self, RecordError> {
+        let failed = |reason| RecordError::Create { path: path.to_owned(), reason };
+        let file = File::create(path).map_err(failed)?;
+        let packer = Packer::new().map_err(failed)?;
+        let mut recorder = Recorder {
+            path: path.to_owned(),
+            file,
+            packer,
+            before: Tables::default(),
+            sums: None,
+            bytes: 0,
+            frames: 0,
+            samples: 0,
+            key_bytes: 0,
+            last_bytes: 0,
+            changes: (0, 0),
+            limit: None,
+            left_out: 0,
+            offered: None,
+        };
+        let start = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+        recorder.write(&start).map_err(failed)?;
+        recorder.write_frame(Kind::About, &about.bytes()).map_err(failed)?;
+        Ok(recorder)
+    }
+
+    /// Leaves samples out where a day of recording would take more than `bytes`. What is written is whole in any case.
+    #[must_use]
+    pub fn with_limit(self, bytes: u64) -> Self {
+        Recorder { limit: Some(Limit::new(bytes)), ..self }
+    }
+
+    /// Adds a sample of the same process, later than those before, unless there is a limit and it is reached.
+    ///
+    /// # Errors
+    /// When it cannot be written: the recording is over then, and has all samples before this one.
+    pub fn add(&mut self, sample: &Sample) -> Result<(), RecordError> {
+        if self.has_room(sample) {
+            return self.add_always(sample);
+        }
+        self.left_out += 1;
+        Ok(())
+    }
+
+    /// The same, whatever the limit.
+    ///
+    /// # Errors
+    /// As for [`Recorder::add`].
+    pub fn add_always(&mut self, sample: &Sample) -> Result<(), RecordError> {
+        self.write_sample(sample).map_err(|reason| self.failed(reason))
+    }
+
+    /// Says how the process ended, and ends the recording; its bytes. One that was not finished so is as readable, and does
+    /// not say it.
+    ///
+    /// # Errors
+    /// As for [`Recorder::add`].
+    pub fn finish(mut self, ended: &Ended) -> Result<u64, RecordError> {
+        match self.write_frame(Kind::End, &ended.bytes()) {
+            Ok(_) => Ok(self.bytes),
+            Err(reason) => Err(self.failed(reason)),
+        }
+    }
+
+    /// Whether a sample like those before may be written.
+    fn has_room(&mut self, sample: &Sample) -> bool {
+        let taken = sample.snapshot.taken;
+        let passed = taken.saturating_sub(self.offered.replace(taken).unwrap_or(taken));
+        let Some(limit) = &mut self.limit else { return true };
+        limit.pass(sample.snapshot.clock.nanoseconds(passed) as u64);
+        self.samples == 0 || limit.allows(self.last_bytes)
+    }
+
+    /// Where it is written to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that were written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Samples that were written.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Samples that were left out to stay below the limit.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    fn write_sample(&mut self, sample: &Sample) -> io::Result<()> {
+        let key = self.samples == 0
+            || self.changes.0 > self.key_bytes.saturating_mul(CHANGES_PER_KEY)
+            || self.changes.1 >= MOST_CHANGES;
+        if key {
+            self.before = Tables::default();
+        }
+        let written = changes::write(&mut self.before, Tables::of(sample));
+        let packed = self.packer.pack(&written.structure, key)?;
+        let sums = Sums::of(sample);
+        let [length_ns, calls, waited_ns] = self.sums.map_or([0; 3], |earlier| sums.since(&earlier, sample));
+        let body = Body {
+            length_ns,
+            calls,
+            waited_ns,
+            unpacked: written.structure.len(),
+            packed: &packed,
+            bits: &written.bits,
+        };
+        let bytes = self.write_frame(if key { Kind::Key } else { Kind::Changes }, &body.bytes())?;
+        if let Some(limit) = &mut self.limit {
+            limit.take(bytes);
+        }
+        self.last_bytes = bytes;
+        match key {
+            true => (self.key_bytes, self.changes) = (bytes, (0, 0)),
+            false => self.changes = (self.changes.0 + bytes, self.changes.1 + 1),
+        }
+        self.sums = Some(sums);
+        self.samples += 1;
+        Ok(())
+    }
+
+    fn write_frame(&mut self, kind: Kind, body: &[u8]) -> io::Result<u64> {
+        if body.len() > LONGEST as usize {
+            return Err(io::Error::other("a sample is larger than a recording can hold"));
+        }
+        let bytes = frame::frame(kind, self.frames, body);
+        self.write(&bytes)?;
+        self.frames += 1;
+        Ok(bytes.len() as u64)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, reason: io::Error) -> RecordError {
+        // A part of a frame is no use. Where that fails too, readers leave it out.
+        let _ = self.file.set_len(self.bytes);
+        RecordError::Write { path: self.path.clone(), samples: self.samples, reason }
+    }
+}

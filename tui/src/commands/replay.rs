@@ -1,0 +1,78 @@
+//! `rumpscope replay`: a recording, as if it were now.
+
+use crate::cli::ReplayArgs;
+use crate::dashboard::source::Source;
+use crate::dashboard::{self, Outcome};
+use crate::output::Output;
+use crate::{exit, viewer};
+use rumpscope_probes::Snapshot;
+use rumpscope_reports::contention::Waiting;
+use rumpscope_reports::recording::{Player, Recording, RecordingError};
+use rumpscope_reports::symbols::Symbols;
+use rumpscope_reports::{Ended, Run, Sample, State, Summary, interval, json, table};
+use std::sync::Arc;
+
+/// Shows it; the result is the exit status.
+///
+/// # Errors
+/// When it cannot be read, or the result cannot be written.
+pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from >= to
+    {
+        eprintln!("rumpscope: --from must be before --to");
+        return Ok(exit::BAD_USAGE);
+    }
+    let output = Output::new(args.json.as_deref(), args.look.ascii)?;
+    let mut recording = Recording::open(&args.file)?;
+    if let Some(damage) = recording.damage() {
+        let cut = if damage.cut { "was cut off" } else { "is damaged" };
+        eprintln!("rumpscope: {} {cut} {damage}", args.file.display());
+    }
+    let as_text = args.text || args.json.is_some() || args.from.is_some() || args.to.is_some();
+    if !as_text && viewer::is_possible() {
+        let options = viewer::options(&args.look)?;
+        return Ok(match dashboard::run(Source::Replay(Box::new(Player::new(recording)?)), options)? {
+            Outcome::Quit => 0,
+            Outcome::Signal(number) => 128 + number,
+        });
+    }
+    let (earlier, later) = part(args, &mut recording)?;
+    let run = description(&recording, &later);
+    let summary = summary(earlier.as_deref().map(|sample| &sample.snapshot), &later.snapshot, run);
+    output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
+    Ok(0)
+}
+
+/// The samples that the profile is the difference of; without an earlier one it is of all since measuring began.
+fn part(args: &ReplayArgs, recording: &mut Recording) -> Result<(Option<Arc<Sample>>, Arc<Sample>), RecordingError> {
+    let last = args.to.map_or(recording.len() - 1, |to| recording.index_at(to));
+    let first = args.from.map(|from| recording.index_at(from));
+    // An interval needs two samples.
+    let first = first.map(|first| first.min(last.saturating_sub(1)));
+    let earlier = first.map(|first| recording.at(first)).transpose()?;
+    let last = if first == Some(last) { (last + 1).min(recording.len() - 1) } else { last };
+    Ok((earlier, recording.at(last)?))
+}
+
+/// As `run` says it, of what was recorded.
+fn description(recording: &Recording, last: &Sample) -> Run {
+    let about = recording.about();
+    let unsaid = match last.state {
+        State::Alive => Ended::Running,
+        State::Dead => Ended::Gone,
+    };
+    let ended = recording.ended().cloned().unwrap_or(unsaid);
+    Run { ran: about.ran.clone(), ended, host: about.host.clone() }
+}
+
+fn summary(earlier: Option<&Snapshot>, later: &Snapshot, run: Run) -> Summary {
+    let mut names = Symbols::new(&later.contention.modules);
+    match earlier {
+        Some(earlier) => {
+            let waiting = Waiting::between(earlier, later, &mut names);
+            Summary::between(earlier, &interval::between(earlier, later), run).with_contention(waiting)
+        }
+        None => Summary::new(later, run).with_contention(Waiting::new(later, &mut names)),
+    }
+}

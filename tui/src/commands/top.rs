@@ -1,0 +1,142 @@
+//! `rumpscope top`: a kernel that runs, in the dashboard, as text, or as JSON.
+
+use super::ls;
+use crate::cli::TopArgs;
+use crate::dashboard::Outcome;
+use crate::live::kernels::{Found, Kernel, Kernels};
+use crate::live::{News, Sampler, Watched};
+use crate::top::{Interval, json, text};
+use crate::{attach, exit, interrupt, terminal, viewer};
+use anyhow::{Context, bail};
+use crossbeam_channel::RecvTimeoutError;
+use rumpscope_probes::reader::Segment;
+use rumpscope_reports::symbols::Symbols;
+use rumpscope_reports::{Sample, State, Style};
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Intervals that a slow reader of the text may be behind before samples are left out.
+const DEPTH: usize = 4;
+
+/// Shows it; the result is the exit status.
+///
+/// # Errors
+/// When there is no such kernel, or it cannot be read or shown.
+pub fn run(args: &TopArgs) -> anyhow::Result<i32> {
+    let as_text = args.once || args.json || args.count.is_some() || !viewer::is_possible();
+    let segment = match &args.target {
+        Some(target) => attach::open(target)?,
+        None => match the_only_one(as_text, args.look.ascii)? {
+            Some(segment) => segment,
+            None => return Ok(exit::BAD_USAGE),
+        },
+    };
+    if !as_text {
+        let options = viewer::options(&args.look)?;
+        return Ok(match viewer::show(Watched::start(segment, args.interval)?, options)? {
+            Outcome::Quit => 0,
+            Outcome::Signal(number) => 128 + number,
+        });
+    }
+    interrupt::catch().context("cannot wait for Ctrl-C")?;
+    print(args, segment)
+}
+
+/// The segment of the only kernel that runs; `None`: there are several, which have been listed.
+fn the_only_one(as_text: bool, ascii: bool) -> anyhow::Result<Option<Segment>> {
+    let mut looks = Kernels::default();
+    let running = |found: Vec<Found>| -> Vec<Kernel> {
+        let kernel = |found| match found {
+            Found::Kernel(kernel) if kernel.alive => Some(kernel),
+            _ => None,
+        };
+        found.into_iter().filter_map(kernel).collect()
+    };
+    let kernels = running(looks.look());
+    match kernels.as_slice() {
+        [] => bail!("no instrumented kernel runs; `rumpscope run` starts one"),
+        [kernel] => Ok(Some(Segment::open(&kernel.path)?)),
+        several => {
+            let style = Style { colour: false, ..terminal::style(ascii) };
+            let list = ls::render(several, &[], &style);
+            if !as_text {
+                return choose(several, &list).map(Some);
+            }
+            eprint!("rumpscope: {} kernels run; name one: rumpscope top PID\n{list}", several.len());
+            Ok(None)
+        }
+    }
+}
+
+/// Asks which of `kernels`, in `list`, is meant.
+fn choose(kernels: &[Kernel], list: &str) -> anyhow::Result<Segment> {
+    eprint!("{list}");
+    loop {
+        eprint!("Which one? pid: ");
+        let mut answer = String::new();
+        if io::stdin().read_line(&mut answer)? == 0 {
+            bail!("none was named");
+        }
+        match kernels.iter().find(|kernel| kernel.process.pid.to_string() == answer.trim()) {
+            Some(kernel) => return Ok(Segment::open(&kernel.path)?),
+            None => eprintln!("{:?} is none of them", answer.trim()),
+        }
+    }
+}
+
+fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
+    let modules = segment.snapshot()?.contention.modules;
+    let mut names = Symbols::new(&modules);
+    let sampler = Sampler::start(segment, args.interval)?;
+    let news = sampler.subscribe(DEPTH);
+    let mut left = if args.once { Some(1) } else { args.count };
+    let mut earlier: Option<Arc<Sample>> = None;
+    let mut trouble: Option<Arc<str>> = None;
+    while left != Some(0) && !interrupt::arrived() {
+        let sample = match news.recv_timeout(LOOK) {
+            Ok(News::Sample(sample)) => sample,
+            Ok(News::Trouble(problem)) => {
+                if trouble.as_ref() != Some(&problem) {
+                    eprintln!("rumpscope: {problem}");
+                }
+                if args.once {
+                    return Ok(exit::NO_PROFILE);
+                }
+                trouble = Some(problem);
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        trouble = None;
+        let before = earlier.replace(Arc::clone(&sample));
+        // Of one that had ended before anybody looked, all that it has done is shown.
+        if before.is_none() && sample.state == State::Alive {
+            continue;
+        }
+        let interval = Interval::new(before.as_deref(), sample, &mut names);
+        let text = if args.json {
+            json::render(&interval)
+        } else {
+            text::render(&interval, &terminal::style(args.look.ascii))
+        };
+        let separator = if args.json || left == Some(1) { "" } else { "\n" };
+        let mut out = io::stdout().lock();
+        match out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.write_all(separator.as_bytes()))
+            .and_then(|()| out.flush())
+        {
+            // Whoever reads it has read enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            written => written.context("cannot write to standard output")?,
+        }
+        left = left.map(|left| left - 1);
+    }
+    // The segment became unreadable, and stayed so until the end.
+    Ok(if trouble.is_some() { exit::NO_PROFILE } else { 0 })
+}

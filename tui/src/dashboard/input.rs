@@ -1,0 +1,92 @@
+//! What the user does: a thread waits for it, so that the event loop can wait for samples as well.
+
+use super::screen::Mouse;
+use crossbeam_channel::{Receiver, bounded};
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind, MouseButton, MouseEventKind};
+use ratatui::layout::Position;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Something that the user did.
+#[derive(Debug)]
+pub enum Input {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The mouse did something there.
+    Mouse(Mouse, Position),
+    /// The terminal has another size.
+    Resized,
+    /// There will be no more: the terminal is gone.
+    Gone(io::Error),
+}
+
+/// How long the thread waits before it looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The thread that waits.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What the user did.
+    pub receiver: Receiver<Input>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inputs {
+    /// Waits from now on.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start() -> io::Result<Self> {
+        let (sender, receiver) = bounded(64);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let wait = move || {
+            // Relaxed: nothing else is told by it.
+            while !stopped.load(Ordering::Relaxed) {
+                let input = match event::poll(LOOK) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read().map_or_else(|error| Some(Input::Gone(error)), input),
+                    Err(error) => Some(Input::Gone(error)),
+                };
+                let is_last = matches!(input, Some(Input::Gone(_)));
+                if input.is_some_and(|input| sender.send(input).is_err()) || is_last {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("input".to_owned()).spawn(wait)?;
+        Ok(Inputs { receiver, stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It may be about to send something; nobody takes it.
+        while self.receiver.try_recv().is_ok() {}
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn input(event: Event) -> Option<Input> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Input::Key(key)),
+        Event::Resize(..) => Some(Input::Resized),
+        Event::Mouse(mouse) => {
+            let did = match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left) => Mouse::Click,
+                MouseEventKind::ScrollUp => Mouse::Up,
+                MouseEventKind::ScrollDown => Mouse::Down,
+                _ => return None,
+            };
+            Some(Input::Mouse(did, Position::new(mouse.column, mouse.row)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,157 @@
+//! The dashboard: one picture of a rump kernel that runs, or of a recording of one.
+//!
+//! Three things are apart. *State*: [`scene`] and [`model`] are what is known. *View*: [`screen`] is what a picture is made
+//! of, `screens/` are the pictures. *Input*: [`keys`] says what a key stands for, and [`app`] what is done then. [`app`] knows
+//! no terminal, so tests draw into memory; the loop here brings terminal, signals, input and samples together.
+//!
+//! A picture is drawn when there is something new to see, and not otherwise.
+
+mod app;
+mod chrome;
+mod draw;
+mod field;
+mod input;
+pub mod keys;
+pub mod model;
+mod picture;
+mod playback;
+mod save;
+mod scene;
+mod screen;
+mod screens;
+mod signals;
+pub mod source;
+mod status;
+mod table;
+mod terminal;
+#[cfg(test)]
+pub mod testing;
+pub mod theme;
+mod waits;
+mod widgets;
+
+use anyhow::Context;
+use app::{App, Wish};
+use crossbeam_channel::{Receiver, never, select};
+use input::{Input, Inputs};
+use keys::KeyMap;
+use signals::{Request, Signals};
+use source::{News, Source};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use terminal::Session;
+use theme::Theme;
+
+/// How the dashboard is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What it looks like.
+    pub theme: Theme,
+    /// Which keys do what.
+    pub keys: KeyMap,
+    /// Where reports are saved.
+    pub folder: PathBuf,
+    /// The first screen, from 0.
+    pub screen: usize,
+}
+
+/// How the dashboard was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The user has left it.
+    Quit,
+    /// This signal asked for it.
+    Signal(i32),
+}
+
+/// How long signals and messages wait at most until somebody looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Shows `source` until the user leaves. The terminal is as it was before when this returns.
+///
+/// # Errors
+/// When there is no terminal, or it is lost.
+pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
+    let Options { theme, keys, folder, screen } = options;
+    let mut app = App::new(source, theme, keys, folder, screen);
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let mut session = Session::open().context("cannot take the terminal")?;
+    let inputs = Inputs::start().context("cannot wait for keys")?;
+    let mut news = app.live().map_or_else(never, |live| live.news().clone());
+    loop {
+        match signals.take() {
+            Some(Request::End(signal)) => return Ok(Outcome::Signal(signal)),
+            Some(Request::Stop) => suspend(&mut session, &mut app, &signals)?,
+            Some(Request::GoOn) => {
+                session.resume().context("the terminal is lost")?;
+                app.resized();
+            }
+            None => {}
+        }
+        app.tick(Instant::now());
+        if session.is_lost() {
+            anyhow::bail!("a part of rumpscope has failed; what it said stands above");
+        }
+        if app.is_dirty() {
+            let drawn = session.draw(|frame| {
+                let area = frame.area();
+                app.draw(area, frame.buffer_mut());
+            });
+            drawn.context("the terminal is lost")?;
+        }
+        match wait(&mut app, &inputs.receiver, &mut news)? {
+            Wish::None => {}
+            Wish::Quit => return Ok(Outcome::Quit),
+            Wish::Suspend => suspend(&mut session, &mut app, &signals)?,
+            Wish::Redraw => session.clear().context("the terminal is lost")?,
+        }
+    }
+}
+
+fn suspend(session: &mut Session, app: &mut App, signals: &Signals) -> anyhow::Result<()> {
+    session.suspend().context("the terminal is lost")?;
+    signals.forget_going_on();
+    app.resized();
+    Ok(())
+}
+
+/// Waits until something happens, and takes all that has: a picture shows the latest, however much came.
+fn wait(app: &mut App, inputs: &Receiver<Input>, news: &mut Receiver<News>) -> anyhow::Result<Wish> {
+    let until = app.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
+    select! {
+        recv(inputs) -> input => if let Ok(input) = input {
+            let wish = take(app, input)?;
+            if wish != Wish::None {
+                return Ok(wish);
+            }
+        },
+        recv(news) -> item => match item {
+            Ok(item) => app.take(item),
+            Err(_) => {
+                app.cut_off();
+                *news = never();
+            }
+        },
+        default(until) => return Ok(Wish::None),
+    }
+    while let Ok(item) = news.try_recv() {
+        app.take(item);
+    }
+    while let Ok(input) = inputs.try_recv() {
+        let wish = take(app, input)?;
+        if wish != Wish::None {
+            return Ok(wish);
+        }
+    }
+    Ok(Wish::None)
+}
+
+fn take(app: &mut App, input: Input) -> anyhow::Result<Wish> {
+    match input {
+        Input::Key(key) => return Ok(app.key(key)),
+        Input::Mouse(mouse, at) => app.mouse(mouse, at),
+        Input::Resized => app.resized(),
+        Input::Gone(error) => return Err(error).context("the terminal is lost"),
+    }
+    Ok(Wish::None)
+}

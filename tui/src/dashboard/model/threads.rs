@@ -1,0 +1,343 @@
+//! Threads in an interval: what the guest and the host say of each.
+
+use rumpscope_probes::{Activity, Hypercall, Snapshot, Thread, ThreadTotals};
+use rumpscope_reports::{Counter, Event, HostThread, Sample};
+use std::collections::{BTreeMap, HashMap};
+
+/// A thread in that time.
+#[derive(Clone, Debug)]
+pub struct ThreadSpan {
+    /// Which.
+    pub key: ThreadKey,
+    /// Its name.
+    pub name: String,
+    /// The host's number of it; 0: it has ended.
+    pub tid: u32,
+    /// What it does.
+    pub now: Now,
+    /// What it did; none of threads that make no hypercalls.
+    pub guest: Option<GuestSpan>,
+    /// What the host says; none where it says nothing.
+    pub host: Option<HostSpan>,
+}
+
+/// What tells a thread from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThreadKey {
+    /// It writes this lane.
+    Lane(u32),
+    /// It makes no hypercalls: its number at the host.
+    Host(u32),
+}
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Now {
+    /// It has a virtual CPU, for so many nanoseconds.
+    Running(u16, f64),
+    /// It waits in a hypercall, for so many nanoseconds.
+    Blocked(Hypercall, f64),
+    /// It was in a hypercall and wants a virtual CPU, for so many nanoseconds.
+    Wants(Hypercall, f64),
+    /// It has told nothing; its state at the host.
+    Untold(Option<char>),
+    /// It has ended.
+    Ended,
+}
+
+/// What a thread did in the guest; parts of the time, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GuestSpan {
+    /// Hypercalls in a second.
+    pub calls: f64,
+    /// On a virtual CPU.
+    pub run: f64,
+    /// Waiting for one.
+    pub wanted: f64,
+    /// Off it, in hypercalls or outside.
+    pub off: f64,
+    /// How often it came to another virtual CPU, in a second.
+    pub migrations: f64,
+}
+
+/// What the host says of a thread. Rates are in a second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSpan {
+    /// On a processor of the host: part of the time.
+    pub cpu: f64,
+    /// Ready, while there was none for it: part of the time.
+    pub ready: f64,
+    /// It gave a processor up.
+    pub voluntary: f64,
+    /// A processor was taken from it.
+    pub involuntary: f64,
+    /// Page faults without a disk.
+    pub minor: f64,
+    /// Page faults with one.
+    pub major: f64,
+    /// Performance counters.
+    pub counters: Vec<(Event, Counted)>,
+}
+
+/// A performance counter in that time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Counted {
+    /// It counted.
+    Rate {
+        /// In a second; where it counted only a part of the time, what it would have counted in all of it.
+        per_second: f64,
+        /// That part, 0 to 1.
+        ratio: f64,
+    },
+    /// It was there, and did not get its turn.
+    NoTurn,
+    /// There is none, and why.
+    Missing(String),
+}
+
+impl HostSpan {
+    fn new(earlier: Option<&HostThread>, later: &HostThread, seconds: f64) -> Self {
+        let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of)) as f64 / seconds;
+        let counters = Event::ALL.iter().zip(&later.counters).enumerate().map(|(index, (event, counter))| {
+            let before = earlier.and_then(|earlier| earlier.counters.get(index));
+            (*event, Counted::new(before, counter, seconds))
+        });
+        HostSpan {
+            cpu: since(|thread| thread.cpu_ns) / 1e9,
+            ready: since(|thread| thread.ready_ns) / 1e9,
+            voluntary: since(|thread| thread.voluntary_switches),
+            involuntary: since(|thread| thread.involuntary_switches),
+            minor: since(|thread| thread.minor_faults),
+            major: since(|thread| thread.major_faults),
+            counters: counters.collect(),
+        }
+    }
+
+    /// A counter's rate in a second, and for which part of the time it counted.
+    pub fn rate(&self, event: Event) -> Option<(f64, f64)> {
+        self.counters.iter().find_map(|(of, counted)| match counted {
+            Counted::Rate { per_second, ratio } if *of == event => Some((*per_second, *ratio)),
+            _ => None,
+        })
+    }
+
+    /// Instructions in a cycle, where both are counted.
+    pub fn instructions_per_cycle(&self) -> Option<f64> {
+        let [(instructions, _), (cycles, _)] = [self.rate(Event::Instructions)?, self.rate(Event::Cycles)?];
+        (cycles > 0.0).then(|| instructions / cycles)
+    }
+}
+
+impl Counted {
+    fn new(earlier: Option<&Counter>, later: &Counter, seconds: f64) -> Self {
+        let (value, enabled, running) = match later {
+            Counter::Missing(reason) => return Counted::Missing(reason.clone()),
+            Counter::Counts { value, enabled_ns, running_ns } => (*value, *enabled_ns, *running_ns),
+        };
+        let (value_before, enabled_before, running_before) = match earlier {
+            Some(Counter::Counts { value, enabled_ns, running_ns }) => (*value, *enabled_ns, *running_ns),
+            _ => (0, 0, 0),
+        };
+        let value = value.saturating_sub(value_before) as f64;
+        let enabled = enabled.saturating_sub(enabled_before) as f64;
+        let running = running.saturating_sub(running_before) as f64;
+        if enabled > 0.0 && running <= 0.0 {
+            // A thread that did not run has not had its counters on a processor either; that is no reason for a question mark.
+            return if value > 0.0 || earlier.is_none() { Counted::NoTurn } else { Counted::nothing() };
+        }
+        let ratio = if enabled > 0.0 { (running / enabled).min(1.0) } else { 1.0 };
+        Counted::Rate { per_second: value / ratio / seconds, ratio }
+    }
+
+    const fn nothing() -> Self {
+        Counted::Rate { per_second: 0.0, ratio: 1.0 }
+    }
+}
+
+/// Times of a thread that go on, in ticks.
+#[derive(Clone, Copy, Default)]
+struct UnderWay {
+    run: u64,
+    off: u64,
+    wanted: u64,
+}
+
+/// What goes on at the end of `snapshot`: sums count times when they are over.
+fn under_way(snapshot: &Snapshot) -> HashMap<u32, UnderWay> {
+    let ago = |since: u64| snapshot.taken.saturating_sub(since);
+    let mut all = HashMap::<u32, UnderWay>::new();
+    for (lane, since) in snapshot.vcpus.iter().filter_map(|vcpu| vcpu.holder) {
+        all.entry(lane).or_default().run = ago(since);
+    }
+    for thread in &snapshot.threads {
+        match thread.now {
+            Activity::Blocked { since, .. } => all.entry(thread.lane).or_default().off = ago(since),
+            Activity::WantsVcpu { since, .. } => all.entry(thread.lane).or_default().wanted = ago(since),
+            Activity::Untold => {}
+        }
+    }
+    all
+}
+
+/// The threads of `later`, and what they did from `earlier` (or the start) on, in the order of their lanes, then those
+/// that make no hypercalls.
+pub fn threads(earlier: Option<&Sample>, later: &Sample, seconds: f64) -> Vec<ThreadSpan> {
+    let snapshot = &later.snapshot;
+    let ticks = (snapshot.clock.ticks_per_second * seconds).max(1.0);
+    let (before_way, way) =
+        (earlier.map(|earlier| under_way(&earlier.snapshot)).unwrap_or_default(), under_way(snapshot));
+    let before: HashMap<u32, &Thread> =
+        earlier.into_iter().flat_map(|earlier| &earlier.snapshot.threads).map(|thread| (thread.lane, thread)).collect();
+    let host: BTreeMap<u32, HostSpan> = {
+        let before: HashMap<u32, &HostThread> =
+            earlier.into_iter().flat_map(|earlier| &earlier.threads).map(|thread| (thread.tid, thread)).collect();
+        let span = |thread: &HostThread| (thread.tid, HostSpan::new(before.get(&thread.tid).copied(), thread, seconds));
+        later.threads.iter().map(span).collect()
+    };
+    let mut lanes_of = HashMap::<u32, usize>::new();
+    snapshot.threads.iter().for_each(|thread| *lanes_of.entry(thread.tid).or_default() += 1);
+    let guest = |thread: &Thread| {
+        let none = ThreadTotals::default();
+        let totals = before.get(&thread.lane).map_or(none, |before| before.totals);
+        let goes_on = |ways: &HashMap<u32, UnderWay>| ways.get(&thread.lane).copied().unwrap_or_default();
+        let (now_way, was_way) = (goes_on(&way), goes_on(&before_way));
+        let part = |sum: fn(&ThreadTotals) -> u64, on: fn(&UnderWay) -> u64| {
+            let (now, was) = (sum(&thread.totals) + on(&now_way), sum(&totals) + on(&was_way));
+            now.saturating_sub(was) as f64 / ticks
+        };
+        GuestSpan {
+            calls: thread.totals.calls.saturating_sub(totals.calls) as f64 / seconds,
+            run: part(|totals| totals.run, |way| way.run),
+            wanted: part(|totals| totals.wanted, |way| way.wanted),
+            off: part(|totals| totals.off, |way| way.off),
+            migrations: thread.totals.migrations.saturating_sub(totals.migrations) as f64 / seconds,
+        }
+    };
+    let state = |tid: u32| later.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.state);
+    let mut spans: Vec<_> = snapshot
+        .threads
+        .iter()
+        .map(|thread| ThreadSpan {
+            key: ThreadKey::Lane(thread.lane),
+            name: match thread.name.as_str() {
+                "" => format!("thread of lane {}", thread.lane),
+                name => name.to_owned(),
+            },
+            tid: thread.tid,
+            now: now(snapshot, thread, state(thread.tid)),
+            guest: Some(guest(thread)),
+            // Where several threads of the guest share one of the host, its times are nobody's.
+            host: if lanes_of[&thread.tid] == 1 { host.get(&thread.tid).cloned() } else { None },
+        })
+        .collect();
+    let others = later.threads.iter().filter(|thread| lanes_of.get(&thread.tid).is_none_or(|lanes| *lanes != 1));
+    spans.extend(others.map(|thread| ThreadSpan {
+        key: ThreadKey::Host(thread.tid),
+        name: thread.name.clone(),
+        tid: thread.tid,
+        now: Now::Untold(Some(thread.state)),
+        guest: None,
+        host: host.get(&thread.tid).cloned(),
+    }));
+    spans
+}
+
+fn now(snapshot: &Snapshot, thread: &Thread, state: Option<char>) -> Now {
+    let ago = |since: u64| snapshot.clock.nanoseconds(snapshot.taken.saturating_sub(since));
+    let held =
+        snapshot.vcpus.iter().find_map(|vcpu| Some((vcpu.index, vcpu.holder.filter(|held| held.0 == thread.lane)?)));
+    match (thread.tid, held, thread.now) {
+        (0, ..) => Now::Ended,
+        // It has one, whatever it has told before.
+        (_, Some((index, (_, since))), _) => Now::Running(index, ago(since)),
+        (_, None, Activity::Blocked { call, since }) => Now::Blocked(call, ago(since)),
+        (_, None, Activity::WantsVcpu { call, since }) => Now::Wants(call, ago(since)),
+        (_, None, Activity::Untold) => Now::Untold(state),
+    }
+}
+
+/// What the host means by the letter.
+pub fn state_name(state: char) -> &'static str {
+    match state {
+        'R' => "ready at the host",
+        'S' => "sleeps at the host",
+        'D' => "in the host's I/O",
+        'T' | 't' => "stopped",
+        'Z' | 'X' => "ended",
+        'I' => "idle",
+        _ => "at the host",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing;
+
+    fn spans() -> Vec<ThreadSpan> {
+        let samples = testing::samples(2, 3);
+        threads(Some(&samples[1]), &samples[2], 1.0)
+    }
+
+    #[test]
+    fn parts_of_the_time_are_those_of_the_interval() {
+        for span in spans().iter().filter(|span| span.guest.is_some()) {
+            let guest = span.guest.unwrap();
+            assert!((0.0..=1.2).contains(&(guest.run + guest.off)), "{}: {guest:?}", span.name);
+            let host = span.host.as_ref().unwrap();
+            assert!(host.cpu > 0.0 && host.cpu < 1.0 && host.voluntary > 0.0);
+        }
+    }
+
+    #[test]
+    fn what_goes_on_counts() {
+        let mut samples = testing::samples(1, 2);
+        for sample in &mut samples {
+            sample.snapshot.threads[0].totals = ThreadTotals::default();
+            let taken = sample.snapshot.taken;
+            sample.snapshot.vcpus[0].holder = Some((0, taken - 3_000 * testing::MICROSECOND));
+        }
+        // The same run all the time: it began 3 ms before the first sample.
+        samples[1].snapshot.vcpus[0].holder = samples[0].snapshot.vcpus[0].holder;
+        let span = &threads(Some(&samples[0]), &samples[1], 1.0)[0];
+        assert!((span.guest.unwrap().run - 1.0).abs() < 1e-9);
+        assert!(matches!(span.now, Now::Running(0, for_ns) if (for_ns - 1.003e9).abs() < 1.0));
+    }
+
+    #[test]
+    fn counters_that_took_turns_are_scaled() {
+        let counts = |value, enabled_ns, running_ns| Counter::Counts { value, enabled_ns, running_ns };
+        let earlier = counts(100, 1_000, 1_000);
+        let counted = Counted::new(Some(&earlier), &counts(400, 3_000, 1_500), 1.0);
+        assert_eq!(counted, Counted::Rate { per_second: 1_200.0, ratio: 0.25 });
+        assert_eq!(Counted::new(Some(&earlier), &counts(100, 1_000, 1_000), 1.0), Counted::nothing());
+        assert_eq!(Counted::new(None, &counts(0, 1_000, 0), 1.0), Counted::NoTurn);
+        // Odd figures of the kernel: more running than enabled, and less than before.
+        let odd = Counted::new(Some(&earlier), &counts(50, 1_100, 9_000), 1.0);
+        assert_eq!(odd, Counted::Rate { per_second: 0.0, ratio: 1.0 });
+        let missing = Counted::new(Some(&earlier), &Counter::Missing("why".to_owned()), 1.0);
+        assert_eq!(missing, Counted::Missing("why".to_owned()));
+    }
+
+    #[test]
+    fn threads_of_the_host_alone_are_told_too() {
+        let mut samples = testing::samples(1, 2);
+        samples[1].threads[0].tid = 9;
+        let spans = threads(Some(&samples[0]), &samples[1], 1.0);
+        let alone = spans.iter().find(|span| span.key == ThreadKey::Host(9)).unwrap();
+        assert!(alone.guest.is_none() && alone.host.is_some());
+        assert!(spans[0].host.is_none());
+        // Two lanes of one thread: its times are told once, by itself.
+        samples[1].snapshot.threads[2].tid = samples[1].snapshot.threads[1].tid;
+        let spans = threads(Some(&samples[0]), &samples[1], 1.0);
+        assert!(spans[1].host.is_none() && spans[2].host.is_none());
+        assert!(spans.iter().any(|span| span.key == ThreadKey::Host(samples[1].threads[1].tid)));
+    }
+
+    #[test]
+    fn an_ended_thread_does_nothing() {
+        let mut sample = testing::samples(1, 1).remove(0);
+        sample.snapshot.threads[1].tid = 0;
+        assert_eq!(threads(None, &sample, 1.0)[1].now, Now::Ended);
+    }
+}

@@ -1,0 +1,124 @@
+//! What is shown, as the newest sample leaves it.
+
+use super::model::{History, Point, Span, lock_points};
+use rumpscope_reports::Sample;
+use std::sync::Arc;
+
+/// The samples that are compared, what they say, and how it went before. A copy of it is a frozen picture.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    latest: Arc<Sample>,
+    /// The one before; none, where the process is seen for the first time.
+    before: Option<Arc<Sample>>,
+    span: Span,
+    cumulative: bool,
+    history: History,
+}
+
+impl Scene {
+    /// The scene of a first sample.
+    pub fn new(sample: Arc<Sample>, cumulative: bool) -> Self {
+        Scene { span: Span::new(None, &sample), latest: sample, before: None, cumulative, history: History::default() }
+    }
+
+    /// Takes the next sample. One of another process begins anew; whether that was so.
+    pub fn push(&mut self, sample: Arc<Sample>) -> bool {
+        let (before, after) = (&self.latest.snapshot, &sample.snapshot);
+        let replaced = (before.process.pid, before.process.start_time, before.began)
+            != (after.process.pid, after.process.start_time, after.began);
+        if replaced || after.taken < before.taken {
+            *self = Scene::new(sample, self.cumulative);
+            return replaced;
+        }
+        if after.taken == before.taken {
+            // Of a process that has ended: nothing has changed but its state.
+            self.latest = sample;
+            return false;
+        }
+        let span = Span::new(Some(&self.latest), &sample);
+        let locks = lock_points(&self.latest.snapshot, &sample.snapshot);
+        self.history.push(Point { locks, ..Point::new(&span) });
+        self.span = if self.cumulative { Span::new(None, &sample) } else { span };
+        self.before = Some(std::mem::replace(&mut self.latest, sample));
+        false
+    }
+
+    /// Shows all since the start, or the last interval.
+    pub fn set_cumulative(&mut self, cumulative: bool) {
+        self.cumulative = cumulative;
+        self.span = Span::new(self.earlier().map(AsRef::as_ref), &self.latest);
+    }
+
+    /// Whether all since the start is wanted.
+    pub fn is_cumulative(&self) -> bool {
+        self.cumulative
+    }
+
+    /// The latest sample.
+    pub fn sample(&self) -> &Arc<Sample> {
+        &self.latest
+    }
+
+    /// The sample that the latest is compared with; none: all since the start is shown.
+    pub fn earlier(&self) -> Option<&Arc<Sample>> {
+        self.before.as_ref().filter(|_| !self.cumulative)
+    }
+
+    /// The difference of the two.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// How it went before.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing;
+
+    fn shared(samples: Vec<Sample>) -> Vec<Arc<Sample>> {
+        samples.into_iter().map(Arc::new).collect()
+    }
+
+    #[test]
+    fn the_last_interval_or_all() {
+        let samples = shared(testing::samples(2, 3));
+        let mut scene = Scene::new(samples[0].clone(), false);
+        assert!(scene.earlier().is_none() && scene.history().is_empty());
+        samples[1..].iter().for_each(|sample| assert!(!scene.push(sample.clone())));
+        assert_eq!(scene.history().len(), 2);
+        assert!((scene.span().seconds - 1.0).abs() < 1e-9);
+        scene.set_cumulative(true);
+        assert!(scene.earlier().is_none() && scene.span().seconds > 1.5);
+        scene.set_cumulative(false);
+        assert!((scene.span().seconds - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn another_process_begins_anew() {
+        let samples = shared(testing::samples(2, 3));
+        let mut scene = Scene::new(samples[0].clone(), false);
+        scene.push(samples[1].clone());
+        let mut other = Sample::clone(&samples[2]);
+        other.snapshot.process.start_time += 1;
+        assert!(scene.push(Arc::new(other)));
+        assert!(scene.history().is_empty() && scene.earlier().is_none());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_changes_no_more() {
+        let samples = shared(testing::samples(2, 2));
+        let mut scene = Scene::new(samples[0].clone(), false);
+        scene.push(samples[1].clone());
+        let mut dead = Sample::clone(&samples[1]);
+        dead.state = rumpscope_reports::State::Dead;
+        assert!(!scene.push(Arc::new(dead)));
+        assert_eq!(scene.sample().state, rumpscope_reports::State::Dead);
+        assert!((scene.span().seconds - 1.0).abs() < 1e-9);
+        assert_eq!(scene.history().len(), 1);
+    }
+}

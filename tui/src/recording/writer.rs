@@ -1,0 +1,145 @@
+//! The thread that writes a recording.
+
+use crate::cli::Limit;
+use crate::live::News;
+use crate::signal;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use rumpscope_probes::Snapshot;
+use rumpscope_reports::recording::{About, RecordError, Recorder};
+use rumpscope_reports::{Ended, Sample, State};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Samples that may wait to be written; each is shared with whoever else has it.
+pub const DEPTH: usize = 8;
+
+/// A recording in the file `path`, which is made at once. From now on a limit of the size of files does not end us.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn recorder(path: &Path, about: &About, limit: Limit) -> Result<Recorder, RecordError> {
+    signal::outlive_file_limits();
+    let recorder = Recorder::create(path, about)?;
+    Ok(match limit {
+        Limit::Bytes(bytes) => recorder.with_limit(bytes),
+        Limit::None => recorder,
+    })
+}
+
+/// Writes what comes, until it is told to stop, nothing comes any more, or it cannot be written: nobody else is hurt by
+/// that.
+#[derive(Debug)]
+pub struct Writer {
+    stop: Sender<()>,
+    thread: JoinHandle<Written>,
+}
+
+/// What a thread leaves.
+#[derive(Debug)]
+struct Written {
+    /// `None`: it could not go on.
+    recorder: Option<Recorder>,
+    /// What came last.
+    last: Option<Arc<Sample>>,
+}
+
+impl Writer {
+    /// Writes `news` with `recorder`; `trouble` is told why it cannot go on, if that comes.
+    ///
+    /// # Panics
+    /// When the host has no thread left.
+    pub fn start(
+        recorder: Recorder,
+        news: Receiver<News>,
+        trouble: impl FnOnce(&RecordError) + Send + 'static,
+    ) -> Self {
+        let (stop, stopped) = bounded(1);
+        let write = move || write(recorder, &news, &stopped, trouble);
+        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(write);
+        Writer { stop, thread: thread.expect("a thread") }
+    }
+
+    /// Whether there is nothing more to write.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the recording: with `last` as its last sample, if there is one, and with how the process ended. `None`: it had
+    /// ended early, which somebody has been told then.
+    ///
+    /// # Errors
+    /// When the end cannot be written.
+    pub fn finish(self, last: Option<&Snapshot>, ended: &Ended) -> Result<Option<Size>, RecordError> {
+        // Who has ended needs not be told.
+        let _ = self.stop.send(());
+        // It panics only where we do.
+        let Ok(written) = self.thread.join() else { return Ok(None) };
+        let Some(mut recorder) = written.recorder else { return Ok(None) };
+        // Who asks may not have seen its end.
+        let dead = written.last.as_ref().is_some_and(|last| last.state == State::Dead);
+        let ended = if dead && *ended == Ended::Running { &Ended::Gone } else { ended };
+        if let Some(snapshot) = last {
+            recorder.add_always(&last_sample(snapshot, written.last.as_deref()))?;
+        }
+        Size::of_finished(recorder, ended).map(Some)
+    }
+}
+
+/// How much was recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    samples: usize,
+    left_out: usize,
+    bytes: u64,
+}
+
+impl Size {
+    /// Ends a recording.
+    pub(super) fn of_finished(recorder: Recorder, ended: &Ended) -> Result<Self, RecordError> {
+        let (samples, left_out) = (recorder.samples(), recorder.left_out());
+        Ok(Size { samples, left_out, bytes: recorder.finish(ended)? })
+    }
+
+    /// Says it on standard error.
+    pub fn tell(&self, path: &Path) {
+        let samples = if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) };
+        let kilobytes = self.bytes.div_ceil(1000);
+        eprintln!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
+        if self.left_out != 0 {
+            eprintln!("rumpscope: {} more did not fit into its limit; --limit allows more", self.left_out);
+        }
+    }
+}
+
+/// `snapshot`, of a process that has ended; `before` has its threads.
+pub fn last_sample(snapshot: &Snapshot, before: Option<&Sample>) -> Sample {
+    let (threads, missed) = before.map(|before| (before.threads.clone(), before.missed)).unwrap_or_default();
+    Sample { snapshot: snapshot.clone(), state: State::Dead, threads, missed }
+}
+
+fn write(
+    mut recorder: Recorder,
+    news: &Receiver<News>,
+    stopped: &Receiver<()>,
+    trouble: impl FnOnce(&RecordError),
+) -> Written {
+    let mut last = None;
+    loop {
+        let sample = select! {
+            recv(news) -> news => match news {
+                Ok(News::Sample(sample)) => sample,
+                // It may come again.
+                Ok(News::Trouble(_)) => continue,
+                Err(_) => break,
+            },
+            recv(stopped) -> _ => break,
+        };
+        if let Err(error) = recorder.add(&sample) {
+            trouble(&error);
+            return Written { recorder: None, last };
+        }
+        last = Some(sample);
+    }
+    Written { recorder: Some(recorder), last }
+}
