@@ -224,14 +224,14 @@ mod tests {
         }
         let outcome = running.end(Request::Leave).unwrap();
         assert_eq!((outcome.status.code(), outcome.time_up), (Some(7), None));
-        let outcome = Running::start(&mut shell("sleep 1000"), None).unwrap().end(Request::Leave).unwrap();
+        let outcome = Running::start(&mut shell("exec sleep 1000"), None).unwrap().end(Request::Leave).unwrap();
         assert_eq!((outcome.status.signal(), outcome.time_up), (Some(libc::SIGTERM), Some(TimeUp::Terminated)));
-        let running = Running::start(&mut shell("sleep 1000"), None).unwrap();
+        let running = Running::start(&mut shell("exec sleep 1000"), None).unwrap();
         // Not SIGINT: whoever runs tests in the background may have it ignored, which processes inherit.
         let outcome = running.end(Request::Signal(libc::SIGTERM)).unwrap();
         assert_eq!((outcome.status.signal(), outcome.time_up), (Some(libc::SIGTERM), None));
         assert!(outcome.asked_to_end);
-        let running = Running::start(&mut shell("sleep 1000"), Some(Duration::from_millis(10))).unwrap();
+        let running = Running::start(&mut shell("exec sleep 1000"), Some(Duration::from_millis(10))).unwrap();
         while !running.has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
