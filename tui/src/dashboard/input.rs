@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Something that the user did.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub enum Input {
 
 /// How long the thread waits before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long its end is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The thread that waits.
 #[derive(Debug)]
@@ -66,10 +69,13 @@ impl Inputs {
 impl Drop for Inputs {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // It may be about to send something; nobody takes it.
-        while self.receiver.try_recv().is_ok() {}
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let begin = Instant::now();
+        // Where the terminal has gone, the crate that reads it asks it for ever. Then the thread is left behind: it ends
+        // with the process.
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && begin.elapsed() < PATIENCE {
+            // It may be about to send something; nobody takes it.
+            while self.receiver.try_recv().is_ok() {}
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
