@@ -15,7 +15,8 @@ const IN_BLOCK: u64 = 252;
 
 /// Runs `work` on a thread of that name to its end, and until its lane is left: a scope's end alone does not wait for that.
 fn on_thread(name: &str, work: impl FnOnce() + Send) {
-    thread::scope(|scope| thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work).unwrap().join()).unwrap();
+    thread::scope(|scope| thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work).unwrap().join())
+        .unwrap();
 }
 
 /// The events of the threads of that name, one after the other.
