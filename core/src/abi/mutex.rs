@@ -156,8 +156,11 @@ impl<B: Backend> Mtx<B> {
             );
         }
         let unwaited = || {
+            if self.watch.is_waited_for() {
+                return None;
+            }
             self.watch.end_timed_hold();
-            (!self.watch.is_waited_for() && self.lock.try_unlock(me)).then_some(())
+            self.lock.try_unlock(me).then_some(())
         };
         measure_quick(call, unwaited, || self.exit(call, me));
     }

@@ -80,8 +80,11 @@ impl<B: Backend> Rw<B> {
             return measure_quick(Hypercall::RwExit, leave, || self.leave_contended());
         }
         let unwaited = || {
+            if self.watch.is_waited_for() {
+                return None;
+            }
             self.watch.end_timed_hold();
-            (!self.watch.is_waited_for() && self.lock.try_exit(me())).then_some(())
+            self.lock.try_exit(me()).then_some(())
         };
         measure_quick(Hypercall::RwExit, unwaited, || self.exit());
     }

@@ -11,7 +11,7 @@ use crate::primitive::{Ordering, add};
 use crate::recorder::Recorder;
 use crate::snapshot::Place;
 use crate::transition;
-use crate::unwind::{self, DEPTH};
+use crate::unwind::{self, DEPTH, Remembered};
 use core::hash::{Hash, Hasher};
 use core::sync::atomic::AtomicBool;
 use std::collections::HashMap;
@@ -36,10 +36,8 @@ pub(crate) fn stop_recording() {
     RECORDING.store(false, core::sync::atomic::Ordering::Relaxed);
 }
 
-/// How deep the chains of waiters and holders are at most. With it, taking one costs less than a microsecond.
-pub(super) const CHAIN: usize = 24;
-/// The same for the chain of a lock's making, which is taken for every lock.
-pub(super) const MAKER: usize = 6;
+/// How deep the chain of a lock's making is, which is taken for every lock.
+const MAKER: usize = 6;
 /// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
 /// as time in which it ran. 2.5 KiB of memory.
 const REMEMBERED: usize = 64;
@@ -51,15 +49,30 @@ const PUT_OFF: u32 = 4;
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
 const MOST: usize = 4096;
-/// Chains that a thread finds again without asking others.
+/// Chains and ways that a thread finds again without asking others.
 const CACHED: usize = 64;
-
-/// How many of the innermost functions tell a chain most likely: ours, and who called.
-const INNERMOST: usize = 4;
 /// So many locks in a row are looked at before a way is trusted, and then one of so many.
 const TRUSTED: u32 = 16;
 /// See `TRUSTED`.
 const RECHECKED: u32 = 64;
+
+/// Hash and number of the chains that a thread has asked for.
+#[derive(Debug)]
+struct Numbers([(u64, StackId); CACHED]);
+
+impl Numbers {
+    fn of(&mut self, recorder: &Recorder, frames: &[u64]) -> StackId {
+        if frames.is_empty() {
+            return 0;
+        }
+        let hash = hash::of_chain(frames);
+        let cached = &mut self.0[hash as usize % CACHED];
+        if cached.0 != hash {
+            *cached = (hash, recorder.stacks.number(&recorder.arena, hash, frames));
+        }
+        cached.1
+    }
+}
 
 /// A way in which locks are made.
 #[derive(Clone, Copy, Debug)]
@@ -122,10 +135,8 @@ pub(super) struct Hold {
 pub(crate) struct Ledger {
     lane: u32,
     charges: HashMap<Key, usize, Quick>,
-    /// Hash and number of chains.
-    chains: [(u64, StackId); CACHED],
-    /// What tells a chain most likely, and its number.
-    likely: [(u64, StackId); CACHED],
+    walks: Remembered,
+    numbers: Numbers,
     ways: [Way; CACHED],
     own: [Option<OwnWait>; REMEMBERED],
     next: usize,
@@ -159,8 +170,8 @@ impl Ledger {
         Ledger {
             lane,
             charges: HashMap::default(),
-            chains: [(0, 0); CACHED],
-            likely: [(0, 0); CACHED],
+            walks: Remembered::new(),
+            numbers: Numbers([(0, 0); CACHED]),
             ways: [Way { caller: 0, chain: 0, seen: 0 }; CACHED],
             own: [None; REMEMBERED],
             next: 0,
@@ -180,16 +191,10 @@ impl Ledger {
     }
 
     /// The number of the calling thread's call chain.
-    pub(super) fn chain(&mut self, recorder: &Recorder, depth: usize) -> StackId {
-        let mut frames = [0; DEPTH];
-        let count = unwind::call_chain(&mut frames, depth);
-        let Some(frames) = frames.get(..count).filter(|frames| !frames.is_empty()) else { return 0 };
-        let hash = hash::of_chain(frames);
-        let cached = &mut self.chains[hash as usize % CACHED];
-        if cached.0 != hash {
-            *cached = (hash, recorder.stacks.number(&recorder.arena, hash, frames));
-        }
-        cached.1
+    #[inline]
+    pub(super) fn chain(&mut self, recorder: &Recorder) -> StackId {
+        let numbers = &mut self.numbers;
+        self.walks.chain(|frames| numbers.of(recorder, frames))
     }
 
     /// Begins to take the time of a hold; says whether there is room for it.
@@ -206,20 +211,6 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
-    /// The same, at less cost and with a little less certainty: a chain that was taken with the stack pointer where it is
-    /// now, and with the same innermost functions, is taken to be this one.
-    pub(super) fn likely_chain(&mut self, recorder: &Recorder) -> StackId {
-        let mut innermost = [0; DEPTH];
-        let count = unwind::call_chain(&mut innermost, INNERMOST).min(INNERMOST);
-        innermost[count] = innermost.as_ptr().addr() as u64;
-        let hash = hash::of_chain(&innermost[..=count]);
-        let place = hash as usize % CACHED;
-        if self.likely[place].0 != hash {
-            self.likely[place] = (hash, self.chain(recorder, CHAIN));
-        }
-        self.likely[place].1
-    }
-
     /// The number of the chain by which the calling thread makes a lock, in a call that returns to `caller`. Locks are made
     /// often, and nearly always by the same few ways: where a caller has always been called by the same chain, that is
     /// not looked at again, but now and then.
@@ -230,7 +221,9 @@ impl Ledger {
         let next = if seen >= TRUSTED && !seen.is_multiple_of(RECHECKED) {
             Way { caller, chain: usual, seen: seen.wrapping_add(1).max(TRUSTED) }
         } else {
-            let chain = self.chain(recorder, MAKER);
+            let mut frames = [0; DEPTH];
+            let count = unwind::call_chain(&mut frames, MAKER);
+            let chain = self.numbers.of(recorder, &frames[..count]);
             Way { caller, chain, seen: if chain == usual { seen.wrapping_add(1) } else { 0 } }
         };
         self.ways[place] = next;
@@ -386,7 +379,7 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
         return work();
     }
     let from = transition::wait_begin();
-    let stack = with_ledger(|recorder, ledger, _| ledger.chain(recorder, CHAIN));
+    let stack = with_ledger(|recorder, ledger, _| ledger.chain(recorder));
     let outcome = work();
     if let Some(stack) = stack {
         let to = clock::now();

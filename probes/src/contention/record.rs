@@ -1,6 +1,6 @@
 //! A lock's record: its figures in the segment, and who waits for it now.
 
-use super::ledger::{Account, Debt};
+use super::ledger::{Account, Debt, Ledger};
 use super::model::{LockKind, StackId};
 use crate::arena::{Arena, Chain};
 use crate::cell::Cell;
@@ -92,6 +92,23 @@ struct Waiting {
     released_by: Option<u32>,
 }
 
+/// A hold whose time was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) ticks: u64,
+    pub(super) after_wait: bool,
+}
+
+/// What a lock's figures have of a wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    pub(super) ticks: u64,
+    /// Whether it was active.
+    pub(super) spun: bool,
+    /// How often the lock was taken since that was told last.
+    pub(super) taken: u64,
+}
+
 /// What is left of a wait when it ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
@@ -167,7 +184,7 @@ impl Record {
     }
 
     /// The wait of the thread with this lane, which began at `since`, has ended.
-    pub(super) fn ended(&self, arena: &Arena, lane: u32, since: u64) -> Left {
+    pub(super) fn ended(&self, arena: &Arena, lane: u32, since: u64, waited: Waited) -> Left {
         let mut guarded = self.guarded();
         let own = |waiting: &Waiting| waiting.account.waiter_lane == lane && waiting.since == since;
         let at = guarded.waiting.iter().position(own);
@@ -176,16 +193,20 @@ impl Record {
             None => Left { charged_until: since, released_by: None },
         };
         self.tell_waiters(arena, &guarded);
+        self.count(arena, &mut guarded, waited);
         left
     }
 
-    /// A wait took `ticks`; `taken`: how often the lock was taken since that was told last.
-    pub(super) fn waited(&self, arena: &Arena, ticks: u64, spun: bool, taken: u64) {
-        let mut guarded = self.guarded();
+    /// A wait has ended of which nobody was told.
+    pub(super) fn passed(&self, arena: &Arena, waited: Waited) {
+        self.count(arena, &mut self.guarded(), waited);
+    }
+
+    fn count(&self, arena: &Arena, guarded: &mut Guarded, waited: Waited) {
         add(arena.word(self.position + lock::CONTENDED), 1);
-        add(arena.word(self.position + lock::SPUN), spun.into());
-        add(arena.word(self.position + lock::TAKEN), taken);
-        self.record(arena, &mut guarded.wait, lock::WAIT, ticks);
+        add(arena.word(self.position + lock::SPUN), waited.spun.into());
+        add(arena.word(self.position + lock::TAKEN), waited.taken);
+        self.record(arena, &mut guarded.wait, lock::WAIT, waited.ticks);
     }
 
     /// The lock was taken, `taken` times since that was told last.
@@ -194,9 +215,12 @@ impl Record {
         add(arena.word(self.position + lock::TAKEN), taken);
     }
 
-    /// It was held for `ticks`.
-    pub(super) fn held(&self, arena: &Arena, ticks: u64, after_wait: bool) {
-        let mut guarded = self.guarded();
+    /// It was held for so long.
+    pub(super) fn held(&self, arena: &Arena, held: Held) {
+        self.count_hold(arena, &mut self.guarded(), held);
+    }
+
+    fn count_hold(&self, arena: &Arena, guarded: &mut Guarded, Held { ticks, after_wait }: Held) {
         if after_wait {
             self.record(arena, &mut guarded.held_after_wait, lock::HELD_AFTER_WAIT, ticks);
         } else {
@@ -242,7 +266,13 @@ impl Record {
     /// Whether a release now is to be charged.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        clock::now() >= self.due.load(Relaxed)
+        self.is_due_at(clock::now())
+    }
+
+    /// The same of a release at `now`.
+    #[inline]
+    pub(super) fn is_due_at(&self, now: u64) -> bool {
+        now >= self.due.load(Relaxed)
     }
 
     /// The same, where several threads give back the lock side by side, and so have no count of releases between them. Where
@@ -263,11 +293,15 @@ impl Record {
         false
     }
 
-    /// Who gives the lock at `lock` back `now` owes this to those who wait for it; added to `debts`.
-    pub(super) fn owe(&self, lock: usize, now: u64, lane: u32, debts: &mut Vec<Debt>) {
+    /// Who gives the lock at `lock` back `now`, and has `held` it, owes this to those who wait for it: added to the debts of
+    /// the thread's `ledger`.
+    pub(super) fn owe(&self, arena: &Arena, lock: usize, held: Option<Held>, now: u64, ledger: &mut Ledger) {
         let mut guarded = self.guarded();
+        if let Some(held) = held {
+            self.count_hold(arena, &mut guarded, held);
+        }
         for waiting in guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock).take(DEBTORS) {
-            waiting.charge(now, lane, debts);
+            waiting.charge(now, ledger);
         }
         self.skipped.store(0, Relaxed);
         self.skip.store(0, Relaxed);
@@ -275,24 +309,24 @@ impl Record {
     }
 
     /// The same of who gives a signal, to the first that has none yet or to all.
-    pub(super) fn owe_signal(&self, arena: &Arena, lock: usize, now: u64, lane: u32, all: bool, debts: &mut Vec<Debt>) {
+    pub(super) fn owe_signal(&self, arena: &Arena, lock: usize, all: bool, now: u64, ledger: &mut Ledger) {
         let mut guarded = self.guarded();
         let unsignalled =
             guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.released_by.is_none());
         for waiting in unsignalled.take(if all { DEBTORS } else { 1 }) {
-            waiting.charge(now, lane, debts);
+            waiting.charge(now, ledger);
             add(arena.word(self.position + lock::TAKEN), 1);
         }
     }
 }
 
 impl Waiting {
-    fn charge(&mut self, now: u64, lane: u32, debts: &mut Vec<Debt>) {
+    fn charge(&mut self, now: u64, ledger: &mut Ledger) {
         // Another processor's clock may be some ticks behind.
         if now > self.charged_until {
-            debts.push(Debt { account: self.account, from: self.charged_until, to: now });
+            ledger.debts.push(Debt { account: self.account, from: self.charged_until, to: now });
             self.charged_until = now;
         }
-        self.released_by = Some(lane);
+        self.released_by = Some(ledger.lane());
     }
 }

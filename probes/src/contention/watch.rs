@@ -1,8 +1,8 @@
 //! What a lock keeps for contention.
 
-use super::ledger::{self, Account, CHAIN, Hold, Ledger, OwnWait, with_ledger};
+use super::ledger::{self, Account, Hold, Ledger, OwnWait, with_ledger};
 use super::model::{LockKind, Part, StackId};
-use super::record::{Left, Origin, Record};
+use super::record::{Held, Left, Origin, Record, Waited};
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::events;
@@ -46,8 +46,6 @@ const LONGEST_PAUSE: u32 = 6 << PAUSE_SHIFT;
 const ADDRESS_BITS: u32 = 44;
 const CHAIN_BITS: u32 = 19;
 
-/// A wait for less than this is short, in nanoseconds: to ask from where it came would cost as much.
-const SHORT: u64 = 3_000;
 /// Of waits that were over by looking for a moment, one in so many is asked about.
 const SAMPLE_SPUN: u64 = 16;
 
@@ -134,9 +132,10 @@ impl Watch {
         let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some((now & !PAUSE) + 1));
     }
 
-    /// Somebody waits no more.
-    fn goes(&self) {
-        let left = |now: u32| if now & WAITERS == 1 { now & TIMED } else { now - 1 };
+    /// The caller waits no more; it has the lock, and with `timed` the time for which it holds it is taken.
+    fn goes(&self, timed: bool) {
+        let timed = if timed { TIMED } else { 0 };
+        let left = |now: u32| timed | if now & WAITERS == 1 { now & TIMED } else { now - 1 };
         // Relaxed: as in `comes`.
         let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(left(now)));
     }
@@ -159,24 +158,31 @@ impl Watch {
         // The caller has the lock, so it is still there.
         let to = clock::now();
         transition::wait_end(to);
-        let Some(begun) = begun else { return (active, self.moment(kind, call, since, to)) };
-        self.goes();
         let ticks = clock::between(since, to);
-        let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
+        // Relaxed: the holder's, of which there may be several.
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
-        self.time_hold(begun.record, to, true);
-        (active, begun.ended(to, spun, taken, None))
+        let Some(begun) = begun else {
+            return (active, self.moment(kind, call, since, to, Waited { ticks, spun: true, taken }));
+        };
+        let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
+        let lock = self.address();
+        let left = with_ledger(|recorder, ledger, _| {
+            let left = begun.record.ended(&recorder.arena, ledger.lane(), since, Waited { ticks, spun, taken });
+            (left, begin_hold(recorder, ledger, begun.record, Hold { lock, since: to, after_wait: true }))
+        });
+        self.goes(left.is_some_and(|(_, timed)| timed));
+        (active, Ended(left.map(|(left, _)| End { begun, left, to, signalled: None })))
     }
 
     /// A wait that was over in a moment, by looking: nobody was told of it.
-    fn moment(&self, kind: LockKind, call: Hypercall, since: u64, to: u64) -> Ended {
+    fn moment(&self, kind: LockKind, call: Hypercall, since: u64, to: u64, waited: Waited) -> Ended {
         let Some(record) = self.record(kind) else { return Ended(None) };
-        let taken = self.taken.swap(0, Ordering::Relaxed).into();
         Ended(with_ledger(|recorder, ledger, place| {
-            let waiter = if to.is_multiple_of(SAMPLE_SPUN) { ledger.chain(recorder, CHAIN) } else { 0 };
+            record.passed(&recorder.arena, waited);
+            let waiter = if to.is_multiple_of(SAMPLE_SPUN) { ledger.chain(recorder) } else { 0 };
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let left = Left { charged_until: since, released_by: None };
-            End { begun: Begun { record, account, since }, left, to, spun: true, taken, signalled: None }
+            End { begun: Begun { record, account, since }, left, to, signalled: None }
         }))
     }
 
@@ -191,7 +197,9 @@ impl Watch {
         let (outcome, signalled) = wait();
         let to = clock::now();
         transition::wait_end(to);
-        (outcome, begun.ended(to, false, 0, Some(signalled)))
+        let waited = Waited { ticks: clock::between(since, to), spun: false, taken: 0 };
+        let left = with_ledger(|recorder, ledger, _| begun.record.ended(&recorder.arena, ledger.lane(), since, waited));
+        (outcome, Ended(left.map(|left| End { begun, left, to, signalled: Some(signalled) })))
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -199,9 +207,16 @@ impl Watch {
     #[cold]
     pub fn release<R>(&self, give_back: impl FnOnce() -> R) -> R {
         let Some(record) = self.known_record() else { return give_back() };
-        self.end_hold(record);
         let lock = self.address();
-        charging(|_, ledger, now| record.owe(lock, now, ledger.lane(), &mut ledger.debts), give_back)
+        let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
+            let held = self.end_hold(recorder, ledger, record, now);
+            if record.is_due_at(now) {
+                record.owe(&recorder.arena, lock, held, now, ledger);
+            } else if let Some(held) = held {
+                record.held(&recorder.arena, held);
+            }
+        };
+        charging(owe, give_back).0
     }
 
     /// Runs `give`, in which `call` gives a signal to those who wait: to the first, or to `all`; the condition variable may
@@ -211,11 +226,10 @@ impl Watch {
         let Some(record) = self.known_record() else { return give() };
         let lock = self.address();
         let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
-            record.owe_signal(&recorder.arena, lock, now, ledger.lane(), all, &mut ledger.debts);
+            record.owe_signal(&recorder.arena, lock, all, now, ledger);
         };
-        let outcome = charging(owe, give);
+        let (outcome, now) = charging(owe, give);
         // The timeline has an arrow from here to each of them.
-        let now = clock::now();
         let woken = |nth: usize| with_ledger(|_, ledger, _| Some(ledger.debts.get(nth)?.account.waiter_lane))?;
         (0..).map_while(woken).for_each(|lane| events::wake(call, lane, now));
         outcome
@@ -232,8 +246,15 @@ impl Watch {
     #[cold]
     fn sample(&self, record: &Record, weight: u64, alone: bool) {
         let taken = if alone { self.taken.swap(0, Ordering::Relaxed).into() } else { weight };
-        with_ledger(|recorder, _, _| record.taken(&recorder.arena, taken));
-        self.time_hold(record, clock::now(), false);
+        let hold = Hold { lock: self.address(), since: clock::now(), after_wait: false };
+        let timed = with_ledger(|recorder, ledger, _| {
+            record.taken(&recorder.arena, taken);
+            begin_hold(recorder, ledger, record, hold)
+        });
+        if timed == Some(true) {
+            // Relaxed: for the caller itself.
+            self.attention.fetch_or(TIMED, Ordering::Relaxed);
+        }
     }
 
     /// The lock ends.
@@ -252,42 +273,32 @@ impl Watch {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Takes the time from `since` until the caller gives the lock back, and says that the caller has it.
-    fn time_hold(&self, record: &Record, since: u64, after_wait: bool) {
-        let lock = self.address();
-        let begun = with_ledger(|recorder, ledger, _| {
-            let begins = ledger.begin_hold(Hold { lock, since, after_wait });
-            if begins {
-                record.begin_hold(&recorder.arena, ledger.lane());
-            }
-            begins
-        });
-        if begun == Some(true) {
-            // Relaxed: for the caller itself.
-            self.attention.fetch_or(TIMED, Ordering::Relaxed);
-        }
-    }
-
     /// If the caller takes the time for which it holds this lock, that ends now.
     pub fn end_timed_hold(&self) {
-        if let Some(record) = self.known_record() {
-            self.end_hold(record);
-        }
-    }
-
-    fn end_hold(&self, record: &Record) {
         // Relaxed: set by the caller itself, or else none of its business.
         if self.attention.load(Ordering::Relaxed) & TIMED == 0 {
             return;
         }
+        let Some(record) = self.known_record() else { return };
         let now = clock::now();
         with_ledger(|recorder, ledger, _| {
-            // It may be another reader who takes the time.
-            let Some(hold) = ledger.end_hold(self.address()) else { return };
-            record.end_hold(&recorder.arena, ledger.lane());
-            record.held(&recorder.arena, clock::between(hold.since, now), hold.after_wait);
-            self.attention.fetch_and(!TIMED, Ordering::Relaxed);
+            if let Some(held) = self.end_hold(recorder, ledger, record, now) {
+                record.held(&recorder.arena, held);
+            }
         });
+    }
+
+    /// The hold whose time the caller takes, if it takes that of this lock.
+    fn end_hold(&self, recorder: &Recorder, ledger: &mut Ledger, record: &Record, now: u64) -> Option<Held> {
+        // Relaxed, here and below: as in `end_timed_hold`.
+        if self.attention.load(Ordering::Relaxed) & TIMED == 0 {
+            return None;
+        }
+        // It may be another reader who takes the time.
+        let Hold { since, after_wait, .. } = ledger.end_hold(self.address())?;
+        record.end_hold(&recorder.arena, ledger.lane());
+        self.attention.fetch_and(!TIMED, Ordering::Relaxed);
+        Some(Held { ticks: clock::between(since, now), after_wait })
     }
 
     fn known_record(&self) -> Option<&'static Record> {
@@ -323,7 +334,7 @@ impl Watch {
         let record = self.record(kind)?;
         let lock = self.address();
         with_ledger(|recorder, ledger, place| {
-            let waiter = ledger.chain(recorder, CHAIN);
+            let waiter = ledger.chain(recorder);
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             record.begin(&recorder.arena, lock, account, since);
             Begun { record, account, since }
@@ -331,9 +342,9 @@ impl Watch {
     }
 }
 
-/// A wait that is over, and is in no figures yet.
+/// A wait that is over, and is in its lock's figures, but not yet in those of who waited for whom.
 #[derive(Debug)]
-#[must_use = "the wait is in no figures until it is told"]
+#[must_use = "who waited for whom is in no figures until it is told"]
 pub struct Ended(Option<End>);
 
 #[derive(Debug)]
@@ -341,29 +352,16 @@ struct End {
     begun: Begun,
     left: Left,
     to: u64,
-    spun: bool,
-    taken: u64,
     /// Of a wait for a signal, whether one came.
     signalled: Option<bool>,
-}
-
-impl Begun {
-    /// From now on nobody owes the calling thread anything. `signalled`: of a wait for a signal, whether one came.
-    fn ended(self, to: u64, spun: bool, taken: u64, signalled: Option<bool>) -> Ended {
-        let arrived = |recorder: &Recorder| self.record.ended(&recorder.arena, self.account.waiter_lane, self.since);
-        let left = with_ledger(|recorder, _, _| arrived(recorder));
-        Ended(left.map(|left| End { begun: self, left, to, spun, taken, signalled }))
-    }
 }
 
 impl Ended {
     /// Puts it into the figures. To be called when the thread is back where it was, so that nobody waits for that.
     pub fn tell(self) {
-        let Some(End { begun, left, to, spun, taken, signalled }) = self.0 else { return };
+        let Some(End { begun, left, to, signalled }) = self.0 else { return };
         let Begun { record, account, since } = begun;
         with_ledger(|recorder, ledger, _| {
-            let ticks = clock::between(since, to);
-            record.waited(&recorder.arena, ticks, spun, taken);
             let (part, from) = match (signalled, left.released_by) {
                 // The time was up.
                 (Some(false), _) => (Part::Alone, left.charged_until),
@@ -383,9 +381,18 @@ impl Ended {
     }
 }
 
+/// Takes the time for which the calling thread holds a lock, if there is room for it; says so.
+fn begin_hold(recorder: &Recorder, ledger: &mut Ledger, record: &Record, hold: Hold) -> bool {
+    let begins = ledger.begin_hold(hold);
+    if begins {
+        record.begin_hold(&recorder.arena, ledger.lane());
+    }
+    begins
+}
+
 /// Finds out, with `owe`, what the calling thread owes to those who wait for it, has it go on with `work`, and charges
-/// the debts with its chain, which is taken after that.
-fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce() -> R) -> R {
+/// the debts with its chain, which is taken after that. Returns what `work` does, and the time of the debts.
+fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce() -> R) -> (R, u64) {
     let now = clock::now();
     with_ledger(|recorder, ledger, _| {
         ledger.debts.clear();
@@ -396,19 +403,14 @@ fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce(
         if ledger.debts.is_empty() {
             return;
         }
-        // Who made others wait for a moment only is not asked every time.
-        let longest = ledger.debts.iter().map(|debt| debt.to - debt.from).max().unwrap_or(0);
-        let stack = match longest < clock::ticks(SHORT) {
-            true => ledger.likely_chain(recorder),
-            false => ledger.chain(recorder, CHAIN),
-        };
+        let stack = ledger.chain(recorder);
         let debts = core::mem::take(&mut ledger.debts);
         for debt in &debts {
             ledger.pay(recorder, *debt, stack);
         }
         ledger.debts = debts;
     });
-    outcome
+    (outcome, now)
 }
 
 fn made_at(address: usize, caller: usize) -> u64 {

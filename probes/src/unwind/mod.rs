@@ -5,6 +5,10 @@
 //! a word, and guests wait at few places. So:
 //!
 //! ```text
+//!   Remembered --where they were?--hit--> one load from the stack a frame
+//!        |
+//!        +--miss--+
+//!                 |
 //!   call_chain -> walk --for each frame--> cache (one word per return address) --hit--> two loads from the stack
 //!                                            |
 //!                                            +--miss--> objects (what is loaded) -> tables (gimli) -> rule
@@ -20,6 +24,7 @@
 mod cache;
 mod objects;
 mod record;
+mod remembered;
 mod rule;
 mod stack;
 mod tables;
@@ -27,6 +32,7 @@ mod tables;
 mod tests;
 mod walk;
 
+pub(crate) use remembered::Remembered;
 pub(crate) use stack::Stack;
 pub use walk::call_chain;
 

@@ -322,3 +322,87 @@ proptest! {
         prop_assert!(frames[count..].iter().all(|address| *address == 0));
     }
 }
+
+/// Calls itself by one of two ways, which `ways` says, and takes the chain at the end.
+#[inline(never)]
+fn wander<const WAY: usize>(ways: &[bool], end: &mut dyn FnMut()) {
+    const NEXT: [fn(&[bool], &mut dyn FnMut()); 2] = [wander::<0>, wander::<1>];
+    match ways.split_first() {
+        None => end(),
+        Some((way, rest)) => core::hint::black_box(&NEXT)[usize::from(*way)](rest, end),
+    }
+    // The call above is not the last instruction.
+    core::hint::black_box(WAY);
+}
+
+proptest! {
+    #[test]
+    fn a_remembered_chain_is_the_one_that_is_there(
+        paths in prop::collection::vec(prop::collection::vec(any::<bool>(), 0..6), 1..12),
+        turns in prop::collection::vec(any::<prop::sample::Index>(), 1..200),
+    ) {
+        // Paths of one length end with the same stack pointer.
+        let mut remembered = Remembered::new();
+        let mut chains: Vec<Vec<u64>> = Vec::new();
+        let mut numbers = std::collections::BTreeMap::new();
+        for turn in turns {
+            let path = turn.get(&paths);
+            let mut number = 0;
+            wander::<0>(path, &mut || {
+                number = remembered.chain(|frames| {
+                    let known = chains.iter().position(|chain| chain == frames);
+                    known.unwrap_or_else(|| { chains.push(frames.to_vec()); chains.len() - 1 }) as u32 + 1
+                });
+            });
+            prop_assert_eq!(number, *numbers.entry(path.clone()).or_insert(number));
+            prop_assert!(number != 0);
+        }
+        let different = numbers.keys().collect::<std::collections::BTreeSet<_>>().len();
+        prop_assert_eq!(chains.len(), different);
+    }
+}
+
+#[test]
+fn a_chain_is_walked_once() {
+    let mut remembered = Remembered::new();
+    let mut walked = 0;
+    for _ in 0..100 {
+        wander::<0>(&[true, false, true], &mut || {
+            let mut plain = [0; DEPTH];
+            let count = call_chain(&mut plain, DEPTH);
+            let number = remembered.chain(|frames| {
+                walked += 1;
+                // But for where this very call returns to.
+                assert!(plain[1..count].starts_with(&frames[1..]));
+                7
+            });
+            assert_eq!(number, 7);
+        });
+    }
+    assert_eq!(walked, 1);
+}
+
+#[test]
+fn what_was_remembered_of_objects_that_have_gone_is_not_used() {
+    unsafe extern "C" fn take_remembered(argument: *mut c_void) {
+        // SAFETY: as it is given below.
+        let (remembered, walked) = unsafe { &mut *argument.cast::<(Remembered, u32)>() };
+        remembered.chain(|frames| {
+            assert_eq!(names(&frames[1..7]), C_FRAMES);
+            *walked += 1;
+            *walked
+        });
+    }
+    let mut walks = (Remembered::new(), 0u32);
+    // Most of them are loaded where the one before was, with other frames.
+    for round in 0..4 {
+        let library = Library::load(&format!("remembered{round}"), &[["-O2", "-O0"][round % 2]]);
+        // SAFETY: a function of that type.
+        unsafe {
+            let outermost: extern "C" fn(Call, *mut c_void) -> c_long =
+                core::mem::transmute(library.function(c"outermost"));
+            outermost(take_remembered, (&raw mut walks).cast());
+        }
+        assert_eq!(walks.1 as usize, round + 1);
+    }
+}

@@ -31,17 +31,25 @@ unsafe extern "C" fn take(frames: *mut u64, depth: usize) -> usize {
 /// `depth` words can be written at `frames`. `sp` is in the calling thread's stack, at or above its stack pointer.
 #[cfg(target_arch = "x86_64")]
 pub(super) unsafe extern "C" fn walk(frames: *mut u64, depth: usize, sp: usize, bp: usize) -> usize {
-    let top = stack::top(sp);
-    let start = || Walker { sp: sp as u64, bp: bp as u64, top: top as u64 };
     // SAFETY: the caller's word.
     let frames = unsafe { core::slice::from_raw_parts_mut(frames, depth) };
+    climb([sp, bp, stack::top(sp)], depth, |nth, address, _| frames[nth] = address)
+}
+
+/// Walks from the frame whose return address is at `sp`, with `bp` in the frame pointer's register and `top` as in
+/// [`Walker`]. `found` gets the return addresses, each with its number from 0 and where it is; `most` are looked for. How
+/// many there are: if something was loaded or unloaded meanwhile, some may have been given twice.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn climb([sp, bp, top]: [usize; 3], most: usize, mut found: impl FnMut(usize, u64, u64)) -> usize {
+    let start = || Walker { sp: sp as u64, bp: bp as u64, top: top as u64 };
     let known = objects::seen();
-    let count = start().climb(frames);
+    let count = start().climb(most, &mut found);
     if objects::seen() == known {
         return count;
     }
-    // Something was loaded or unloaded, and noticed meanwhile: the rules of the first frames may have been old ones.
-    start().climb(frames)
+    // The rules of the first frames may have been old ones.
+    start().climb(most, &mut found)
 }
 
 /// The registers of a frame at its call.
@@ -58,20 +66,20 @@ pub(super) struct Walker {
 
 #[cfg(target_arch = "x86_64")]
 impl Walker {
-    /// Writes the return addresses from the one at `sp` on; how many.
+    /// Finds the return addresses from the one at `sp` on, at most `most`; how many.
     #[inline(always)]
-    fn climb(&mut self, frames: &mut [u64]) -> usize {
+    fn climb(&mut self, most: usize, found: &mut impl FnMut(usize, u64, u64)) -> usize {
         let Some(mut address) = self.read(self.sp) else { return 0 };
         self.sp += 8;
-        for (count, place) in frames.iter_mut().enumerate() {
+        for count in 0..most {
             let Some(rule) = cache::get(address).or_else(|| objects::rule(address)) else { return count };
-            *place = address;
+            found(count, address, self.sp - 8);
             match self.leave(rule) {
                 Some(next) => address = next,
                 None => return count + 1,
             }
         }
-        frames.len()
+        most
     }
 
     /// Goes to the caller; its address, `None` where there is none.

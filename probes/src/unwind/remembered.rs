@@ -1,0 +1,162 @@
+//! Chains that a thread has walked before, found again where they were.
+//!
+//! A thread comes to the places where it waits by the same calls again and again, with the same stack pointer; then every
+//! return address of the chain is where it was before. So a walk notes where it found each of them, and the next one with
+//! this stack pointer looks there first: a load and a comparison a frame, no rules.
+//!
+//! If all of them are the same, so is the chain: where a return address is follows from the one before it, by its rule,
+//! but for frames that are left by the frame pointer (those of variable size). Two of these would have to grow and to
+//! shrink by the same, and to leave old return addresses of the same functions at the old places, to be taken for the
+//! chain of before.
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use other::Remembered;
+
+/// How deep these chains are at most. With it, walking one costs less than 200 ns.
+const REMEMBERED_DEPTH: usize = 24;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use walks::Remembered;
+
+#[cfg(target_arch = "x86_64")]
+mod walks {
+    use super::REMEMBERED_DEPTH;
+    use crate::unwind::{objects, stack, walk};
+
+    /// log2 of how many stack pointers are told apart.
+    const SET_BITS: u32 = 4;
+    /// How many chains are remembered for those that are not.
+    const WAYS: usize = 2;
+
+    /// Some chains of a thread, each with the number that its user gave it. 8.5 KiB.
+    #[derive(Debug)]
+    pub(crate) struct Remembered {
+        sets: [Set; 1 << SET_BITS],
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Set {
+        walks: [Walk; WAYS],
+        /// Which one gives way to the next.
+        oldest: usize,
+    }
+
+    /// A chain, and where it was found.
+    #[derive(Clone, Copy, Debug)]
+    struct Walk {
+        /// Where the innermost return address was; 0: nothing is remembered.
+        sp: usize,
+        /// What was loaded then.
+        seen: u64,
+        /// Its user's; 0: it has none yet.
+        number: u32,
+        depth: u32,
+        frames: [u64; REMEMBERED_DEPTH],
+        /// Where each was, in words above `sp`.
+        places: [u16; REMEMBERED_DEPTH],
+    }
+
+    impl Walk {
+        const NONE: Walk =
+            Walk { sp: 0, seen: 0, number: 0, depth: 0, frames: [0; REMEMBERED_DEPTH], places: [0; REMEMBERED_DEPTH] };
+
+        /// Whether this is the calling thread's chain, whose innermost return address is at `sp`. Its stack ends at `top`.
+        #[inline(always)]
+        fn is_at(&self, sp: usize, top: usize, seen: u64) -> bool {
+            let mut frames = self.frames.iter().zip(&self.places).take(self.depth as usize);
+            let is_there = |(frame, place): (&u64, &u16)| {
+                let place = sp + usize::from(*place) * 8;
+                // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned,
+                // as `sp` was when this was found there. Volatile: these are other frames' variables, of which the
+                // compiler knows nothing here.
+                place <= top - 8 && unsafe { (place as *const u64).read_volatile() } == *frame
+            };
+            self.sp == sp && self.seen == seen && frames.all(is_there)
+        }
+
+        /// Becomes the calling thread's chain.
+        #[cold]
+        #[inline(never)]
+        fn walk(&mut self, sp: usize, bp: usize, top: usize) {
+            let mut far = false;
+            let (frames, places) = (&mut self.frames, &mut self.places);
+            let depth = walk::climb([sp, bp, top], REMEMBERED_DEPTH, |nth, frame, at| {
+                let above = (at as usize - sp) / 8;
+                far |= above > u16::MAX.into();
+                (frames[nth], places[nth]) = (frame, above as u16);
+            });
+            // One that is spread over more than half a MiB is not remembered.
+            self.sp = if far { 0 } else { sp };
+            (self.seen, self.number, self.depth) = (objects::seen(), 0, depth as u32);
+        }
+    }
+
+    impl Remembered {
+        pub(crate) fn new() -> Self {
+            Remembered { sets: [Set { walks: [Walk::NONE; WAYS], oldest: 0 }; 1 << SET_BITS] }
+        }
+
+        /// The number of the calling thread's chain, whose innermost return address lies in the caller; 0 where there is
+        /// none. One that is not remembered gets it from `number`, and keeps it if it is not 0.
+        #[inline(always)]
+        pub(crate) fn chain(&mut self, number: impl FnOnce(&[u64]) -> u32) -> u32 {
+            // SAFETY: a chain of `self`, which is borrowed for as long as it is used.
+            let walk = unsafe { &mut *recall(self) };
+            if walk.number == 0 && walk.depth != 0 {
+                walk.number = number(&walk.frames[..walk.depth as usize]);
+            }
+            walk.number
+        }
+
+        /// Finds the chain with its innermost return address at `sp`, or walks it.
+        extern "C" fn find(&mut self, sp: usize, bp: usize) -> *mut Walk {
+            let (top, seen) = (stack::top(sp), objects::seen());
+            // Fibonacci hashing, as in the cache of rules.
+            let set = (sp as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS);
+            let set = &mut self.sets[set as usize];
+            if let Some(known) = set.walks.iter().position(|walk| walk.is_at(sp, top, seen)) {
+                return &raw mut set.walks[known];
+            }
+            let oldest = &mut set.walks[set.oldest];
+            set.oldest = (set.oldest + 1) % WAYS;
+            oldest.walk(sp, bp, top);
+            oldest
+        }
+    }
+
+    /// Calls [`Remembered::find`] with what the caller has in its registers.
+    ///
+    /// # Safety
+    /// `remembered` is the caller's alone.
+    #[unsafe(naked)]
+    unsafe extern "C" fn recall(remembered: *mut Remembered) -> *mut Walk {
+        // The caller's return address is at the stack pointer, its frame pointer still in its register. `find` returns to
+        // the caller.
+        core::arch::naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {find}", find = sym Remembered::find)
+    }
+}
+
+/// Where chains are followed along frame pointers, none needs to be remembered.
+#[cfg(not(target_arch = "x86_64"))]
+mod other {
+    use super::REMEMBERED_DEPTH;
+    use crate::unwind::{DEPTH, call_chain};
+
+    #[derive(Debug)]
+    pub(crate) struct Remembered;
+
+    impl Remembered {
+        pub(crate) fn new() -> Self {
+            Remembered
+        }
+
+        /// As on x86-64.
+        pub(crate) fn chain(&mut self, number: impl FnOnce(&[u64]) -> u32) -> u32 {
+            let mut frames = [0; DEPTH];
+            match call_chain(&mut frames, REMEMBERED_DEPTH) {
+                0 => 0,
+                depth => number(&frames[..depth]),
+            }
+        }
+    }
+}
