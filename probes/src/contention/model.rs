@@ -118,15 +118,13 @@ pub struct Wait {
     pub lock: u32,
     /// Where it was before.
     pub place: Place,
-    /// The chain that led to it. Of waits that were over by looking for about a microsecond, on the virtual CPU, it is
-    /// taken of one in 16; the others have none, and their part is [`Part::Unknown`].
+    /// The chain that led to it.
     pub waiter: StackId,
     /// The lane of the waiting thread.
     pub waiter_lane: u32,
     /// What it was spent on.
     pub part: Part,
-    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself. For less
-    /// than 3 us it is the chain that was found before with the same innermost functions, equally deep in the stack.
+    /// The chain with which the holder gave the lock up (or the signal was given), or in which it waited itself.
     pub holder: StackId,
     /// The holder's lane.
     pub holder_lane: Option<u32>,

@@ -46,8 +46,6 @@ const LONGEST_PAUSE: u32 = 6 << PAUSE_SHIFT;
 const ADDRESS_BITS: u32 = 44;
 const CHAIN_BITS: u32 = 19;
 
-/// Of waits that were over by looking for a moment, one in so many is asked about.
-const SAMPLE_SPUN: u64 = 16;
 
 /// A wait under way.
 #[derive(Debug)]
@@ -179,7 +177,7 @@ impl Watch {
         let Some(record) = self.record(kind) else { return Ended(None) };
         Ended(with_ledger(|recorder, ledger, place| {
             record.passed(&recorder.arena, waited);
-            let waiter = if to.is_multiple_of(SAMPLE_SPUN) { ledger.chain(recorder) } else { 0 };
+            let waiter = ledger.chain(recorder);
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let left = Left { charged_until: since, released_by: None };
             End { begun: Begun { record, account, since }, left, to, signalled: None }

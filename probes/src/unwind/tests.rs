@@ -323,10 +323,12 @@ proptest! {
     }
 }
 
-/// Calls itself by one of two ways, which `ways` says, and takes the chain at the end.
+type Wanderer = fn(&[bool], &mut dyn FnMut());
+
+/// Calls itself by one of two ways, which `ways` says, and calls `end` after the last one.
 #[inline(never)]
 fn wander<const WAY: usize>(ways: &[bool], end: &mut dyn FnMut()) {
-    const NEXT: [fn(&[bool], &mut dyn FnMut()); 2] = [wander::<0>, wander::<1>];
+    const NEXT: [Wanderer; 2] = [wander::<0>, wander::<1>];
     match ways.split_first() {
         None => end(),
         Some((way, rest)) => core::hint::black_box(&NEXT)[usize::from(*way)](rest, end),
