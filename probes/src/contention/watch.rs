@@ -46,7 +46,6 @@ const LONGEST_PAUSE: u32 = 6 << PAUSE_SHIFT;
 const ADDRESS_BITS: u32 = 44;
 const CHAIN_BITS: u32 = 19;
 
-
 /// A wait under way.
 #[derive(Debug)]
 struct Begun {

@@ -72,6 +72,7 @@ mod words;
 pub use backend::Fibers;
 pub use guest_storage::find as find_guest_storage;
 pub use strand::Fiber;
+#[cfg(not(loom))]
 pub(super) use words::{wait, wake};
 
 use super::errno::Errno;
