@@ -85,7 +85,7 @@ fn waits() -> Vec<f64> {
         while begin.elapsed() < WAIT {}
         begin.elapsed()
     };
-    let watch = Watch::new(0x1000, 0);
+    let watch = Watch::new(0x1000);
     let mut times = Vec::with_capacity(ROUNDS);
     let mut round = || {
         let mut waited = Duration::ZERO;

@@ -195,7 +195,7 @@ fn a_blocking_call_adds_up(segment: &Segment) {
 
 /// Who has waited for a lock is known as its holder until it gives it back.
 fn who_has_waited_is_the_holder(segment: &Segment) {
-    let watch = Watch::new(0x1000, 0);
+    let watch = Watch::new(0x1000);
     let locks = || segment.snapshot().unwrap().contention.locks;
     let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
         announce();

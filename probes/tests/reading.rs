@@ -20,7 +20,7 @@ fn work(round: u16) {
     measure(Hypercall::Open, || std::hint::black_box(round));
     transition::unschedule_begin();
     transition::unschedule_end();
-    let watch = Watch::new(0x1000 + usize::from(round / 8) * 64, 0);
+    let watch = Watch::new(0x1000 + usize::from(round / 8) * 64);
     let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
         announce();
         watch.release(|| ());

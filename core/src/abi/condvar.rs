@@ -2,7 +2,6 @@
 
 use super::mutex::Mtx;
 use super::object;
-use super::object::returning_to;
 use super::seam::on_backend;
 use crate::host::backend::{Backend, Condvar, Native};
 use crate::host::diagnostic;
@@ -81,16 +80,11 @@ impl<B: Backend> Cv<B> {
 /// # Safety
 /// `cv` may be written.
 #[unsafe(no_mangle)]
-#[unsafe(naked)]
 pub unsafe extern "C" fn rumpuser_cv_init(cv: *mut *mut Cv) {
-    returning_to!(1, cv_init)
-}
-
-unsafe extern "C" fn cv_init(cv: *mut *mut Cv, caller: usize) {
     on_backend!(Hypercall::CvInit, cv_init(cv), B => {
         measure_short(Hypercall::CvInit, || {
             // SAFETY: the caller's word.
-            unsafe { cv.write(object::create("cv_init", Cv::<B> { condition: Condvar::new(), watch: Watch::new(cv.addr(), caller) }).cast()) };
+            unsafe { cv.write(object::create("cv_init", Cv::<B> { condition: Condvar::new(), watch: Watch::new(cv.addr()) }).cast()) };
         })
     })
 }

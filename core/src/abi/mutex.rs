@@ -1,7 +1,6 @@
 //! Mutexes.
 
 use super::object;
-use super::object::returning_to;
 use super::seam::on_backend;
 use super::types::{Lwp, mutex};
 use crate::host::backend::{Backend, Mutex, Native};
@@ -177,19 +176,14 @@ impl<B: Backend> Mtx<B> {
 /// # Safety
 /// `mtx` may be written.
 #[unsafe(no_mangle)]
-#[unsafe(naked)]
 pub unsafe extern "C" fn rumpuser_mutex_init(mtx: *mut *mut Mtx, flags: c_int) {
-    returning_to!(2, mutex_init)
-}
-
-unsafe extern "C" fn mutex_init(mtx: *mut *mut Mtx, flags: c_int, caller: usize) {
     on_backend!(Hypercall::MutexInit, mutex_init(mtx, flags), B => {
         measure_short(Hypercall::MutexInit, || {
             if !matches!(flags, 1..=3) {
                 diagnostic::fatal("mutex_init", format_args!("flags {flags:#x} are not SPIN (1), KMUTEX (2) or both"));
             }
             // SAFETY: the caller's word.
-            unsafe { mtx.write(object::create("mutex_init", Mtx::<B> { lock: Mutex::new(), watch: Watch::new(mtx.addr(), caller), flags }).cast()) };
+            unsafe { mtx.write(object::create("mutex_init", Mtx::<B> { lock: Mutex::new(), watch: Watch::new(mtx.addr()), flags }).cast()) };
         })
     })
 }

@@ -5,21 +5,6 @@ use crate::host::memory::slots::{self, SLOT};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-/// The body of an entry point that makes an object: goes on as the function `$inner`, which is told beside the
-/// `$arguments` arguments where the call returns to, so that it is known who makes what.
-macro_rules! returning_to {
-    (1, $inner:path) => { $crate::abi::object::returning_to!("rsi", "x1", $inner) };
-    (2, $inner:path) => { $crate::abi::object::returning_to!("rdx", "x2", $inner) };
-    ($x86_64:literal, $aarch64:literal, $inner:path) => {{
-        // The return address is on top of the stack; the argument's register is free.
-        #[cfg(target_arch = "x86_64")]
-        core::arch::naked_asm!(concat!("mov ", $x86_64, ", [rsp]"), "jmp {inner}", inner = sym $inner);
-        #[cfg(target_arch = "aarch64")]
-        core::arch::naked_asm!(concat!("mov ", $aarch64, ", x30"), "b {inner}", inner = sym $inner);
-    }};
-}
-pub(super) use returning_to;
-
 /// Whether an object has the form of a slot. Those of other back ends may be larger.
 const fn fits<T>() -> bool {
     size_of::<T>() <= SLOT && align_of::<T>() <= SLOT

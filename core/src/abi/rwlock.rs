@@ -1,7 +1,6 @@
 //! Reader/writer locks.
 
 use super::object;
-use super::object::returning_to;
 use super::seam::on_backend;
 use super::types::rw;
 use crate::host::backend::{Backend, Native, Rwlock};
@@ -137,16 +136,11 @@ fn fatal_kind(call: Hypercall, kind: c_int) -> ! {
 /// # Safety
 /// `rw` may be written.
 #[unsafe(no_mangle)]
-#[unsafe(naked)]
 pub unsafe extern "C" fn rumpuser_rw_init(rw: *mut *mut Rw) {
-    returning_to!(1, rw_init)
-}
-
-unsafe extern "C" fn rw_init(rw: *mut *mut Rw, caller: usize) {
     on_backend!(Hypercall::RwInit, rw_init(rw), B => {
         measure_short(Hypercall::RwInit, || {
             // SAFETY: the caller's word.
-            unsafe { rw.write(object::create("rw_init", Rw::<B> { lock: Rwlock::new(), watch: Watch::new(rw.addr(), caller) }).cast()) };
+            unsafe { rw.write(object::create("rw_init", Rw::<B> { lock: Rwlock::new(), watch: Watch::new(rw.addr()) }).cast()) };
         })
     })
 }

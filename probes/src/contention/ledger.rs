@@ -11,7 +11,7 @@ use crate::primitive::{Ordering, add};
 use crate::recorder::Recorder;
 use crate::snapshot::Place;
 use crate::transition;
-use crate::unwind::{self, DEPTH, Remembered};
+use crate::unwind::Remembered;
 use core::hash::{Hash, Hasher};
 use core::sync::atomic::AtomicBool;
 use std::collections::HashMap;
@@ -36,7 +36,9 @@ pub(crate) fn stop_recording() {
     RECORDING.store(false, core::sync::atomic::Ordering::Relaxed);
 }
 
-/// How deep the chain of a lock's making is, which is taken for every lock.
+/// How deep the chains of waiters and holders are at most. With it, walking one costs less than 200 ns.
+const CHAIN: usize = 24;
+/// The same for the chain of a lock's making, which is taken for every lock.
 const MAKER: usize = 6;
 /// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
 /// as time in which it ran. 2.5 KiB of memory.
@@ -49,13 +51,8 @@ const PUT_OFF: u32 = 4;
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
 const MOST: usize = 4096;
-/// Chains and ways that a thread finds again without asking others.
+/// Chains that a thread finds again without asking others.
 const CACHED: usize = 64;
-/// So many locks in a row are looked at before a way is trusted, and then one of so many.
-const TRUSTED: u32 = 16;
-/// See `TRUSTED`.
-const RECHECKED: u32 = 64;
-
 /// Hash and number of the chains that a thread has asked for.
 #[derive(Debug)]
 struct Numbers([(u64, StackId); CACHED]);
@@ -72,16 +69,6 @@ impl Numbers {
         }
         cached.1
     }
-}
-
-/// A way in which locks are made.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    /// Where the call returns to that made them; 0: none.
-    caller: usize,
-    chain: StackId,
-    /// How many locks in a row were made so by the same chain.
-    seen: u32,
 }
 
 /// Time to be charged, but for the charger's own part in it.
@@ -135,9 +122,9 @@ pub(super) struct Hold {
 pub(crate) struct Ledger {
     lane: u32,
     charges: HashMap<Key, usize, Quick>,
-    walks: Remembered,
+    walks: Remembered<CHAIN>,
+    makers: Remembered<MAKER>,
     numbers: Numbers,
-    ways: [Way; CACHED],
     own: [Option<OwnWait>; REMEMBERED],
     next: usize,
     holds: [Option<Hold>; HOLDS],
@@ -171,8 +158,8 @@ impl Ledger {
             lane,
             charges: HashMap::default(),
             walks: Remembered::new(),
+            makers: Remembered::new(),
             numbers: Numbers([(0, 0); CACHED]),
-            ways: [Way { caller: 0, chain: 0, seen: 0 }; CACHED],
             own: [None; REMEMBERED],
             next: 0,
             holds: [None; HOLDS],
@@ -211,23 +198,11 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
-    /// The number of the chain by which the calling thread makes a lock, in a call that returns to `caller`. Locks are made
-    /// often, and nearly always by the same few ways: where a caller has always been called by the same chain, that is
-    /// not looked at again, but now and then.
-    pub(super) fn maker(&mut self, recorder: &Recorder, caller: usize) -> StackId {
-        let place = (caller >> 2 ^ caller >> 8) % CACHED;
-        let Way { caller: known, chain: usual, seen } = self.ways[place];
-        let seen = if known == caller { seen } else { 0 };
-        let next = if seen >= TRUSTED && !seen.is_multiple_of(RECHECKED) {
-            Way { caller, chain: usual, seen: seen.wrapping_add(1).max(TRUSTED) }
-        } else {
-            let mut frames = [0; DEPTH];
-            let count = unwind::call_chain(&mut frames, MAKER);
-            let chain = self.numbers.of(recorder, &frames[..count]);
-            Way { caller, chain, seen: if chain == usual { seen.wrapping_add(1) } else { 0 } }
-        };
-        self.ways[place] = next;
-        next.chain
+    /// The number of the chain by which the calling thread makes a lock.
+    #[inline]
+    pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
+        let numbers = &mut self.numbers;
+        self.makers.chain(|frames| numbers.of(recorder, frames))
     }
 
     /// The thread has waited itself.

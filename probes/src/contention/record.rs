@@ -20,8 +20,8 @@ const MOST: u32 = 4096;
 /// To how many waiters a release is charged at most; the others are charged with the next.
 const DEBTORS: usize = 64;
 
-/// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, unless somebody
-/// comes to wait. A lock may be taken thousands of times while somebody who waits for it has no processor. Who holds it
+/// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, and as much more
+/// for every four who wait, unless somebody comes to wait. A lock may be taken thousands of times while somebody who waits for it has no processor. Who holds it
 /// when the pause ends is found by chance, with a likelihood that grows with how long he holds it: so this is a sample in
 /// time, and no time is left out.
 const PAUSE: u64 = 20_000;
@@ -305,7 +305,9 @@ impl Record {
         }
         self.skipped.store(0, Relaxed);
         self.skip.store(0, Relaxed);
-        self.due.store(now + clock::ticks(PAUSE), Relaxed);
+        // The more there are, the more it has cost.
+        let pause = PAUSE * (1 + guarded.waiting.len() as u64 / 4);
+        self.due.store(now + clock::ticks(pause), Relaxed);
     }
 
     /// The same of who gives a signal, to the first that has none yet or to all.

@@ -55,10 +55,10 @@ struct Begun {
 }
 
 impl Watch {
-    /// That of a new lock; the guest keeps its pointer to it at `address`, and the call that makes it returns to `caller`.
+    /// That of a new lock; the guest keeps its pointer to it at `address`.
     #[inline]
-    pub fn new(address: usize, caller: usize) -> Self {
-        let identity = if ledger::is_recorded() { made_at(address, caller) } else { 0 };
+    pub fn new(address: usize) -> Self {
+        let identity = if ledger::is_recorded() { made_at(address) } else { 0 };
         Watch { identity: AtomicU64::new(identity), taken: AtomicU32::new(0), attention: AtomicU32::new(0) }
     }
 
@@ -410,8 +410,8 @@ fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce(
     (outcome, now)
 }
 
-fn made_at(address: usize, caller: usize) -> u64 {
-    let made = with_ledger(|recorder, ledger, _| ledger.maker(recorder, caller)).unwrap_or(0);
+fn made_at(address: usize) -> u64 {
+    let made = with_ledger(|recorder, ledger, _| ledger.maker(recorder)).unwrap_or(0);
     let made = if made < 1 << CHAIN_BITS { u64::from(made) } else { 0 };
     let address = address as u64 >> 3 & ((1 << ADDRESS_BITS) - 1);
     made << (ADDRESS_BITS + 1) | address << 1 | FRESH

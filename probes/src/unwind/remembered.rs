@@ -12,38 +12,36 @@
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) use other::Remembered;
 
-/// How deep these chains are at most. With it, walking one costs less than 200 ns.
-const REMEMBERED_DEPTH: usize = 24;
-
 #[cfg(target_arch = "x86_64")]
 pub(crate) use walks::Remembered;
 
 #[cfg(target_arch = "x86_64")]
 mod walks {
-    use super::REMEMBERED_DEPTH;
     use crate::unwind::{objects, stack, walk};
 
     /// log2 of how many stack pointers are told apart.
-    const SET_BITS: u32 = 4;
-    /// How many chains are remembered for those that are not.
-    const WAYS: usize = 2;
+    const SET_BITS: u32 = 3;
+    /// How many chains are remembered for those that are not: a function may make five objects of one kind.
+    const WAYS: usize = 8;
 
-    /// Some chains of a thread, each with the number that its user gave it. 8.5 KiB.
+    /// Some chains of a thread, at most `DEPTH` deep, each with the number that its user gave it. For 24, 17 KiB.
     #[derive(Debug)]
-    pub(crate) struct Remembered {
-        sets: [Set; 1 << SET_BITS],
+    pub(crate) struct Remembered<const DEPTH: usize> {
+        sets: [Set<DEPTH>; 1 << SET_BITS],
     }
 
     #[derive(Clone, Copy, Debug)]
-    struct Set {
-        walks: [Walk; WAYS],
+    struct Set<const DEPTH: usize> {
+        walks: [Walk<DEPTH>; WAYS],
+        /// Which one was found last.
+        last: usize,
         /// Which one gives way to the next.
         oldest: usize,
     }
 
     /// A chain, and where it was found.
     #[derive(Clone, Copy, Debug)]
-    struct Walk {
+    struct Walk<const DEPTH: usize> {
         /// Where the innermost return address was; 0: nothing is remembered.
         sp: usize,
         /// What was loaded then.
@@ -51,14 +49,13 @@ mod walks {
         /// Its user's; 0: it has none yet.
         number: u32,
         depth: u32,
-        frames: [u64; REMEMBERED_DEPTH],
+        frames: [u64; DEPTH],
         /// Where each was, in words above `sp`.
-        places: [u16; REMEMBERED_DEPTH],
+        places: [u16; DEPTH],
     }
 
-    impl Walk {
-        const NONE: Walk =
-            Walk { sp: 0, seen: 0, number: 0, depth: 0, frames: [0; REMEMBERED_DEPTH], places: [0; REMEMBERED_DEPTH] };
+    impl<const DEPTH: usize> Walk<DEPTH> {
+        const NONE: Self = Walk { sp: 0, seen: 0, number: 0, depth: 0, frames: [0; DEPTH], places: [0; DEPTH] };
 
         /// Whether this is the calling thread's chain, whose innermost return address is at `sp`. Its stack ends at `top`.
         #[inline(always)]
@@ -80,7 +77,7 @@ mod walks {
         fn walk(&mut self, sp: usize, bp: usize, top: usize) {
             let mut far = false;
             let (frames, places) = (&mut self.frames, &mut self.places);
-            let depth = walk::climb([sp, bp, top], REMEMBERED_DEPTH, |nth, frame, at| {
+            let depth = walk::climb([sp, bp, top], DEPTH, |nth, frame, at| {
                 let above = (at as usize - sp) / 8;
                 far |= above > u16::MAX.into();
                 (frames[nth], places[nth]) = (frame, above as u16);
@@ -91,9 +88,9 @@ mod walks {
         }
     }
 
-    impl Remembered {
+    impl<const DEPTH: usize> Remembered<DEPTH> {
         pub(crate) fn new() -> Self {
-            Remembered { sets: [Set { walks: [Walk::NONE; WAYS], oldest: 0 }; 1 << SET_BITS] }
+            Remembered { sets: [Set { walks: [Walk::NONE; WAYS], last: 0, oldest: 0 }; 1 << SET_BITS] }
         }
 
         /// The number of the calling thread's chain, whose innermost return address lies in the caller; 0 where there is
@@ -109,14 +106,19 @@ mod walks {
         }
 
         /// Finds the chain with its innermost return address at `sp`, or walks it.
-        extern "C" fn find(&mut self, sp: usize, bp: usize) -> *mut Walk {
+        extern "C" fn find(&mut self, sp: usize, bp: usize) -> *mut Walk<DEPTH> {
             let (top, seen) = (stack::top(sp), objects::seen());
             // Fibonacci hashing, as in the cache of rules.
             let set = (sp as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS);
             let set = &mut self.sets[set as usize];
-            if let Some(known) = set.walks.iter().position(|walk| walk.is_at(sp, top, seen)) {
-                return &raw mut set.walks[known];
+            // Often the same again, or the next of several in turn.
+            let known = (set.last..set.last + WAYS).map(|way| way % WAYS);
+            let mut known = known.filter(|way| set.walks[*way].is_at(sp, top, seen));
+            if let Some(way) = known.next() {
+                set.last = way;
+                return &raw mut set.walks[way];
             }
+            set.last = set.oldest;
             let oldest = &mut set.walks[set.oldest];
             set.oldest = (set.oldest + 1) % WAYS;
             oldest.walk(sp, bp, top);
@@ -129,31 +131,30 @@ mod walks {
     /// # Safety
     /// `remembered` is the caller's alone.
     #[unsafe(naked)]
-    unsafe extern "C" fn recall(remembered: *mut Remembered) -> *mut Walk {
+    unsafe extern "C" fn recall<const DEPTH: usize>(remembered: *mut Remembered<DEPTH>) -> *mut Walk<DEPTH> {
         // The caller's return address is at the stack pointer, its frame pointer still in its register. `find` returns to
         // the caller.
-        core::arch::naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {find}", find = sym Remembered::find)
+        core::arch::naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {find}", find = sym Remembered::<DEPTH>::find)
     }
 }
 
 /// Where chains are followed along frame pointers, none needs to be remembered.
 #[cfg(not(target_arch = "x86_64"))]
 mod other {
-    use super::REMEMBERED_DEPTH;
-    use crate::unwind::{DEPTH, call_chain};
+    use crate::unwind;
 
     #[derive(Debug)]
-    pub(crate) struct Remembered;
+    pub(crate) struct Remembered<const DEPTH: usize>;
 
-    impl Remembered {
+    impl<const DEPTH: usize> Remembered<DEPTH> {
         pub(crate) fn new() -> Self {
             Remembered
         }
 
         /// As on x86-64.
         pub(crate) fn chain(&mut self, number: impl FnOnce(&[u64]) -> u32) -> u32 {
-            let mut frames = [0; DEPTH];
-            match call_chain(&mut frames, REMEMBERED_DEPTH) {
+            let mut frames = [0; unwind::DEPTH];
+            match unwind::call_chain(&mut frames, DEPTH) {
                 0 => 0,
                 depth => number(&frames[..depth]),
             }
