@@ -105,7 +105,8 @@ pub(super) struct Waited {
     pub(super) ticks: u64,
     /// Whether it was active.
     pub(super) spun: bool,
-    /// How often the lock was taken since that was told last.
+    /// How often the lock was taken since that was told last; of a condition variable, the signal that ended the wait. (It
+    /// is counted here, so that who gives it need not write where the waiter writes.)
     pub(super) taken: u64,
 }
 
@@ -311,13 +312,12 @@ impl Record {
     }
 
     /// The same of who gives a signal, to the first that has none yet or to all.
-    pub(super) fn owe_signal(&self, arena: &Arena, lock: usize, all: bool, now: u64, ledger: &mut Ledger) {
+    pub(super) fn owe_signal(&self, lock: usize, all: bool, now: u64, ledger: &mut Ledger) {
         let mut guarded = self.guarded();
         let unsignalled =
             guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.released_by.is_none());
         for waiting in unsignalled.take(if all { DEBTORS } else { 1 }) {
             waiting.charge(now, ledger);
-            add(arena.word(self.position + lock::TAKEN), 1);
         }
     }
 }

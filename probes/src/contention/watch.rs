@@ -194,7 +194,7 @@ impl Watch {
         let (outcome, signalled) = wait();
         let to = clock::now();
         transition::wait_end(to);
-        let waited = Waited { ticks: clock::between(since, to), spun: false, taken: 0 };
+        let waited = Waited { ticks: clock::between(since, to), spun: false, taken: signalled.into() };
         let left = with_ledger(|recorder, ledger, _| begun.record.ended(&recorder.arena, ledger.lane(), since, waited));
         (outcome, Ended(left.map(|left| End { begun, left, to, signalled: Some(signalled) })))
     }
@@ -222,9 +222,7 @@ impl Watch {
     pub fn signal<R>(&self, call: Hypercall, all: bool, give: impl FnOnce() -> R) -> R {
         let Some(record) = self.known_record() else { return give() };
         let lock = self.address();
-        let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
-            record.owe_signal(&recorder.arena, lock, all, now, ledger);
-        };
+        let owe = |_: &Recorder, ledger: &mut Ledger, now| record.owe_signal(lock, all, now, ledger);
         let (outcome, now) = charging(owe, give);
         // The timeline has an arrow from here to each of them.
         let woken = |nth: usize| with_ledger(|_, ledger, _| Some(ledger.debts.get(nth)?.account.waiter_lane))?;
