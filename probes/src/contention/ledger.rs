@@ -58,6 +58,18 @@ const CACHED: usize = 64;
 struct Numbers([(u64, StackId); CACHED]);
 
 impl Numbers {
+    #[inline(always)]
+    fn of_caller<const DEPTH: usize>(
+        &mut self,
+        recorder: &Recorder,
+        walks: &mut Option<Box<Remembered<DEPTH>>>,
+    ) -> StackId {
+        if walks.is_none() {
+            *walks = Remembered::new();
+        }
+        walks.as_mut().map_or(0, |walks| walks.chain(|frames| self.of(recorder, frames)))
+    }
+
     fn of(&mut self, recorder: &Recorder, frames: &[u64]) -> StackId {
         if frames.is_empty() {
             return 0;
@@ -122,8 +134,9 @@ pub(super) struct Hold {
 pub(crate) struct Ledger {
     lane: u32,
     charges: HashMap<Key, usize, Quick>,
-    walks: Remembered<CHAIN>,
-    makers: Remembered<MAKER>,
+    /// Made when they are needed: many threads make no locks.
+    walks: Option<Box<Remembered<CHAIN>>>,
+    makers: Option<Box<Remembered<MAKER>>>,
     numbers: Numbers,
     own: [Option<OwnWait>; REMEMBERED],
     next: usize,
@@ -157,8 +170,8 @@ impl Ledger {
         Ledger {
             lane,
             charges: HashMap::default(),
-            walks: Remembered::new(),
-            makers: Remembered::new(),
+            walks: None,
+            makers: None,
             numbers: Numbers([(0, 0); CACHED]),
             own: [None; REMEMBERED],
             next: 0,
@@ -180,8 +193,13 @@ impl Ledger {
     /// The number of the calling thread's call chain.
     #[inline]
     pub(super) fn chain(&mut self, recorder: &Recorder) -> StackId {
-        let numbers = &mut self.numbers;
-        self.walks.chain(|frames| numbers.of(recorder, frames))
+        self.numbers.of_caller(recorder, &mut self.walks)
+    }
+
+    /// The number of the chain by which the calling thread makes a lock.
+    #[inline]
+    pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
+        self.numbers.of_caller(recorder, &mut self.makers)
     }
 
     /// Begins to take the time of a hold; says whether there is room for it.
@@ -196,13 +214,6 @@ impl Ledger {
     /// The hold of the lock with its `Watch` at `lock` ends, if its time is taken.
     pub(super) fn end_hold(&mut self, lock: usize) -> Option<Hold> {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
-    }
-
-    /// The number of the chain by which the calling thread makes a lock.
-    #[inline]
-    pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
-        let numbers = &mut self.numbers;
-        self.makers.chain(|frames| numbers.of(recorder, frames))
     }
 
     /// The thread has waited itself.

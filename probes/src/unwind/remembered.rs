@@ -18,6 +18,7 @@ pub(crate) use walks::Remembered;
 #[cfg(target_arch = "x86_64")]
 mod walks {
     use crate::unwind::{objects, stack, walk};
+    use core::alloc::Layout;
 
     /// log2 of how many stack pointers are told apart.
     const SET_BITS: u32 = 3;
@@ -55,8 +56,6 @@ mod walks {
     }
 
     impl<const DEPTH: usize> Walk<DEPTH> {
-        const NONE: Self = Walk { sp: 0, seen: 0, number: 0, depth: 0, frames: [0; DEPTH], places: [0; DEPTH] };
-
         /// Whether this is the calling thread's chain, whose innermost return address is at `sp`. Its stack ends at `top`.
         #[inline(always)]
         fn is_at(&self, sp: usize, top: usize, seen: u64) -> bool {
@@ -89,8 +88,12 @@ mod walks {
     }
 
     impl<const DEPTH: usize> Remembered<DEPTH> {
-        pub(crate) fn new() -> Self {
-            Remembered { sets: [Set { walks: [Walk::NONE; WAYS], last: 0, oldest: 0 }; 1 << SET_BITS] }
+        /// Nothing is remembered yet, so hardly a page of it is touched. `None`: there is no memory for it.
+        pub(crate) fn new() -> Option<Box<Self>> {
+            // SAFETY: its size is not 0.
+            let room = unsafe { std::alloc::alloc_zeroed(Layout::new::<Self>()) }.cast::<Self>();
+            // SAFETY: null, or allocated as `Box` does; all that is in it are numbers, for which zeros are fine.
+            (!room.is_null()).then(|| unsafe { Box::from_raw(room) })
         }
 
         /// The number of the calling thread's chain, whose innermost return address lies in the caller; 0 where there is
@@ -147,8 +150,8 @@ mod other {
     pub(crate) struct Remembered<const DEPTH: usize>;
 
     impl<const DEPTH: usize> Remembered<DEPTH> {
-        pub(crate) fn new() -> Self {
-            Remembered
+        pub(crate) fn new() -> Option<Box<Self>> {
+            Some(Box::new(Remembered))
         }
 
         /// As on x86-64.
