@@ -327,7 +327,7 @@ impl App {
         let Some(scene) = self.held.as_ref().or(self.now.as_ref()) else { return Reaction::Ignored };
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         let size = Size::of(self.area).unwrap_or(Size::Small);
-        let view = view(scene, &self.theme, &self.keys, size, self.held.is_some());
+        let view = scene.view(&self.theme, &self.keys, size, self.held.is_some());
         what(screen.as_mut(), &view)
     }
 
@@ -384,7 +384,7 @@ impl App {
         }
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         if let Some(scene) = self.held.as_ref().or(self.now.as_ref()) {
-            let view = view(scene, &self.theme, &self.keys, size, self.held.is_some());
+            let view = scene.view(&self.theme, &self.keys, size, self.held.is_some());
             chrome::head(parts.head, buffer, &view, &status);
             screen.draw(parts.body, buffer, &view);
         } else {
@@ -392,19 +392,6 @@ impl App {
             put(buffer, parts.head, &format!(" {}  {text}", status.mode.name()), self.theme.style(Role::Title));
         }
         chrome::foot(parts.foot, buffer, &self.theme, &self.keys, &status, screen.actions());
-    }
-}
-
-fn view<'a>(scene: &'a Scene, theme: &'a Theme, keys: &'a KeyMap, size: Size, frozen: bool) -> View<'a> {
-    View {
-        sample: scene.sample(),
-        earlier: scene.earlier(),
-        span: scene.span(),
-        history: scene.history(),
-        theme,
-        keys,
-        size,
-        frozen,
     }
 }
 

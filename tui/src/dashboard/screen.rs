@@ -30,6 +30,13 @@ pub struct View<'a> {
     pub frozen: bool,
 }
 
+impl View<'_> {
+    /// What the time of the latest sample is called.
+    pub fn moment(&self) -> &'static str {
+        if self.frozen { "held" } else { "now" }
+    }
+}
+
 /// How much room there is for a screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Size {

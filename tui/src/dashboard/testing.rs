@@ -222,7 +222,8 @@ fn host_threads(vcpus: u16, second: u64) -> Vec<HostThread> {
 
 /// The history of `count` intervals of that kernel.
 pub fn history(vcpus: u16, count: u64) -> History {
-    scene(vcpus, count + 1).history().clone()
+    let (scene, theme, keys) = (scene(vcpus, count + 1), Theme::default(), KeyMap::default());
+    view(&scene, &theme, &keys, Rect::default()).history.clone()
 }
 
 /// What is shown after `count` samples.
@@ -318,16 +319,7 @@ pub fn picture_with(screen: &mut dyn Screen, scene: &Scene, width: u16, height: 
 
 /// What a screen sees of `scene`.
 pub fn view<'a>(scene: &'a Scene, theme: &'a Theme, keys: &'a KeyMap, area: Rect) -> View<'a> {
-    View {
-        sample: scene.sample(),
-        earlier: scene.earlier(),
-        span: scene.span(),
-        history: scene.history(),
-        theme,
-        keys,
-        size: Size::of(area).unwrap_or(Size::Small),
-        frozen: false,
-    }
+    scene.view(theme, keys, Size::of(area).unwrap_or(Size::Small), false)
 }
 
 /// Compares `text` with a file that people have read. `UPDATE_GOLDEN=1` writes it anew.

@@ -319,7 +319,7 @@ fn draw_times(area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Waitin
     let below = section(below, buffer, theme, "The same over time", "");
     let points = || view.history.last(columns_in(below.width));
     let columns: Vec<Heat> = points().map(|point| point.locks_heat(numbers)).collect();
-    Map { columns, seconds: points().map(|point| point.seconds).sum() }.draw(below, buffer, theme);
+    Map { columns, seconds: points().map(|point| point.seconds).sum(), end: view.moment() }.draw(below, buffer, theme);
 }
 
 /// The locks that were waited for.
