@@ -73,15 +73,23 @@ const LOOK: Duration = Duration::from_millis(100);
 /// When there is no terminal, or it is lost.
 pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
     let Options { theme, keys, folder, screen } = options;
-    let mut app = App::new(source, theme, keys, folder, screen);
     let signals = Signals::catch().context("cannot catch signals")?;
+    let shown = show(App::new(source, theme, keys, folder, screen), &signals);
+    match (shown, signals.take()) {
+        // Who closes a terminal sends a signal, too, and it is by chance which of the two is seen first.
+        (Err(_), Some(Request::End(signal))) => Ok(Outcome::Signal(signal)),
+        (shown, _) => shown,
+    }
+}
+
+fn show(mut app: App, signals: &Signals) -> anyhow::Result<Outcome> {
     let mut session = Session::open().context("cannot take the terminal")?;
     let inputs = Inputs::start().context("cannot wait for keys")?;
     let mut news = app.live().map_or_else(never, |live| live.news().clone());
     loop {
         match signals.take() {
             Some(Request::End(signal)) => return Ok(Outcome::Signal(signal)),
-            Some(Request::Stop) => suspend(&mut session, &mut app, &signals)?,
+            Some(Request::Stop) => suspend(&mut session, &mut app, signals)?,
             Some(Request::GoOn) => {
                 session.resume().context("the terminal is lost")?;
                 app.resized();
@@ -89,20 +97,21 @@ pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
             None => {}
         }
         app.tick(Instant::now());
+        let drawn = match app.is_dirty() {
+            true => session.draw(|frame| {
+                let area = frame.area();
+                app.draw(area, frame.buffer_mut());
+            }),
+            false => Ok(()),
+        };
         if session.is_lost() {
             anyhow::bail!("a part of rumpscope has failed; what it said stands above");
         }
-        if app.is_dirty() {
-            let drawn = session.draw(|frame| {
-                let area = frame.area();
-                app.draw(area, frame.buffer_mut());
-            });
-            drawn.context("the terminal is lost")?;
-        }
+        drawn.context("the terminal is lost")?;
         match wait(&mut app, &inputs.receiver, &mut news)? {
             Wish::None => {}
             Wish::Quit => return Ok(Outcome::Quit),
-            Wish::Suspend => suspend(&mut session, &mut app, &signals)?,
+            Wish::Suspend => suspend(&mut session, &mut app, signals)?,
             Wish::Redraw => session.clear().context("the terminal is lost")?,
         }
     }

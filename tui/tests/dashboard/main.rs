@@ -92,6 +92,26 @@ fn signals_give_the_terminal_back() {
 }
 
 #[test]
+fn it_ends_when_its_terminal_goes_away() {
+    // A terminal that is not the controlling one sends no signal.
+    for controlling in [true, false] {
+        let arguments = ["run", "--workload", "timers", "--ncpu", "2", "--duration", "10m", "--json", "profile.json"];
+        let mut terminal = Terminal::start_as(80, 24, &arguments, controlling);
+        terminal.wait_for("2 virtual CPUs");
+        let measured = terminal.measured();
+        let (status, folder) = terminal.hang_up();
+        assert_ne!(status.exit_code(), 101, "a panic");
+        // The guest has been ended, and its profile is written where there is somewhere to write it.
+        let stat = std::fs::read_to_string(format!("/proc/{measured}/stat"));
+        assert!(stat.is_err(), "controlling: {controlling}; the guest goes on: {stat:?}");
+        let profile = std::fs::read_to_string(folder.join("profile.json")).unwrap();
+        let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+        assert_eq!(profile["pid"], measured, "{profile:#}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[test]
 fn it_stops_and_goes_on() {
     let mut terminal = start(80, 24);
     terminal.press("\x1a");
