@@ -370,8 +370,7 @@ impl App {
         self.dirty = false;
         self.area = area;
         let Some(size) = Size::of(area) else {
-            let text = format!("{}x{} is too small: 80x24 is the least", area.width, area.height);
-            put(buffer, area, &text, self.theme.style(Role::Warning));
+            chrome::too_small(area, buffer, &self.theme);
             return;
         };
         let status = self.status();

@@ -49,6 +49,12 @@ impl Parts {
     }
 }
 
+/// Says that the terminal is too small for anything else.
+pub fn too_small(area: Rect, buffer: &mut Buffer, theme: &Theme) {
+    let text = format!("{}x{} is too small: 80x24 is the least", area.width, area.height);
+    put(buffer, area, &text, theme.style(Role::Warning));
+}
+
 /// Draws what is looked at: the least important is left out where there is no room.
 pub fn head(area: Rect, buffer: &mut Buffer, view: &View<'_>, status: &Status) {
     let theme = view.theme;
@@ -184,14 +190,20 @@ pub fn foot(area: Rect, buffer: &mut Buffer, theme: &Theme, keys: &KeyMap, statu
         put(buffer, area, &format!(" {}", message.text), theme.style(message.role));
         return;
     }
-    let others = if status.progress.is_some() { &REPLAY[..] } else { &LIVE[..] };
+    let replay = status.progress.is_some();
+    let others = if replay { &REPLAY[..] } else { &LIVE[..] };
+    hints(area, buffer, theme, keys, &[&[Action::Quit, Action::Help], of, others].concat(), replay);
+}
+
+/// Draws what the keys for `actions` do, the most important first, as many as there is room for.
+pub fn hints(area: Rect, buffer: &mut Buffer, theme: &Theme, keys: &KeyMap, actions: &[Action], replay: bool) {
     let mut x = area.x;
     let mut seen = Vec::new();
-    for action in [Action::Quit, Action::Help].iter().chain(of).chain(others) {
+    for action in actions {
         if seen.contains(action) {
             continue;
         }
-        let (hint, of) = hint(*action, keys, status.progress.is_some());
+        let (hint, of) = hint(*action, keys, replay);
         seen.extend(of);
         let Some((key, short)) = hint else { continue };
         let width = (key.chars().count() + short.chars().count() + 3) as u16;

@@ -33,16 +33,21 @@ fn nonzero(number: u16) -> NonZeroU16 {
 impl Terminal {
     /// Starts the command in a terminal of this size, with folders of its own.
     pub fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
-        Self::start_as(columns, rows, arguments, true)
+        Self::start_in(Self::make_folder(), columns, rows, arguments, true)
     }
 
-    /// The same; `controlling`: the terminal sends it signals.
-    pub fn start_as(columns: u16, rows: u16, arguments: &[&str], controlling: bool) -> Self {
+    /// A folder for one command and what belongs to it.
+    pub fn make_folder() -> PathBuf {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("dashboard-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The same in this folder; `controlling`: the terminal sends it signals.
+    pub fn start_in(folder: PathBuf, columns: u16, rows: u16, arguments: &[&str], controlling: bool) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rumpscope"));
         command.args(arguments);
