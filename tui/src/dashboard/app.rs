@@ -10,6 +10,7 @@ use super::screens;
 use super::source::{Live, News, Source};
 use super::status::{Message, Mode, Status};
 use super::theme::{Role, Theme};
+use super::timeline::{self, Timeline};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::{Position, Rect};
@@ -59,6 +60,7 @@ pub struct App {
     /// No more samples will come.
     cut_off: bool,
     tabs: Tabs,
+    timeline: Timeline,
     area: Rect,
     dirty: bool,
 }
@@ -88,6 +90,7 @@ impl App {
             trouble: None,
             cut_off: false,
             tabs: Tabs::default(),
+            timeline: Timeline::default(),
             area: Rect::default(),
             dirty: true,
         }
@@ -186,6 +189,14 @@ impl App {
     pub fn mouse(&mut self, mouse: Mouse, at: Position) {
         if let Some(tab) = self.tabs.at(at).filter(|_| mouse == Mouse::Click) {
             self.show(tab);
+            return;
+        }
+        if let Feed::Replay(playback) = &mut self.feed
+            && mouse == Mouse::Click
+            && let Some(index) = self.timeline.at(at, playback.intervals())
+        {
+            let moved = playback.seek(index, self.cumulative, &mut self.now);
+            self.told(moved);
             return;
         }
         let reaction = self.with_screen(|screen, view| screen.mouse(mouse, at, view));
@@ -374,12 +385,13 @@ impl App {
             return;
         };
         let status = self.status();
-        let parts = Parts::of(area, status.progress.is_some());
+        let parts = Parts::of(area, if status.progress.is_some() { timeline::height(size) } else { 0 });
         let titles: Vec<_> = self.screens.iter().map(|screen| screen.title()).collect();
         let current = self.help.is_none().then_some(self.current);
         self.tabs = chrome::tabs(parts.tabs, buffer, &self.theme, &titles, current);
-        if let Some(progress) = &status.progress {
-            chrome::progress(parts.progress, buffer, &self.theme, progress, status.mode == Mode::Replay);
+        if let (Some(progress), Feed::Replay(playback)) = (&status.progress, &self.feed) {
+            let (playing, intervals) = (playback.is_playing(), playback.intervals());
+            self.timeline = Timeline::draw(parts.progress, buffer, &self.theme, progress, playing, intervals);
         }
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         if let Some(scene) = self.held.as_ref().or(self.now.as_ref()) {

@@ -3,7 +3,7 @@
 use super::draw::{line, put, put_line, put_right, split};
 use super::keys::{Action, KeyMap};
 use super::screen::View;
-use super::status::{Progress, Status};
+use super::status::Status;
 use super::theme::{Role, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -38,13 +38,12 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts of `area`.
-    pub fn of(area: Rect, has_progress: bool) -> Self {
+    /// The parts of `area`, of which `progress` lines tell where a replay is.
+    pub fn of(area: Rect, progress: u16) -> Self {
         let (head, rest) = split(area, 1);
         let (tabs, rest) = split(rest, 1);
-        let below = 1 + u16::from(has_progress);
-        let (body, rest) = split(rest, rest.height.saturating_sub(below));
-        let (progress, foot) = split(rest, u16::from(has_progress));
+        let (body, rest) = split(rest, rest.height.saturating_sub(1 + progress));
+        let (progress, foot) = split(rest, progress);
         Parts { head, tabs, body, progress, foot }
     }
 }
@@ -153,35 +152,6 @@ pub fn tabs(area: Rect, buffer: &mut Buffer, theme: &Theme, titles: &[&str], cur
     }
     // Where there are no colours, the chosen one is told by more than its brightness: it is reversed.
     Tabs(places)
-}
-
-/// Draws where a replay is.
-pub fn progress(area: Rect, buffer: &mut Buffer, theme: &Theme, progress: &Progress, playing: bool) {
-    let symbols = theme.symbols();
-    let state = match (theme.ascii, playing) {
-        (false, true) => "▶",
-        (false, false) => "⏸",
-        (true, true) => ">",
-        (true, false) => "=",
-    };
-    let left = format!(" {state} x{} ", progress.speed);
-    let right = format!(
-        " {} of {}  sample {} of {} ",
-        units::time(progress.seconds * 1e9, theme.ascii),
-        units::time(progress.whole_seconds * 1e9, theme.ascii),
-        progress.index + 1,
-        progress.len
-    );
-    put(buffer, area, &left, theme.style(Role::Warning));
-    put_right(buffer, area, &right, theme.style(Role::Text));
-    let (start, end) = (left.chars().count() as u16, right.chars().count() as u16);
-    let bar = Rect { x: area.x + start.min(area.width), width: area.width.saturating_sub(start + end), ..area };
-    let part = if progress.len > 1 { progress.index as f64 / (progress.len - 1) as f64 } else { 1.0 };
-    let done = (part * f64::from(bar.width)).round() as u16;
-    for x in 0..bar.width {
-        let (symbol, role) = if x < done { (symbols.running, Role::Graph) } else { (symbols.rule, Role::Faint) };
-        put(buffer, Rect { x: bar.x + x, width: 1, ..bar }, symbol.encode_utf8(&mut [0; 4]), theme.style(role));
-    }
 }
 
 /// Draws what the user is told; where that is nothing, what the keys do, the actions `of` the screen first.

@@ -28,6 +28,7 @@ mod terminal;
 #[cfg(test)]
 pub mod testing;
 pub mod theme;
+mod timeline;
 mod waits;
 mod widgets;
 

@@ -20,11 +20,12 @@ use rumpscope_probes::{
     Activity, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, Metric, Mode, Place, Process, Quantity,
     Snapshot, Thread, ThreadTotals, VcpuNow,
 };
-use rumpscope_reports::{Counter, Event, HostThread, Sample, State};
+use rumpscope_reports::recording::{About, Player, Recorder, Recording};
+use rumpscope_reports::{Counter, Ended, Event, Host, HostThread, Ran, Sample, State};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ticks of the clock in a microsecond.
 pub const MICROSECOND: u64 = 2_000;
@@ -277,6 +278,23 @@ pub fn app(samples: Vec<Sample>) -> App {
     let theme = Theme { palette: Palette::None, ascii: false };
     let mut app = App::new(Source::Live(Box::new(scripted)), theme, KeyMap::default(), PathBuf::from("/nowhere"), 0);
     samples.into_iter().for_each(|sample| app.take(News::Sample(Arc::new(sample))));
+    app
+}
+
+/// A dashboard of a recording of these samples, which stands at the second one, and not by itself.
+pub fn replay(name: &str, samples: &[Sample]) -> App {
+    let path = std::env::temp_dir().join(format!("rumpscope-replay-{}-{name}.rsr", std::process::id()));
+    let about = About { ran: Ran::Program { command: vec!["rump_server".to_owned()] }, host: Host::this() };
+    let mut recorder = Recorder::create(&path, &about).expect("a file");
+    samples.iter().for_each(|sample| recorder.add(sample).expect("a sample"));
+    recorder.finish(&Ended::Gone).expect("an end");
+    let mut player = Player::new(Recording::open(&path).expect("a recording")).expect("samples");
+    // Who has it open reads it still.
+    std::fs::remove_file(&path).expect("the file");
+    player.pause();
+    let theme = Theme { palette: Palette::None, ascii: false };
+    let mut app = App::new(Source::Replay(Box::new(player)), theme, KeyMap::default(), PathBuf::from("/nowhere"), 0);
+    app.tick(Instant::now());
     app
 }
 

@@ -37,6 +37,24 @@ fn the_screens_look_as_people_have_seen_them() {
 }
 
 #[test]
+fn a_recording_is_seen_whole_and_gone_through() {
+    let samples = testing::samples(4, 60);
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        let mut app = testing::replay(&format!("{width}x{height}"), &samples);
+        press(&mut app, "LLLLLLLL");
+        check(&format!("replay-{width}x{height}.txt"), &screenshot(&mut app, width, height));
+        // The graph is above the keys; its middle is half the time.
+        press(&mut app, "g");
+        screenshot(&mut app, width, height);
+        app.mouse(Mouse::Click, Position::new(if width == 80 { 26 } else { width / 2 }, height - 2));
+        let picture = screenshot(&mut app, width, height);
+        assert!((28..=32).any(|sample| picture.contains(&format!("sample {sample} of 60"))), "{picture}");
+        press(&mut app, "G");
+        assert!(screenshot(&mut app, width, height).contains("sample 60 of 60"));
+    }
+}
+
+#[test]
 fn many_virtual_cpus_have_room() {
     for (vcpus, width, height) in [(1, 80, 24), (64, 80, 24), (64, 200, 60), (256, 80, 24)] {
         let picture = screenshot(&mut app(vcpus, 12), width, height);
