@@ -3,6 +3,7 @@
 use super::*;
 use crate::dashboard::testing::{self, check, screenshot};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use std::time::Duration;
 
 fn press(app: &mut App, keys: &str) -> Wish {
     let mut wish = Wish::None;
@@ -186,6 +187,25 @@ fn before_the_first_sample_there_is_nothing_to_break() {
     }
     app.mouse(Mouse::Click, Position::new(3, 3));
     assert_eq!(press(&mut app, "q"), Wish::Quit);
+}
+
+/// What is opened on a screen is left by the same keys, and the arrows lead to the next of it.
+#[test]
+fn what_is_opened_leads_to_the_next() {
+    for screen in ["2", "3", "4", "5"] {
+        let mut app = app(2, 8);
+        press(&mut app, screen);
+        let list = screenshot(&mut app, 80, 24);
+        press(&mut app, "\n");
+        let first = screenshot(&mut app, 80, 24);
+        press(&mut app, "j");
+        let second = screenshot(&mut app, 80, 24);
+        assert!(list != first && first != second, "{first}");
+        press(&mut app, "k");
+        assert_eq!(screenshot(&mut app, 80, 24), first);
+        press(&mut app, "\x1b");
+        assert_eq!(screenshot(&mut app, 80, 24), list);
+    }
 }
 
 #[test]
