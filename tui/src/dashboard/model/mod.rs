@@ -13,5 +13,5 @@ pub use heat::Heat;
 pub use history::{History, Point};
 pub use locks::{GroupSpan, Holder, LockSpan, brief, grouped, lock_points, locks, seconds, short_kind};
 pub use span::{CallSpan, Shares, Span, VcpuSpan};
-pub use threads::{Counted, Now, ThreadKey, ThreadSpan, state_name, threads};
+pub use threads::{Counted, GuestSpan, HostSpan, Now, ThreadKey, ThreadSpan, state_name, threads};
 pub use transitions::{Matrix, Phase, TransitionSpan, transitions};
