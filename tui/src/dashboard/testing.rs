@@ -2,7 +2,8 @@
 
 mod contention;
 
-pub use contention::{Known, waiting};
+pub use contention::waiting;
+pub use rumpscope_reports::testing::{Known, MICROSECOND, spread};
 
 use super::app::App;
 use super::keys::KeyMap;
@@ -27,23 +28,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Ticks of the clock in a microsecond.
-pub const MICROSECOND: u64 = 2_000;
 const SECOND: u64 = 1_000_000 * MICROSECOND;
 
 /// The clock: two ticks are a nanosecond.
 pub fn clock() -> ClockInfo {
     ClockInfo { source: ClockSource::Tsc, ticks_per_second: SECOND as f64, two_reads_ns: 19.4, step_ns: 10.0 }
-}
-
-/// Many short ones, few long ones, in ticks.
-pub fn spread(count: u64, shortest: u64, longest: u64) -> Distribution {
-    let mut distribution = Distribution::default();
-    for event in 0..count {
-        let position = (event as f64 / count as f64).powi(4);
-        distribution.record(shortest + (position * (longest - shortest) as f64) as u64);
-    }
-    distribution
 }
 
 fn sampled(count: u64, mut timed: Distribution) -> Distribution {
