@@ -173,7 +173,7 @@ pub fn hints(area: Rect, buffer: &mut Buffer, theme: &Theme, keys: &KeyMap, acti
         if seen.contains(action) {
             continue;
         }
-        let (hint, of) = hint(*action, keys, replay);
+        let (hint, of) = hint(*action, keys, replay, theme.ascii);
         seen.extend(of);
         let Some((key, short)) = hint else { continue };
         let width = (key.chars().count() + short.chars().count() + 3) as u16;
@@ -208,14 +208,26 @@ const PAIRS: [(Action, Action, &str); 6] = [
 ];
 
 /// The keys and the word for an action, if it has any keys, and the actions that this tells of.
-fn hint(action: Action, keys: &KeyMap, replay: bool) -> (Option<(String, &'static str)>, Vec<Action>) {
+fn hint(action: Action, keys: &KeyMap, replay: bool, ascii: bool) -> (Option<(String, &'static str)>, Vec<Action>) {
     if let Some((one, other, short)) = PAIRS.iter().find(|pair| pair.0 == action || pair.1 == action) {
-        let both = [keys.first(*one), keys.first(*other)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let both =
+            [*one, *other].into_iter().filter_map(|action| shown(action, keys, ascii)).collect::<Vec<_>>().join(" ");
         return ((!both.is_empty()).then_some((both, short)), vec![*one, *other]);
     }
     let short = match action {
         Action::Freeze if replay => "pause",
         action => action.entry().map_or("", |entry| entry.short),
     };
-    (keys.first(action).map(|key| (key, short)), vec![action])
+    (shown(action, keys, ascii).map(|key| (key, short)), vec![action])
+}
+
+/// The first key for an action as it stands on keyboards, where it can be shown.
+fn shown(action: Action, keys: &KeyMap, ascii: bool) -> Option<String> {
+    const ARROWS: [(&str, &str); 4] = [("left", "←"), ("right", "→"), ("up", "↑"), ("down", "↓")];
+    let name = keys.first(action)?;
+    let arrow = |name: &str| ARROWS.iter().find(|arrow| !ascii && arrow.0 == name).map(|arrow| arrow.1);
+    Some(match name.strip_prefix("shift-").map(arrow) {
+        Some(Some(arrow)) => format!("shift-{arrow}"),
+        _ => arrow(&name).map_or(name, str::to_owned),
+    })
 }

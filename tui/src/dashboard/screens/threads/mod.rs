@@ -7,6 +7,7 @@ use super::super::waits::Shared;
 use crate::dashboard::draw::{put, split};
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{Counted, ThreadKey, ThreadSpan, threads};
+use crate::dashboard::picture::lines;
 use crate::dashboard::screen::{Reaction, Screen, View};
 use crate::dashboard::table::Table;
 use crate::dashboard::theme::Role;
@@ -38,6 +39,8 @@ impl Threads {
         }
         self.keys = spans.iter().map(|span| span.key).collect();
         let notes = notes(&spans, ended, self.all);
+        let width = area.width.saturating_sub(2);
+        let notes: Vec<&str> = notes.iter().flat_map(|note| lines(note, width)).collect();
         let (list, foot) = split(area, area.height.saturating_sub(notes.len() as u16));
         let lines: Vec<_> = spans.iter().map(|span| Line { span, theme: view.theme }).collect();
         self.table.draw(list, buffer, view.theme, &lines, "no thread has made a hypercall yet");

@@ -9,7 +9,8 @@ use rumpscope_reports::units;
 use std::borrow::Cow;
 
 pub const COLUMNS: [Column; 12] = [
-    Column::text("cause", 13, 0),
+    // As long as most names of hypercalls.
+    Column::text("cause", 20, 0).most(26),
     Column::number("rate/s", 7, 0),
     Column::number("off", 6, 0),
     Column::number("off p50", 8, 5),
