@@ -77,6 +77,19 @@ fn a_lock_that_nobody_waits_for_any_more_is_told() {
 }
 
 #[test]
+fn what_is_opened_leads_to_the_next() {
+    let scene = testing::scene(2, 8);
+    let mut screen = screen();
+    picture(&mut screen, &scene, 80, 21);
+    act(&mut screen, &scene, Action::Open);
+    let first = picture(&mut screen, &scene, 80, 21);
+    act(&mut screen, &scene, Action::Down);
+    assert_ne!(picture(&mut screen, &scene, 80, 21), first);
+    act(&mut screen, &scene, Action::Up);
+    assert_eq!(picture(&mut screen, &scene, 80, 21), first);
+}
+
+#[test]
 fn what_is_not_recorded_is_said() {
     let mut sample = testing::samples(2, 1).remove(0);
     sample.snapshot.contention.recorded = false;

@@ -47,6 +47,11 @@ fn who_is_chosen_is_opened() {
     picture(&mut screen, &scene, 80, 21);
     assert_eq!(act(&mut screen, &scene, Action::Open), Reaction::Done);
     assert!(screen.open.is_some() && screen.field().is_none());
+    let first = screen.open;
+    act(&mut screen, &scene, Action::Down);
+    assert!(screen.open.is_some() && screen.open != first);
+    act(&mut screen, &scene, Action::Up);
+    assert_eq!(screen.open, first);
     assert_eq!(act(&mut screen, &scene, Action::Back), Reaction::Done);
     assert!(screen.open.is_none());
 }
