@@ -20,6 +20,8 @@ mod style;
 mod summary;
 pub mod symbols;
 pub mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod timeline;
 mod times;
 mod transitions;

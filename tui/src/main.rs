@@ -7,7 +7,6 @@ mod beside;
 mod child;
 mod cli;
 mod commands;
-#[allow(dead_code, unused_imports, reason = "commands come to use it")]
 mod dashboard;
 mod exit;
 mod interrupt;

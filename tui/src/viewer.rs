@@ -37,6 +37,14 @@ pub fn options(look: &LookArgs) -> anyhow::Result<Options> {
     })
 }
 
+/// The exit status of a command that did nothing but show the dashboard.
+pub fn status(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Quit => 0,
+        Outcome::Signal(number) => 128 + number,
+    }
+}
+
 /// Shows what comes from `live` until the user leaves.
 ///
 /// # Errors

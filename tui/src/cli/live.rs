@@ -35,6 +35,7 @@ pub struct LsArgs {
 const TOP_HELP: &str = "\
 Examples:
   rumpscope top                the only kernel that runs, or a list to choose from
+                               (enter opens the chosen one, q leaves)
   rumpscope top 4711           the dashboard on this one
   rumpscope top 4711 --once    what it does in one second, as text
   rumpscope top 4711 --json --interval 100ms --count 50

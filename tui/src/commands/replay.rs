@@ -1,8 +1,8 @@
 //! `rumpscope replay`: a recording, as if it were now.
 
 use crate::cli::ReplayArgs;
+use crate::dashboard;
 use crate::dashboard::source::Source;
-use crate::dashboard::{self, Outcome};
 use crate::output::Output;
 use crate::{exit, viewer};
 use rumpscope_probes::Snapshot;
@@ -32,10 +32,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
     let as_text = args.text || args.json.is_some() || args.from.is_some() || args.to.is_some();
     if !as_text && viewer::is_possible() {
         let options = viewer::options(&args.look)?;
-        return Ok(match dashboard::run(Source::Replay(Box::new(Player::new(recording)?)), options)? {
-            Outcome::Quit => 0,
-            Outcome::Signal(number) => 128 + number,
-        });
+        return dashboard::run(Source::Replay(Box::new(Player::new(recording)?)), options).map(viewer::status);
     }
     let (earlier, later) = part(args, &mut recording)?;
     let run = description(&recording, &later);

@@ -2,7 +2,7 @@
 
 use super::ls;
 use crate::cli::TopArgs;
-use crate::dashboard::Outcome;
+use crate::dashboard::{self, Chosen, Options};
 use crate::live::kernels::{Found, Kernel, Kernels};
 use crate::live::{News, Sampler, Watched};
 use crate::top::{Interval, json, text};
@@ -28,64 +28,49 @@ const DEPTH: usize = 4;
 /// When there is no such kernel, or it cannot be read or shown.
 pub fn run(args: &TopArgs) -> anyhow::Result<i32> {
     let as_text = args.once || args.json || args.count.is_some() || !viewer::is_possible();
+    let options = if as_text { None } else { Some(viewer::options(&args.look)?) };
     let segment = match &args.target {
         Some(target) => attach::open(target)?,
-        None => match the_only_one(as_text, args.look.ascii)? {
-            Some(segment) => segment,
-            None => return Ok(exit::BAD_USAGE),
+        None => match the_only_one(options.as_ref(), args.look.ascii)? {
+            Ok(segment) => segment,
+            Err(status) => return Ok(status),
         },
     };
-    if !as_text {
-        let options = viewer::options(&args.look)?;
-        return Ok(match viewer::show(Watched::start(segment, args.interval)?, options)? {
-            Outcome::Quit => 0,
-            Outcome::Signal(number) => 128 + number,
-        });
+    if let Some(options) = options {
+        return viewer::show(Watched::start(segment, args.interval)?, options).map(viewer::status);
     }
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     print(args, segment)
 }
 
-/// The segment of the only kernel that runs; `None`: there are several, which have been listed.
-fn the_only_one(as_text: bool, ascii: bool) -> anyhow::Result<Option<Segment>> {
+/// The segment of the only kernel that runs, or of the one that is chosen of several. Without a dashboard, several are listed;
+/// an exit status where none is to be shown.
+fn the_only_one(options: Option<&Options>, ascii: bool) -> anyhow::Result<Result<Segment, i32>> {
     let mut looks = Kernels::default();
-    let running = |found: Vec<Found>| -> Vec<Kernel> {
-        let kernel = |found| match found {
-            Found::Kernel(kernel) if kernel.alive => Some(kernel),
-            _ => None,
-        };
-        found.into_iter().filter_map(kernel).collect()
-    };
-    let kernels = running(looks.look());
-    match kernels.as_slice() {
-        [] => bail!("no instrumented kernel runs; `rumpscope run` starts one"),
-        [kernel] => Ok(Some(Segment::open(&kernel.path)?)),
-        several => {
+    let kernels = running(&mut looks);
+    match (kernels.as_slice(), options) {
+        ([], _) => bail!("no instrumented kernel runs; `rumpscope run` starts one"),
+        ([kernel], _) => Ok(Ok(Segment::open(&kernel.path)?)),
+        (_, Some(options)) => Ok(match dashboard::choose(|| running(&mut looks), options)? {
+            Chosen::Kernel(segment) => Ok(segment),
+            Chosen::None(outcome) => Err(viewer::status(outcome)),
+        }),
+        (several, None) => {
             let style = Style { colour: false, ..terminal::style(ascii) };
             let list = ls::render(several, &[], &style);
-            if !as_text {
-                return choose(several, &list).map(Some);
-            }
             eprint!("rumpscope: {} kernels run; name one: rumpscope top PID\n{list}", several.len());
-            Ok(None)
+            Ok(Err(exit::BAD_USAGE))
         }
     }
 }
 
-/// Asks which of `kernels`, in `list`, is meant.
-fn choose(kernels: &[Kernel], list: &str) -> anyhow::Result<Segment> {
-    eprint!("{list}");
-    loop {
-        eprint!("Which one? pid: ");
-        let mut answer = String::new();
-        if io::stdin().read_line(&mut answer)? == 0 {
-            bail!("none was named");
-        }
-        match kernels.iter().find(|kernel| kernel.process.pid.to_string() == answer.trim()) {
-            Some(kernel) => return Ok(Segment::open(&kernel.path)?),
-            None => eprintln!("{:?} is none of them", answer.trim()),
-        }
-    }
+/// Those that run now.
+fn running(looks: &mut Kernels) -> Vec<Kernel> {
+    let kernel = |found| match found {
+        Found::Kernel(kernel) if kernel.alive => Some(kernel),
+        _ => None,
+    };
+    looks.look().into_iter().filter_map(kernel).collect()
 }
 
 fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {

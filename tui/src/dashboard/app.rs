@@ -1,8 +1,10 @@
 //! The dashboard without a terminal: what it takes, what it does about it, what it shows.
 
+mod act;
+
 use super::chrome::{self, Parts, Tabs};
 use super::draw::put;
-use super::keys::{Action, Key, KeyMap};
+use super::keys::{Key, KeyMap};
 use super::playback::Playback;
 use super::scene::Scene;
 use super::screen::{Mouse, Reaction, Screen, Size, View};
@@ -10,13 +12,14 @@ use super::screens;
 use super::source::{Live, News, Source};
 use super::status::{Message, Mode, Status};
 use super::theme::{Role, Theme};
+use super::timeline::{self, Timeline};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::{Position, Rect};
 use rumpscope_reports::{Sample, State};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the event loop is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,10 @@ pub struct App {
     /// No more samples will come.
     cut_off: bool,
     tabs: Tabs,
+    timeline: Timeline,
     area: Rect,
     dirty: bool,
 }
-
-/// Times between samples that the user goes between.
-const INTERVALS_MS: [u64; 8] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000];
 
 impl App {
     /// A dashboard of `source`; `screen` is the number of the first screen, from 0.
@@ -88,6 +89,7 @@ impl App {
             trouble: None,
             cut_off: false,
             tabs: Tabs::default(),
+            timeline: Timeline::default(),
             area: Rect::default(),
             dirty: true,
         }
@@ -188,6 +190,14 @@ impl App {
             self.show(tab);
             return;
         }
+        if let Feed::Replay(playback) = &mut self.feed
+            && mouse == Mouse::Click
+            && let Some(index) = self.timeline.at(at, playback.intervals())
+        {
+            let moved = playback.seek(index, self.cumulative, &mut self.now);
+            self.told(moved);
+            return;
+        }
         let reaction = self.with_screen(|screen, view| screen.mouse(mouse, at, view));
         self.react(reaction);
     }
@@ -197,137 +207,11 @@ impl App {
         self.dirty = true;
     }
 
-    /// Does what a key stands for: first whoever is in front, then what is the same everywhere.
-    pub fn act(&mut self, action: Action) -> Wish {
-        self.dirty = true;
-        match action {
-            Action::Quit => return Wish::Quit,
-            Action::Suspend => return Wish::Suspend,
-            Action::Redraw => return Wish::Redraw,
-            _ => {}
-        }
-        let reaction = self.with_screen(|screen, view| screen.act(action, view));
-        if reaction != Reaction::Ignored {
-            self.react(reaction);
-            return Wish::None;
-        }
-        self.act_everywhere(action);
-        Wish::None
-    }
-
-    fn act_everywhere(&mut self, action: Action) {
-        let count = self.screens.len();
-        match action {
-            Action::Help if self.help.is_some() => self.help = None,
-            Action::Help => self.help = Some(screens::help()),
-            Action::Back if self.help.is_some() => self.help = None,
-            Action::Back => self.message = None,
-            Action::Screen(number) => self.show(usize::from(number).wrapping_sub(1)),
-            Action::NextScreen => self.show((self.current + 1) % count),
-            Action::PreviousScreen => self.show((self.current + count - 1) % count),
-            Action::Filter => {
-                let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
-                if let Some(field) = screen.field() {
-                    field.begin();
-                }
-            }
-            Action::Freeze if self.live().is_some() => {
-                self.held = if self.held.is_some() { None } else { self.now.clone() };
-            }
-            Action::Cumulative => {
-                self.cumulative = !self.cumulative;
-                for scene in [&mut self.now, &mut self.held].into_iter().flatten() {
-                    scene.set_cumulative(self.cumulative);
-                }
-            }
-            Action::Longer => self.change_interval(1),
-            Action::Shorter => self.change_interval(-1),
-            Action::Record => self.record(),
-            Action::Save => self.save(),
-            Action::Trace => self.trace(),
-            _ => {
-                if let Feed::Replay(playback) = &mut self.feed {
-                    let moved = playback.act(action, self.cumulative, &mut self.now);
-                    self.told(moved);
-                }
-            }
-        }
-    }
-
-    fn show(&mut self, screen: usize) {
-        if screen < self.screens.len() {
-            self.current = screen;
-            self.help = None;
-            self.dirty = true;
-        }
-    }
-
-    fn change_interval(&mut self, by: isize) {
-        let Feed::Live(live) = &mut self.feed else { return };
-        let now = live.interval();
-        let position = INTERVALS_MS.partition_point(|interval| Duration::from_millis(*interval) < now);
-        let next = position.saturating_add_signed(by).min(INTERVALS_MS.len() - 1);
-        live.set_interval(Duration::from_millis(INTERVALS_MS[next]));
-    }
-
-    fn record(&mut self) {
-        let Feed::Live(live) = &mut self.feed else {
-            self.react(Reaction::Failed("this is a recording already".to_owned()));
-            return;
-        };
-        let reaction = match live.toggle_recording() {
-            Ok(text) => Reaction::Told(text),
-            Err(error) => Reaction::Failed(format!("{error:#}")),
-        };
-        self.react(reaction);
-    }
-
-    fn trace(&mut self) {
-        let Feed::Live(live) = &mut self.feed else {
-            self.react(Reaction::Failed(
-                "a recording has no timeline: a trace is saved of a kernel that runs".to_owned(),
-            ));
-            return;
-        };
-        let reaction = match live.save_trace() {
-            Ok(text) => Reaction::Told(text),
-            Err(error) => Reaction::Failed(format!("{error:#}")),
-        };
-        self.react(reaction);
-    }
-
-    fn save(&mut self) {
-        let Some(scene) = self.held.as_ref().or(self.now.as_ref()) else { return };
-        let reaction = match super::save::save(scene, &self.folder, self.theme.ascii) {
-            Ok(text) => Reaction::Told(text),
-            Err(error) => Reaction::Failed(format!("{error:#}")),
-        };
-        self.react(reaction);
-    }
-
-    fn react(&mut self, reaction: Reaction) {
-        match reaction {
-            Reaction::Ignored => return,
-            Reaction::Done => {}
-            Reaction::Told(text) => self.message = Some(Message::told(text)),
-            Reaction::Failed(text) => self.message = Some(Message::failed(text)),
-        }
-        self.dirty = true;
-    }
-
-    /// Whether a replay has moved, or why it could not.
-    fn told(&mut self, moved: anyhow::Result<bool>) {
-        match moved {
-            Ok(moved) => self.dirty |= moved,
-            Err(error) => self.react(Reaction::Failed(format!("{error:#}"))),
-        }
-    }
-
     fn with_screen(&mut self, what: impl FnOnce(&mut dyn Screen, &View<'_>) -> Reaction) -> Reaction {
         let Some(scene) = self.held.as_ref().or(self.now.as_ref()) else { return Reaction::Ignored };
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         let size = Size::of(self.area).unwrap_or(Size::Small);
-        let view = view(scene, &self.theme, &self.keys, size, self.held.is_some());
+        let view = scene.view(&self.theme, &self.keys, size, self.held.is_some());
         what(screen.as_mut(), &view)
     }
 
@@ -370,21 +254,21 @@ impl App {
         self.dirty = false;
         self.area = area;
         let Some(size) = Size::of(area) else {
-            let text = format!("{}x{} is too small: 80x24 is the least", area.width, area.height);
-            put(buffer, area, &text, self.theme.style(Role::Warning));
+            chrome::too_small(area, buffer, &self.theme);
             return;
         };
         let status = self.status();
-        let parts = Parts::of(area, status.progress.is_some());
+        let parts = Parts::of(area, if status.progress.is_some() { timeline::height(size) } else { 0 });
         let titles: Vec<_> = self.screens.iter().map(|screen| screen.title()).collect();
         let current = self.help.is_none().then_some(self.current);
         self.tabs = chrome::tabs(parts.tabs, buffer, &self.theme, &titles, current);
-        if let Some(progress) = &status.progress {
-            chrome::progress(parts.progress, buffer, &self.theme, progress, status.mode == Mode::Replay);
+        if let (Some(progress), Feed::Replay(playback)) = (&status.progress, &self.feed) {
+            let (playing, intervals) = (playback.is_playing(), playback.intervals());
+            self.timeline = Timeline::draw(parts.progress, buffer, &self.theme, progress, playing, intervals);
         }
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         if let Some(scene) = self.held.as_ref().or(self.now.as_ref()) {
-            let view = view(scene, &self.theme, &self.keys, size, self.held.is_some());
+            let view = scene.view(&self.theme, &self.keys, size, self.held.is_some());
             chrome::head(parts.head, buffer, &view, &status);
             screen.draw(parts.body, buffer, &view);
         } else {
@@ -392,19 +276,6 @@ impl App {
             put(buffer, parts.head, &format!(" {}  {text}", status.mode.name()), self.theme.style(Role::Title));
         }
         chrome::foot(parts.foot, buffer, &self.theme, &self.keys, &status, screen.actions());
-    }
-}
-
-fn view<'a>(scene: &'a Scene, theme: &'a Theme, keys: &'a KeyMap, size: Size, frozen: bool) -> View<'a> {
-    View {
-        sample: scene.sample(),
-        earlier: scene.earlier(),
-        span: scene.span(),
-        history: scene.history(),
-        theme,
-        keys,
-        size,
-        frozen,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::draw::{line, put, put_line, put_right, split};
 use super::keys::{Action, KeyMap};
 use super::screen::View;
-use super::status::{Progress, Status};
+use super::status::Status;
 use super::theme::{Role, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -38,15 +38,20 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The parts of `area`.
-    pub fn of(area: Rect, has_progress: bool) -> Self {
+    /// The parts of `area`, of which `progress` lines tell where a replay is.
+    pub fn of(area: Rect, progress: u16) -> Self {
         let (head, rest) = split(area, 1);
         let (tabs, rest) = split(rest, 1);
-        let below = 1 + u16::from(has_progress);
-        let (body, rest) = split(rest, rest.height.saturating_sub(below));
-        let (progress, foot) = split(rest, u16::from(has_progress));
+        let (body, rest) = split(rest, rest.height.saturating_sub(1 + progress));
+        let (progress, foot) = split(rest, progress);
         Parts { head, tabs, body, progress, foot }
     }
+}
+
+/// Says that the terminal is too small for anything else.
+pub fn too_small(area: Rect, buffer: &mut Buffer, theme: &Theme) {
+    let text = format!("{}x{} is too small: 80x24 is the least", area.width, area.height);
+    put(buffer, area, &text, theme.style(Role::Warning));
 }
 
 /// Draws what is looked at: the least important is left out where there is no room.
@@ -149,49 +154,26 @@ pub fn tabs(area: Rect, buffer: &mut Buffer, theme: &Theme, titles: &[&str], cur
     Tabs(places)
 }
 
-/// Draws where a replay is.
-pub fn progress(area: Rect, buffer: &mut Buffer, theme: &Theme, progress: &Progress, playing: bool) {
-    let symbols = theme.symbols();
-    let state = match (theme.ascii, playing) {
-        (false, true) => "▶",
-        (false, false) => "⏸",
-        (true, true) => ">",
-        (true, false) => "=",
-    };
-    let left = format!(" {state} x{} ", progress.speed);
-    let right = format!(
-        " {} of {}  sample {} of {} ",
-        units::time(progress.seconds * 1e9, theme.ascii),
-        units::time(progress.whole_seconds * 1e9, theme.ascii),
-        progress.index + 1,
-        progress.len
-    );
-    put(buffer, area, &left, theme.style(Role::Warning));
-    put_right(buffer, area, &right, theme.style(Role::Text));
-    let (start, end) = (left.chars().count() as u16, right.chars().count() as u16);
-    let bar = Rect { x: area.x + start.min(area.width), width: area.width.saturating_sub(start + end), ..area };
-    let part = if progress.len > 1 { progress.index as f64 / (progress.len - 1) as f64 } else { 1.0 };
-    let done = (part * f64::from(bar.width)).round() as u16;
-    for x in 0..bar.width {
-        let (symbol, role) = if x < done { (symbols.running, Role::Graph) } else { (symbols.rule, Role::Faint) };
-        put(buffer, Rect { x: bar.x + x, width: 1, ..bar }, symbol.encode_utf8(&mut [0; 4]), theme.style(role));
-    }
-}
-
 /// Draws what the user is told; where that is nothing, what the keys do, the actions `of` the screen first.
 pub fn foot(area: Rect, buffer: &mut Buffer, theme: &Theme, keys: &KeyMap, status: &Status, of: &[Action]) {
     if let Some(message) = &status.message {
         put(buffer, area, &format!(" {}", message.text), theme.style(message.role));
         return;
     }
-    let others = if status.progress.is_some() { &REPLAY[..] } else { &LIVE[..] };
+    let replay = status.progress.is_some();
+    let others = if replay { &REPLAY[..] } else { &LIVE[..] };
+    hints(area, buffer, theme, keys, &[&[Action::Quit, Action::Help], of, others].concat(), replay);
+}
+
+/// Draws what the keys for `actions` do, the most important first, as many as there is room for.
+pub fn hints(area: Rect, buffer: &mut Buffer, theme: &Theme, keys: &KeyMap, actions: &[Action], replay: bool) {
     let mut x = area.x;
     let mut seen = Vec::new();
-    for action in [Action::Quit, Action::Help].iter().chain(of).chain(others) {
+    for action in actions {
         if seen.contains(action) {
             continue;
         }
-        let (hint, of) = hint(*action, keys, status.progress.is_some());
+        let (hint, of) = hint(*action, keys, replay, theme.ascii);
         seen.extend(of);
         let Some((key, short)) = hint else { continue };
         let width = (key.chars().count() + short.chars().count() + 3) as u16;
@@ -226,14 +208,26 @@ const PAIRS: [(Action, Action, &str); 6] = [
 ];
 
 /// The keys and the word for an action, if it has any keys, and the actions that this tells of.
-fn hint(action: Action, keys: &KeyMap, replay: bool) -> (Option<(String, &'static str)>, Vec<Action>) {
+fn hint(action: Action, keys: &KeyMap, replay: bool, ascii: bool) -> (Option<(String, &'static str)>, Vec<Action>) {
     if let Some((one, other, short)) = PAIRS.iter().find(|pair| pair.0 == action || pair.1 == action) {
-        let both = [keys.first(*one), keys.first(*other)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let both =
+            [*one, *other].into_iter().filter_map(|action| shown(action, keys, ascii)).collect::<Vec<_>>().join(" ");
         return ((!both.is_empty()).then_some((both, short)), vec![*one, *other]);
     }
     let short = match action {
         Action::Freeze if replay => "pause",
         action => action.entry().map_or("", |entry| entry.short),
     };
-    (keys.first(action).map(|key| (key, short)), vec![action])
+    (shown(action, keys, ascii).map(|key| (key, short)), vec![action])
+}
+
+/// The first key for an action as it stands on keyboards, where it can be shown.
+fn shown(action: Action, keys: &KeyMap, ascii: bool) -> Option<String> {
+    const ARROWS: [(&str, &str); 4] = [("left", "←"), ("right", "→"), ("up", "↑"), ("down", "↓")];
+    let name = keys.first(action)?;
+    let arrow = |name: &str| ARROWS.iter().find(|arrow| !ascii && arrow.0 == name).map(|arrow| arrow.1);
+    Some(match name.strip_prefix("shift-").map(arrow) {
+        Some(Some(arrow)) => format!("shift-{arrow}"),
+        _ => arrow(&name).map_or(name, str::to_owned),
+    })
 }

@@ -7,6 +7,7 @@
 //! A picture is drawn when there is something new to see, and not otherwise.
 
 mod app;
+mod chooser;
 mod chrome;
 mod draw;
 mod field;
@@ -27,14 +28,18 @@ mod terminal;
 #[cfg(test)]
 pub mod testing;
 pub mod theme;
+mod timeline;
 mod waits;
 mod widgets;
 
+use crate::live::kernels::Kernel;
 use anyhow::Context;
 use app::{App, Wish};
+use chooser::{Choice, Chooser};
 use crossbeam_channel::{Receiver, never, select};
 use input::{Input, Inputs};
 use keys::KeyMap;
+use rumpscope_probes::reader::Segment;
 use signals::{Request, Signals};
 use source::{News, Source};
 use std::path::PathBuf;
@@ -67,21 +72,92 @@ pub enum Outcome {
 /// How long signals and messages wait at most until somebody looks.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What came of asking which kernel is to be shown.
+#[derive(Debug)]
+pub enum Chosen {
+    /// This one.
+    Kernel(Segment),
+    /// None: the dashboard was left.
+    None(Outcome),
+}
+
+/// How often it is looked which kernels there are.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks which of the kernels that `look` finds is to be shown. The terminal is as it was before when this returns.
+///
+/// # Errors
+/// When there is no terminal, or it is lost.
+pub fn choose(mut look: impl FnMut() -> Vec<Kernel>, options: &Options) -> anyhow::Result<Chosen> {
+    let mut chooser = Chooser::new(options.theme, options.keys.clone());
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let mut session = Session::open().context("cannot take the terminal")?;
+    let inputs = Inputs::start().context("cannot wait for keys")?;
+    let mut due = Instant::now();
+    loop {
+        if Instant::now() >= due {
+            chooser.take(look());
+            due = Instant::now() + LOOK_AGAIN;
+        }
+        match signals.take() {
+            Some(Request::End(signal)) => return Ok(Chosen::None(Outcome::Signal(signal))),
+            Some(Request::Stop) => suspend(&mut session, &signals)?,
+            Some(Request::GoOn) => session.resume().context("the terminal is lost")?,
+            None => {}
+        }
+        let drawn = session.draw(|frame| {
+            let area = frame.area();
+            chooser.draw(area, frame.buffer_mut());
+        });
+        drawn.context("the terminal is lost")?;
+        let until = due.saturating_duration_since(Instant::now()).min(LOOK);
+        let choice = match inputs.receiver.recv_timeout(until) {
+            Ok(Input::Key(key)) => chooser.key(key),
+            Ok(Input::Mouse(mouse, at)) => chooser.mouse(mouse, at),
+            Ok(Input::Gone(error)) => return Err(error).context("the terminal is lost"),
+            Ok(Input::Resized) | Err(_) => Choice::None,
+        };
+        match choice {
+            Choice::None => {}
+            Choice::Leave => return Ok(Chosen::None(Outcome::Quit)),
+            Choice::Suspend => suspend(&mut session, &signals)?,
+            Choice::Redraw => session.clear().context("the terminal is lost")?,
+            // It may have ended since it was seen; the list goes on then.
+            Choice::Open => match chooser.chosen().map(|kernel| Segment::open(&kernel.path)) {
+                Some(Ok(segment)) => return Ok(Chosen::Kernel(segment)),
+                Some(Err(error)) => chooser.fail(error.to_string()),
+                None => {}
+            },
+        }
+    }
+}
+
 /// Shows `source` until the user leaves. The terminal is as it was before when this returns.
 ///
 /// # Errors
 /// When there is no terminal, or it is lost.
 pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
     let Options { theme, keys, folder, screen } = options;
-    let mut app = App::new(source, theme, keys, folder, screen);
     let signals = Signals::catch().context("cannot catch signals")?;
+    let shown = show(App::new(source, theme, keys, folder, screen), &signals);
+    match (shown, signals.take()) {
+        // Who closes a terminal sends a signal, too, and it is by chance which of the two is seen first.
+        (Err(_), Some(Request::End(signal))) => Ok(Outcome::Signal(signal)),
+        (shown, _) => shown,
+    }
+}
+
+fn show(mut app: App, signals: &Signals) -> anyhow::Result<Outcome> {
     let mut session = Session::open().context("cannot take the terminal")?;
     let inputs = Inputs::start().context("cannot wait for keys")?;
     let mut news = app.live().map_or_else(never, |live| live.news().clone());
     loop {
         match signals.take() {
             Some(Request::End(signal)) => return Ok(Outcome::Signal(signal)),
-            Some(Request::Stop) => suspend(&mut session, &mut app, &signals)?,
+            Some(Request::Stop) => {
+                suspend(&mut session, signals)?;
+                app.resized();
+            }
             Some(Request::GoOn) => {
                 session.resume().context("the terminal is lost")?;
                 app.resized();
@@ -89,29 +165,32 @@ pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
             None => {}
         }
         app.tick(Instant::now());
+        let drawn = match app.is_dirty() {
+            true => session.draw(|frame| {
+                let area = frame.area();
+                app.draw(area, frame.buffer_mut());
+            }),
+            false => Ok(()),
+        };
         if session.is_lost() {
             anyhow::bail!("a part of rumpscope has failed; what it said stands above");
         }
-        if app.is_dirty() {
-            let drawn = session.draw(|frame| {
-                let area = frame.area();
-                app.draw(area, frame.buffer_mut());
-            });
-            drawn.context("the terminal is lost")?;
-        }
+        drawn.context("the terminal is lost")?;
         match wait(&mut app, &inputs.receiver, &mut news)? {
             Wish::None => {}
             Wish::Quit => return Ok(Outcome::Quit),
-            Wish::Suspend => suspend(&mut session, &mut app, &signals)?,
+            Wish::Suspend => {
+                suspend(&mut session, signals)?;
+                app.resized();
+            }
             Wish::Redraw => session.clear().context("the terminal is lost")?,
         }
     }
 }
 
-fn suspend(session: &mut Session, app: &mut App, signals: &Signals) -> anyhow::Result<()> {
+fn suspend(session: &mut Session, signals: &Signals) -> anyhow::Result<()> {
     session.suspend().context("the terminal is lost")?;
     signals.forget_going_on();
-    app.resized();
     Ok(())
 }
 

@@ -92,26 +92,37 @@ pub fn parts(area: Rect, buffer: &mut Buffer, theme: &Theme, parts: &[Part]) {
     }
 }
 
-/// Writes `text` in as many lines as it takes, words whole where they fit; how many lines that were. What does not fit into
-/// `area` is cut.
-pub fn wrapped(area: Rect, buffer: &mut Buffer, text: &str, style: ratatui::style::Style) -> u16 {
-    let mut lines = 0;
+/// `text` in lines of at most so many characters, words whole where they fit.
+pub fn lines(text: &str, width: u16) -> impl Iterator<Item = &str> {
     let mut rest = text.trim();
-    while !rest.is_empty() && lines < area.height {
-        let width = usize::from(area.width);
-        let end = rest.char_indices().nth(width).map_or(rest.len(), |(end, _)| end);
+    std::iter::from_fn(move || {
+        let end = rest.char_indices().nth(usize::from(width)).map_or(rest.len(), |(end, _)| end);
         let cut = match rest[..end].rfind(' ') {
             Some(space) if end < rest.len() && space > 0 => space,
             _ => end,
         };
-        if cut == 0 {
-            break;
-        }
-        put(buffer, line(area, lines), &rest[..cut], style);
+        let line = &rest[..cut];
         rest = rest[cut..].trim_start();
-        lines += 1;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+/// Writes `text` in as many lines as it takes; how many lines that were. What does not fit into `area` is cut.
+pub fn wrapped(area: Rect, buffer: &mut Buffer, text: &str, style: ratatui::style::Style) -> u16 {
+    (0..area.height).zip(lines(text, area.width)).map(|(row, text)| put(buffer, line(area, row), text, style)).count()
+        as u16
+}
+
+/// Writes what stands in `text` between gaps of three spaces, as far as there is room for all of it: a figure that is cut
+/// is another one.
+pub fn figures(area: Rect, buffer: &mut Buffer, text: &str, style: ratatui::style::Style) {
+    const GAP: &str = "   ";
+    let mut shown = text;
+    while shown.chars().count() > usize::from(area.width) {
+        let Some((before, _)) = shown.rsplit_once(GAP) else { break };
+        shown = before;
     }
-    lines
+    put(buffer, area, shown, style);
 }
 
 #[cfg(test)]
@@ -165,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_whole_or_not_there() {
+        let style = ratatui::style::Style::new();
+        let text = |width| drawn(width, 1, |area, buffer| figures(area, buffer, "p50 1.00ms   p99 31.3ms", style));
+        assert_eq!(
+            [30, 23, 22, 10].map(text),
+            ["p50 1.00ms   p99 31.3ms\n", "p50 1.00ms   p99 31.3ms\n", "p50 1.00ms\n", "p50 1.00ms\n"]
+        );
+    }
+
+    #[test]
     fn threads_on_average() {
         assert_eq!([0.0, 0.001, 0.25, 12.344, 123.4].map(threads), ["0", "<0.01", "0.25", "12.34", "123"]);
     }
@@ -177,6 +198,7 @@ mod tests {
                 histogram(area, buffer, &ASCII, &heat, Role::Graph);
                 parts(area, buffer, &ASCII, &[Part { name: "x", share: 1.0, role: Role::Text, symbol: '#' }]);
                 wrapped(area, buffer, "some words", ratatui::style::Style::new());
+                figures(area, buffer, "1   2   3", ratatui::style::Style::new());
             });
         }
     }

@@ -3,7 +3,7 @@
 use super::keys::Action;
 use super::scene::Scene;
 use super::status::Progress;
-use rumpscope_reports::recording::{Busiest, Player};
+use rumpscope_reports::recording::{Busiest, Interval, Player};
 use std::time::Instant;
 
 /// Samples before the one that was sought that are read for the history: the columns of a wide screen.
@@ -41,6 +41,20 @@ impl Playback {
     /// Whether it goes on by itself.
     pub fn is_playing(&self) -> bool {
         self.player.is_playing()
+    }
+
+    /// What happened before each sample.
+    pub fn intervals(&self) -> &[Interval] {
+        self.player.intervals()
+    }
+
+    /// Goes to sample `index`; whether something else is shown then.
+    ///
+    /// # Errors
+    /// When a sample cannot be read.
+    pub fn seek(&mut self, index: usize, cumulative: bool, scene: &mut Option<Scene>) -> anyhow::Result<bool> {
+        self.player.seek(index)?;
+        self.follow(cumulative, scene)
     }
 
     /// When [`tick`](Self::tick) has something to do.

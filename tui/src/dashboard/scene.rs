@@ -1,6 +1,9 @@
 //! What is shown, as the newest sample leaves it.
 
+use super::keys::KeyMap;
 use super::model::{History, Point, Span, lock_points};
+use super::screen::{Size, View};
+use super::theme::Theme;
 use rumpscope_reports::Sample;
 use std::sync::Arc;
 
@@ -49,11 +52,6 @@ impl Scene {
         self.span = Span::new(self.earlier().map(AsRef::as_ref), &self.latest);
     }
 
-    /// Whether all since the start is wanted.
-    pub fn is_cumulative(&self) -> bool {
-        self.cumulative
-    }
-
     /// The latest sample.
     pub fn sample(&self) -> &Arc<Sample> {
         &self.latest
@@ -69,9 +67,18 @@ impl Scene {
         &self.span
     }
 
-    /// How it went before.
-    pub fn history(&self) -> &History {
-        &self.history
+    /// What screens see of it.
+    pub fn view<'a>(&'a self, theme: &'a Theme, keys: &'a KeyMap, size: Size, frozen: bool) -> View<'a> {
+        View {
+            sample: &self.latest,
+            earlier: self.earlier(),
+            span: &self.span,
+            history: &self.history,
+            theme,
+            keys,
+            size,
+            frozen,
+        }
     }
 }
 
@@ -88,9 +95,9 @@ mod tests {
     fn the_last_interval_or_all() {
         let samples = shared(testing::samples(2, 3));
         let mut scene = Scene::new(samples[0].clone(), false);
-        assert!(scene.earlier().is_none() && scene.history().is_empty());
+        assert!(scene.earlier().is_none() && scene.history.last(9).len() == 0);
         samples[1..].iter().for_each(|sample| assert!(!scene.push(sample.clone())));
-        assert_eq!(scene.history().len(), 2);
+        assert_eq!(scene.history.last(9).len(), 2);
         assert!((scene.span().seconds - 1.0).abs() < 1e-9);
         scene.set_cumulative(true);
         assert!(scene.earlier().is_none() && scene.span().seconds > 1.5);
@@ -106,7 +113,7 @@ mod tests {
         let mut other = Sample::clone(&samples[2]);
         other.snapshot.process.start_time += 1;
         assert!(scene.push(Arc::new(other)));
-        assert!(scene.history().is_empty() && scene.earlier().is_none());
+        assert!(scene.history.last(9).len() == 0 && scene.earlier().is_none());
     }
 
     #[test]
@@ -119,6 +126,6 @@ mod tests {
         assert!(!scene.push(Arc::new(dead)));
         assert_eq!(scene.sample().state, rumpscope_reports::State::Dead);
         assert!((scene.span().seconds - 1.0).abs() < 1e-9);
-        assert_eq!(scene.history().len(), 1);
+        assert_eq!(scene.history.last(9).len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use super::field::Field;
 use super::keys::{Action, KeyMap};
 use super::model::{History, Span};
+use super::table::Table;
 use super::theme::Theme;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -28,6 +29,13 @@ pub struct View<'a> {
     pub size: Size,
     /// The picture is held.
     pub frozen: bool,
+}
+
+impl View<'_> {
+    /// What the time of the latest sample is called.
+    pub fn moment(&self) -> &'static str {
+        if self.frozen { "held" } else { "now" }
+    }
 }
 
 /// How much room there is for a screen.
@@ -92,15 +100,19 @@ pub trait Screen {
         Reaction::Ignored
     }
 
+    /// The list that the mouse and the filter are for, where there is one now.
+    fn list(&mut self) -> Option<&mut Table> {
+        None
+    }
+
     /// Does what the mouse stands for at this place of the whole terminal.
     fn mouse(&mut self, mouse: Mouse, at: Position, view: &View<'_>) -> Reaction {
-        let _ = (mouse, at, view);
-        Reaction::Ignored
+        mouse_on_list(self, mouse, at, view)
     }
 
     /// The field that [`Action::Filter`] begins to edit, where there is one now. While it is edited it gets all keys.
     fn field(&mut self) -> Option<&mut Field> {
-        None
+        self.list().map(Table::filter)
     }
 
     /// Whether something of the last picture is still being found out: it is drawn again soon.
@@ -111,5 +123,14 @@ pub trait Screen {
     /// Actions that mean something here, beside those that do everywhere: what the footer tells. The most important first.
     fn actions(&self) -> &'static [Action] {
         &[]
+    }
+}
+
+/// What the mouse does to the list of a screen; a click on the line that is chosen already opens it.
+pub fn mouse_on_list<S: Screen + ?Sized>(screen: &mut S, mouse: Mouse, at: Position, view: &View<'_>) -> Reaction {
+    let Some(list) = screen.list() else { return Reaction::Ignored };
+    match list.mouse(mouse, at) {
+        Reaction::Ignored if mouse == Mouse::Click && list.is_row(at) => screen.act(Action::Open, view),
+        reaction => reaction,
     }
 }

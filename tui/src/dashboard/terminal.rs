@@ -12,7 +12,9 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{execute, queue};
 use ratatui::{Frame, Terminal};
-use std::io::{self, BufWriter, Stdout, Write};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Stdout};
+use std::os::fd::AsRawFd;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,11 +58,16 @@ impl Session {
     /// Draws a picture: what is different from the last one is written, all at once.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// When the terminal is gone, or no longer ours: nothing is written then.
     pub fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(picture)?;
-        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+        let picture = |frame: &mut Frame<'_>| {
+            picture(frame);
+            if is_ours() { Ok(()) } else { Err(io::Error::other("it was given back")) }
+        };
+        let drawn = self.terminal.try_draw(picture).map(|_| ());
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        drawn
     }
 
     /// The next picture is written whole.
@@ -98,9 +105,13 @@ impl Session {
 
     /// Whether the terminal was given back behind our back: a thread has panicked.
     pub fn is_lost(&self) -> bool {
-        // Relaxed: nothing else is told by it.
-        !OURS.load(Ordering::Relaxed)
+        !is_ours()
     }
+}
+
+fn is_ours() -> bool {
+    // Relaxed: nothing else is told by it.
+    OURS.load(Ordering::Relaxed)
 }
 
 impl Drop for Session {
@@ -127,9 +138,25 @@ fn take() -> io::Result<()> {
 /// Gives the terminal back, if it is ours.
 fn give_back() {
     if OURS.swap(false, Ordering::Relaxed) {
-        // A terminal that is gone needs no more.
-        let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
-        let _ = io::stdout().flush();
+        let left = execute!(io::stdout(), EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
+        if left.is_err() {
+            silence();
+        }
     }
 }
+
+/// Has standard error lead nowhere, if it is a terminal that has gone. What cannot be written there is a panic of
+/// `eprintln!`, which our crates use, too; but much is still to be done: the guest to be ended, its profile to be written.
+fn silence() {
+    // SAFETY: no memory is involved.
+    let is_gone = unsafe { libc::isatty(libc::STDERR_FILENO) } == 0
+        && io::Error::last_os_error().raw_os_error() == Some(libc::EIO);
+    if is_gone && let Ok(nowhere) = OpenOptions::new().write(true).open("/dev/null") {
+        // SAFETY: both descriptors are open; nobody owns that of standard error.
+        unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) };
+    }
+}
+
+#[cfg(test)]
+mod tests;

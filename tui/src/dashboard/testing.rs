@@ -2,7 +2,8 @@
 
 mod contention;
 
-pub use contention::{Known, waiting};
+pub use contention::waiting;
+pub use rumpscope_reports::testing::{Known, MICROSECOND, spread};
 
 use super::app::App;
 use super::keys::KeyMap;
@@ -20,29 +21,18 @@ use rumpscope_probes::{
     Activity, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, Metric, Mode, Place, Process, Quantity,
     Snapshot, Thread, ThreadTotals, VcpuNow,
 };
-use rumpscope_reports::{Counter, Event, HostThread, Sample, State};
+use rumpscope_reports::recording::{About, Player, Recorder, Recording};
+use rumpscope_reports::{Counter, Ended, Event, Host, HostThread, Ran, Sample, State};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Ticks of the clock in a microsecond.
-pub const MICROSECOND: u64 = 2_000;
 const SECOND: u64 = 1_000_000 * MICROSECOND;
 
 /// The clock: two ticks are a nanosecond.
 pub fn clock() -> ClockInfo {
     ClockInfo { source: ClockSource::Tsc, ticks_per_second: SECOND as f64, two_reads_ns: 19.4, step_ns: 10.0 }
-}
-
-/// Many short ones, few long ones, in ticks.
-pub fn spread(count: u64, shortest: u64, longest: u64) -> Distribution {
-    let mut distribution = Distribution::default();
-    for event in 0..count {
-        let position = (event as f64 / count as f64).powi(4);
-        distribution.record(shortest + (position * (longest - shortest) as f64) as u64);
-    }
-    distribution
 }
 
 fn sampled(count: u64, mut timed: Distribution) -> Distribution {
@@ -222,7 +212,8 @@ fn host_threads(vcpus: u16, second: u64) -> Vec<HostThread> {
 
 /// The history of `count` intervals of that kernel.
 pub fn history(vcpus: u16, count: u64) -> History {
-    scene(vcpus, count + 1).history().clone()
+    let (scene, theme, keys) = (scene(vcpus, count + 1), Theme::default(), KeyMap::default());
+    view(&scene, &theme, &keys, Rect::default()).history.clone()
 }
 
 /// What is shown after `count` samples.
@@ -279,6 +270,23 @@ pub fn app(samples: Vec<Sample>) -> App {
     app
 }
 
+/// A dashboard of a recording of these samples, which stands at the second one, and not by itself.
+pub fn replay(name: &str, samples: &[Sample]) -> App {
+    let path = std::env::temp_dir().join(format!("rumpscope-replay-{}-{name}.rsr", std::process::id()));
+    let about = About { ran: Ran::Program { command: vec!["rump_server".to_owned()] }, host: Host::this() };
+    let mut recorder = Recorder::create(&path, &about).expect("a file");
+    samples.iter().for_each(|sample| recorder.add(sample).expect("a sample"));
+    recorder.finish(&Ended::Gone).expect("an end");
+    let mut player = Player::new(Recording::open(&path).expect("a recording")).expect("samples");
+    // Who has it open reads it still.
+    std::fs::remove_file(&path).expect("the file");
+    player.pause();
+    let theme = Theme { palette: Palette::None, ascii: false };
+    let mut app = App::new(Source::Replay(Box::new(player)), theme, KeyMap::default(), PathBuf::from("/nowhere"), 0);
+    app.tick(Instant::now());
+    app
+}
+
 /// What a dashboard shows on a terminal of this size.
 pub fn screenshot(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal in memory");
@@ -318,16 +326,7 @@ pub fn picture_with(screen: &mut dyn Screen, scene: &Scene, width: u16, height: 
 
 /// What a screen sees of `scene`.
 pub fn view<'a>(scene: &'a Scene, theme: &'a Theme, keys: &'a KeyMap, area: Rect) -> View<'a> {
-    View {
-        sample: scene.sample(),
-        earlier: scene.earlier(),
-        span: scene.span(),
-        history: scene.history(),
-        theme,
-        keys,
-        size: Size::of(area).unwrap_or(Size::Small),
-        frozen: false,
-    }
+    scene.view(theme, keys, Size::of(area).unwrap_or(Size::Small), false)
 }
 
 /// Compares `text` with a file that people have read. `UPDATE_GOLDEN=1` writes it anew.

@@ -83,10 +83,6 @@ pub struct Symbols {
     pub rule: char,
     /// A vertical line.
     pub wall: char,
-    /// Between two things in a line.
-    pub dot: &'static str,
-    /// The micro of a unit.
-    pub micro: char,
 }
 
 static UNICODE: Symbols = Symbols {
@@ -102,8 +98,6 @@ static UNICODE: Symbols = Symbols {
     cut: '…',
     rule: '─',
     wall: '│',
-    dot: "·",
-    micro: 'µ',
 };
 
 static ASCII: Symbols = Symbols {
@@ -119,8 +113,6 @@ static ASCII: Symbols = Symbols {
     cut: '~',
     rule: '-',
     wall: '|',
-    dot: "-",
-    micro: 'u',
 };
 
 /// A look.

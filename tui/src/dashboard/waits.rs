@@ -8,7 +8,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 use rumpscope_probes::Snapshot;
 use rumpscope_probes::contention::Module;
 use rumpscope_reports::Sample;
-use rumpscope_reports::contention::{Book, Names, Waiting};
+#[cfg(test)]
+use rumpscope_reports::contention::Names;
+use rumpscope_reports::contention::{Book, Waiting};
 use rumpscope_reports::symbols::Symbols;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,6 +41,7 @@ enum Finder {
     /// By a thread.
     Thread(Sender<Job>, Receiver<(Key, Arc<Waiting>)>),
     /// At once, by names that are known.
+    #[cfg(test)]
     Direct(Box<dyn Names>),
 }
 
@@ -75,6 +78,7 @@ impl Waits {
             return waiting.clone();
         }
         match &mut self.finder {
+            #[cfg(test)]
             Finder::Direct(names) => {
                 let earlier = earlier.map(|earlier| &earlier.snapshot);
                 let mut book = Book::default();

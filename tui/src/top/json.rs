@@ -1,7 +1,7 @@
 //! An interval as one line of JSON; `docs/json.md` describes it.
 
 use super::Interval;
-use super::threads::{Doing, GuestSide, ThreadSpan};
+use crate::dashboard::model::{GuestSpan, Now, ThreadKey, ThreadSpan};
 use rumpscope_reports::contention::group::{By, Realm};
 use rumpscope_reports::contention::{kind_name, ranking};
 use rumpscope_reports::{Counter, Event, HostThread, State, Times};
@@ -116,27 +116,31 @@ fn thread_of(interval: &Interval, thread: &ThreadSpan) -> Value {
     json!({
         "tid": thread.tid,
         "name": thread.name,
-        "guest": thread.guest.as_ref().map(|guest| guest_side(interval, guest)),
-        "host": thread.host.as_ref().map(host_side),
+        "guest": thread.guest.as_ref().map(|guest| guest_side(interval, thread, guest)),
+        "host": thread.host.as_ref().map(|host| host_side(&host.added)),
     })
 }
 
-fn guest_side(interval: &Interval, guest: &GuestSide) -> Value {
+fn guest_side(interval: &Interval, thread: &ThreadSpan, guest: &GuestSpan) -> Value {
     let nanoseconds = |ticks: u64| whole(interval.span.snapshot.clock.nanoseconds(ticks));
-    let now = match guest.now {
-        Doing::Holds(index, for_ns) => json!({ "is": "on_vcpu", "vcpu": index, "for_ns": whole(for_ns) }),
-        Doing::Blocked(call, for_ns) => json!({ "is": "blocked", "call": call, "for_ns": whole(for_ns) }),
-        Doing::WantsVcpu(for_ns) => json!({ "is": "wants_vcpu", "for_ns": whole(for_ns) }),
-        Doing::Untold => json!({ "is": "untold" }),
+    let now = match thread.now {
+        Now::Running(index, for_ns) => json!({ "is": "on_vcpu", "vcpu": index, "for_ns": whole(for_ns) }),
+        Now::Blocked(call, for_ns) => json!({ "is": "blocked", "call": call.name(), "for_ns": whole(for_ns) }),
+        Now::Wants(_, for_ns) => json!({ "is": "wants_vcpu", "for_ns": whole(for_ns) }),
+        Now::Untold(_) | Now::Ended => json!({ "is": "untold" }),
+    };
+    let lane = match thread.key {
+        ThreadKey::Lane(lane) => Some(lane),
+        ThreadKey::Host(_) => None,
     };
     json!({
-        "lane": guest.lane,
+        "lane": lane,
         "now": now,
-        "calls": guest.totals.calls,
-        "run_ns": nanoseconds(guest.totals.run),
-        "off_ns": nanoseconds(guest.totals.off),
-        "wanted_ns": nanoseconds(guest.totals.wanted),
-        "migrations": guest.totals.migrations,
+        "calls": guest.added.calls,
+        "run_ns": nanoseconds(guest.added.run),
+        "off_ns": nanoseconds(guest.added.off),
+        "wanted_ns": nanoseconds(guest.added.wanted),
+        "migrations": guest.added.migrations,
     })
 }
 

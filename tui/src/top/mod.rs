@@ -2,20 +2,19 @@
 
 pub mod json;
 pub mod text;
-mod threads;
 
-use crate::dashboard::model::Span;
+use crate::dashboard::model::{Now, Span, ThreadSpan, threads};
 use rumpscope_reports::Sample;
 use rumpscope_reports::contention::Waiting;
 use rumpscope_reports::symbols::Symbols;
 use std::sync::Arc;
-use threads::ThreadSpan;
 
 /// What happened between two samples.
 pub struct Interval {
     later: Arc<Sample>,
     span: Span,
     waiting: Waiting,
+    /// Those that run; those that the host gave most time first.
     threads: Vec<ThreadSpan>,
 }
 
@@ -28,7 +27,10 @@ impl Interval {
             Some(earlier) => Waiting::between(&earlier.snapshot, &later.snapshot, names),
             None => Waiting::new(&later.snapshot, names),
         };
-        let threads = ThreadSpan::all(earlier, &later, &span);
+        let mut threads = threads(earlier, &later, span.seconds);
+        threads.retain(|thread| thread.now != Now::Ended);
+        let time = |thread: &ThreadSpan| thread.host.as_ref().map_or(0, |host| host.added.cpu_ns);
+        threads.sort_by_key(|thread| (std::cmp::Reverse(time(thread)), thread.tid));
         Interval { later, span, waiting, threads }
     }
 }

@@ -1,11 +1,11 @@
 //! An interval for people.
 
 use super::Interval;
-use super::threads::{Doing, ThreadSpan};
+use crate::dashboard::model::{Counted, HostSpan, Now, ThreadSpan};
 use rumpscope_reports::contention::points;
 use rumpscope_reports::grid::{Column, Grid};
 use rumpscope_reports::paragraph::{alarming, labelled};
-use rumpscope_reports::{Counter, Event, State, Style, units};
+use rumpscope_reports::{Event, State, Style, units};
 
 /// What stands where there is no number.
 const NOTHING: &str = "-";
@@ -143,30 +143,21 @@ fn threads(interval: &Interval, style: &Style) -> String {
         ("IPC", 8),
         ("now", 0),
     ];
-    let span = &interval.span;
-    let part = |nanoseconds: f64| units::percent(nanoseconds / 1e9 / span.seconds);
     let row = |thread: &ThreadSpan| {
-        let host =
-            |of: &dyn Fn(&rumpscope_reports::HostThread) -> String| thread.host.as_ref().map_or(NOTHING.to_owned(), of);
-        let guest = |of: fn(&rumpscope_probes::ThreadTotals) -> u64| match &thread.guest {
-            Some(guest) => part(span.snapshot.clock.nanoseconds(of(&guest.totals))),
-            None => NOTHING.to_owned(),
-        };
+        let known = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
+        let (guest, host) = (thread.guest.as_ref(), thread.host.as_ref());
         vec![
             thread.name.clone(),
             thread.tid.to_string(),
-            host(&|host| part(host.cpu_ns as f64)),
-            host(&|host| part(host.ready_ns as f64)),
-            guest(|totals| totals.run),
-            guest(|totals| totals.off),
-            guest(|totals| totals.wanted),
-            host(&|host| match host.counters.get(Event::Migrations as usize) {
-                Some(Counter::Counts { value, .. }) => units::rate(*value as f64 / span.seconds),
-                _ => NOTHING.to_owned(),
-            }),
-            host(&|host| units::rate((host.voluntary_switches + host.involuntary_switches) as f64 / span.seconds)),
-            host(&instructions_per_cycle),
-            thread.guest.as_ref().map_or("not in the guest".to_owned(), |guest| now(guest.now, style)),
+            known(host.map(|host| units::percent(host.cpu))),
+            known(host.map(|host| units::percent(host.ready))),
+            known(guest.map(|guest| units::percent(guest.run))),
+            known(guest.map(|guest| units::percent(guest.off))),
+            known(guest.map(|guest| units::percent(guest.wanted))),
+            known(host.and_then(|host| host.rate(Event::Migrations)).map(|(rate, _)| units::rate(rate))),
+            known(host.map(|host| units::rate(host.voluntary + host.involuntary))),
+            known(host.and_then(instructions_per_cycle)),
+            if guest.is_some() { now(thread.now, style) } else { "not in the guest".to_owned() },
         ]
     };
     let mut text = section(
@@ -181,31 +172,20 @@ fn threads(interval: &Interval, style: &Style) -> String {
     text
 }
 
-fn instructions_per_cycle(host: &rumpscope_reports::HostThread) -> String {
-    let of = |event: Event| match host.counters.get(event as usize) {
-        Some(Counter::Counts { value, enabled_ns, running_ns }) if *running_ns != 0 => {
-            Some((*value as f64, *running_ns as f64 / (*enabled_ns).max(1) as f64))
-        }
-        _ => None,
-    };
-    let (Some((instructions, counted)), Some((cycles, _))) = (of(Event::Instructions), of(Event::Cycles)) else {
-        return NOTHING.to_owned();
-    };
-    if cycles == 0.0 {
-        return NOTHING.to_owned();
-    }
+fn instructions_per_cycle(host: &HostSpan) -> Option<String> {
+    let (_, counted) = host.rate(Event::Cycles)?;
     // Counters that took turns are an estimate.
     let mark = if counted < 0.99 { "~" } else { "" };
-    format!("{mark}{:.2}", instructions / cycles)
+    host.instructions_per_cycle().map(|ratio| format!("{mark}{ratio:.2}"))
 }
 
-fn now(doing: Doing, style: &Style) -> String {
+fn now(now: Now, style: &Style) -> String {
     let time = |nanoseconds| units::time(nanoseconds, style.ascii);
-    match doing {
-        Doing::Holds(index, for_ns) => format!("on vCPU {index} for {}", time(for_ns)),
-        Doing::Blocked(call, for_ns) => format!("in {call} for {}", time(for_ns)),
-        Doing::WantsVcpu(for_ns) => format!("wants a vCPU for {}", time(for_ns)),
-        Doing::Untold => NOTHING.to_owned(),
+    match now {
+        Now::Running(index, for_ns) => format!("on vCPU {index} for {}", time(for_ns)),
+        Now::Blocked(call, for_ns) => format!("in {} for {}", call.name(), time(for_ns)),
+        Now::Wants(_, for_ns) => format!("wants a vCPU for {}", time(for_ns)),
+        Now::Untold(_) | Now::Ended => NOTHING.to_owned(),
     }
 }
 
@@ -216,7 +196,7 @@ fn missing(interval: &Interval) -> Vec<(Event, String)> {
         hosts.peek()?;
         let reasons: Option<Vec<&String>> = hosts
             .map(|host| match host.counters.get(index) {
-                Some(Counter::Missing(reason)) => Some(reason),
+                Some((_, Counted::Missing(reason))) => Some(reason),
                 _ => None,
             })
             .collect();

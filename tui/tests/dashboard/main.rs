@@ -1,7 +1,9 @@
 //! The dashboard of the real command, in a terminal: keys, sizes, signals, and what becomes of the terminal afterwards.
 
+mod guest;
 mod terminal;
 
+use guest::Guest;
 use terminal::{Terminal, send};
 
 /// `rumpscope run` with a guest that outlives any test.
@@ -83,11 +85,62 @@ fn the_death_of_the_guest_is_shown() {
 }
 
 #[test]
+fn one_of_several_kernels_is_chosen() {
+    let folder = Terminal::make_folder();
+    let mut guests = [(); 3].map(|()| Guest::start(&folder));
+    let pids = guests.each_ref().map(|guest| guest.pid().to_string());
+    let mut terminal = Terminal::start_in(folder, 80, 24, &["top"], true);
+    terminal.wait_for("3 instrumented kernels of yours run");
+    pids.iter().for_each(|pid| terminal.wait_for(pid));
+    // The list goes on.
+    guests[0].kill();
+    terminal.wait("two of them", |terminal| !terminal.text().contains(&pids[0]));
+    terminal.press(&format!("/{}\r", pids[2]));
+    terminal.wait("one of them", |terminal| !terminal.text().contains(&pids[1]));
+    terminal.press("\r");
+    terminal.wait_for(" LIVE ");
+    terminal.wait_for(&format!("pid {}", pids[2]));
+    terminal.press("q");
+    assert_eq!(terminal.end().0, 0);
+}
+
+#[test]
+fn none_of_several_kernels_is_chosen() {
+    let folder = Terminal::make_folder();
+    let _guests = [(); 2].map(|()| Guest::start(&folder));
+    let mut terminal = Terminal::start_in(folder, 80, 24, &["top"], true);
+    terminal.wait_for("2 instrumented kernels of yours run");
+    terminal.press("q");
+    let (status, text) = terminal.end();
+    assert_eq!(status, 0, "{text}");
+}
+
+#[test]
 fn signals_give_the_terminal_back() {
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
         let terminal = start(80, 24);
         terminal.signal(signal);
         terminal.end();
+    }
+}
+
+#[test]
+fn it_ends_when_its_terminal_goes_away() {
+    // A terminal that is not the controlling one sends no signal.
+    for controlling in [true, false] {
+        let arguments = ["run", "--workload", "timers", "--ncpu", "2", "--duration", "10m", "--json", "profile.json"];
+        let mut terminal = Terminal::start_in(Terminal::make_folder(), 80, 24, &arguments, controlling);
+        terminal.wait_for("2 virtual CPUs");
+        let measured = terminal.measured();
+        let (status, folder) = terminal.hang_up();
+        assert_ne!(status.exit_code(), 101, "a panic");
+        // The guest has been ended, and its profile is written where there is somewhere to write it.
+        let stat = std::fs::read_to_string(format!("/proc/{measured}/stat"));
+        assert!(stat.is_err(), "controlling: {controlling}; the guest goes on: {stat:?}");
+        let profile = std::fs::read_to_string(folder.join("profile.json")).unwrap();
+        let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+        assert_eq!(profile["pid"], measured, "{profile:#}");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! A terminal with the real command in it. Tests wait for what is to be seen, never for a time.
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -33,15 +33,26 @@ fn nonzero(number: u16) -> NonZeroU16 {
 impl Terminal {
     /// Starts the command in a terminal of this size, with folders of its own.
     pub fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
+        Self::start_in(Self::make_folder(), columns, rows, arguments, true)
+    }
+
+    /// A folder for one command and what belongs to it.
+    pub fn make_folder() -> PathBuf {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("dashboard-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The same in this folder; `controlling`: the terminal sends it signals.
+    pub fn start_in(folder: PathBuf, columns: u16, rows: u16, arguments: &[&str], controlling: bool) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rumpscope"));
         command.args(arguments);
         command.cwd(&folder);
+        command.set_controlling_tty(controlling);
         for (name, value) in [("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("NO_COLOR", "")] {
             command.env(name, value);
         }
@@ -160,6 +171,22 @@ impl Terminal {
         let text = self.text();
         let _ = std::fs::remove_dir_all(&self.folder);
         (status.exit_code(), text)
+    }
+
+    /// Closes the terminal, and waits for the end of the command: how it ended, and its folder, which is left.
+    pub fn hang_up(self) -> (ExitStatus, PathBuf) {
+        let Terminal { master, mut child, keys, output, folder, .. } = self;
+        // The thread that reads keeps it open until it has something that nobody takes.
+        drop((master, keys, output));
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < LONG, "it does not end when its terminal has gone");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        (status, folder)
     }
 
     /// Whether the terminal shows what is typed, and makes signals of keys: it is not raw.

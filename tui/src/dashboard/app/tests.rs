@@ -3,6 +3,7 @@
 use super::*;
 use crate::dashboard::testing::{self, check, screenshot};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use std::time::Duration;
 
 fn press(app: &mut App, keys: &str) -> Wish {
     let mut wish = Wish::None;
@@ -33,6 +34,24 @@ fn the_screens_look_as_people_have_seen_them() {
             check(&format!("{name}-{width}x{height}.txt"), &screenshot(&mut app, width, height));
             press(&mut app, "\x1b");
         }
+    }
+}
+
+#[test]
+fn a_recording_is_seen_whole_and_gone_through() {
+    let samples = testing::samples(4, 60);
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        let mut app = testing::replay(&format!("{width}x{height}"), &samples);
+        press(&mut app, "LLLLLLLL");
+        check(&format!("replay-{width}x{height}.txt"), &screenshot(&mut app, width, height));
+        // The graph is above the keys; its middle is half the time.
+        press(&mut app, "g");
+        screenshot(&mut app, width, height);
+        app.mouse(Mouse::Click, Position::new(if width == 80 { 26 } else { width / 2 }, height - 2));
+        let picture = screenshot(&mut app, width, height);
+        assert!((28..=32).any(|sample| picture.contains(&format!("sample {sample} of 60"))), "{picture}");
+        press(&mut app, "G");
+        assert!(screenshot(&mut app, width, height).contains("sample 60 of 60"));
     }
 }
 
@@ -69,7 +88,11 @@ fn a_frozen_picture_stays_while_samples_come() {
     }
     assert!(!app.is_dirty(), "nothing new is to be seen");
     assert_eq!(screenshot(&mut app, 80, 24), held);
-    press(&mut app, " ");
+    // The heat map does not call it now.
+    press(&mut app, "6");
+    let heat = screenshot(&mut app, 80, 24);
+    assert!(heat.contains(" held\n") && !heat.contains(" now\n"), "{heat}");
+    press(&mut app, "1 ");
     let now = screenshot(&mut app, 80, 24);
     assert!(now.starts_with(" LIVE ") && now.contains("up 6.00s"), "{now}");
 }
@@ -164,6 +187,25 @@ fn before_the_first_sample_there_is_nothing_to_break() {
     }
     app.mouse(Mouse::Click, Position::new(3, 3));
     assert_eq!(press(&mut app, "q"), Wish::Quit);
+}
+
+/// What is opened on a screen is left by the same keys, and the arrows lead to the next of it.
+#[test]
+fn what_is_opened_leads_to_the_next() {
+    for screen in ["2", "3"] {
+        let mut app = app(2, 8);
+        press(&mut app, screen);
+        let list = screenshot(&mut app, 80, 24);
+        press(&mut app, "\n");
+        let first = screenshot(&mut app, 80, 24);
+        press(&mut app, "j");
+        let second = screenshot(&mut app, 80, 24);
+        assert!(list != first && first != second, "{first}");
+        press(&mut app, "k");
+        assert_eq!(screenshot(&mut app, 80, 24), first);
+        press(&mut app, "\x1b");
+        assert_eq!(screenshot(&mut app, 80, 24), list);
+    }
 }
 
 #[test]

@@ -12,8 +12,6 @@ pub const CAPACITY: usize = 720;
 /// What is left of an interval.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// When it ended, in seconds by the clock of the measured process.
-    pub at: f64,
     /// How long it was, in seconds.
     pub seconds: f64,
     /// Hypercalls in a second.
@@ -22,8 +20,8 @@ pub struct Point {
     pub threads_in_calls: f64,
     /// The hypercalls that were made, in the order of their numbers.
     pub calls: Box<[CallPoint]>,
-    /// The virtual CPUs, by index.
-    pub vcpus: Box<[VcpuPoint]>,
+    /// Where the time of each virtual CPU went, as far as that is known; by index.
+    pub vcpus: Box<[Option<Shares>]>,
     /// How long all calls took.
     pub heat: Heat,
     /// The locks that were waited for longest, in the order of their numbers.
@@ -37,56 +35,27 @@ pub struct CallPoint {
     pub call: Hypercall,
     /// Calls in a second.
     pub per_second: f32,
-    /// Threads in it on average.
-    pub threads: f32,
-    /// Half of them took no longer, in nanoseconds.
-    pub p50_ns: f32,
-    /// 99 % took no longer, in nanoseconds.
-    pub p99_ns: f32,
     /// How long they took.
     pub heat: Heat,
-}
-
-/// A virtual CPU in an interval.
-#[derive(Clone, Copy, Debug)]
-pub struct VcpuPoint {
-    /// Where its time went, where that is known.
-    pub shares: Option<Shares>,
-    /// Threads that waited for it on average.
-    pub wanted: f32,
 }
 
 impl Point {
     /// What is to be kept of `span`.
     pub fn new(span: &Span) -> Self {
-        let snapshot = &span.snapshot;
-        // The time since the start is that of the clock, less what went by before it.
         let mut calls: Vec<_> = span
             .calls
             .iter()
-            .map(|call| CallPoint {
-                call: call.call,
-                per_second: call.per_second as f32,
-                threads: call.threads as f32,
-                p50_ns: call.times.p50_ns as f32,
-                p99_ns: call.times.p99_ns as f32,
-                heat: call.heat.clone(),
-            })
+            .map(|call| CallPoint { call: call.call, per_second: call.per_second as f32, heat: call.heat.clone() })
             .collect();
         calls.sort_by_key(|call| call.call);
         Point {
-            at: snapshot.clock.nanoseconds(snapshot.taken) / 1e9,
             seconds: span.seconds,
             calls_per_second: span.calls_per_second(),
             threads_in_calls: span.threads_in_calls(),
             heat: Heat::sum(calls.iter().map(|call| &call.heat)),
             calls: calls.into(),
             locks: Box::default(),
-            vcpus: span
-                .vcpus
-                .iter()
-                .map(|vcpu| VcpuPoint { shares: vcpu.shares, wanted: vcpu.wanted as f32 })
-                .collect(),
+            vcpus: span.vcpus.iter().map(|vcpu| vcpu.shares).collect(),
         }
     }
 
@@ -121,21 +90,6 @@ impl History {
         self.points.push_back(point);
     }
 
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.points.clear();
-    }
-
-    /// How many intervals there are.
-    pub fn len(&self) -> usize {
-        self.points.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.points.is_empty()
-    }
-
     /// The last `count`, or as many as there are, oldest first.
     pub fn last(&self, count: usize) -> impl ExactSizeIterator<Item = &Point> + DoubleEndedIterator {
         self.points.range(self.points.len().saturating_sub(count)..)
@@ -168,13 +122,10 @@ mod tests {
         let point = Point::new(&Span::new(Some(&samples[0]), &samples[1]));
         let mut history = History::default();
         for number in 0..CAPACITY + 5 {
-            history.push(Point { at: number as f64, ..point.clone() });
+            history.push(Point { seconds: number as f64, ..point.clone() });
         }
-        assert_eq!(history.len(), CAPACITY);
-        assert_eq!(history.series(3, |point| point.at), [722.0, 723.0, 724.0]);
+        assert_eq!(history.series(3, |point| point.seconds), [722.0, 723.0, 724.0]);
         assert_eq!(history.last(10_000).len(), CAPACITY);
-        history.clear();
-        assert!(history.is_empty());
     }
 
     #[test]

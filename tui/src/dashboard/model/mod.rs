@@ -10,8 +10,8 @@ mod transitions;
 
 pub use figures::{Figures, quantiles};
 pub use heat::Heat;
-pub use history::{CallPoint, History, Point, VcpuPoint};
+pub use history::{History, Point};
 pub use locks::{GroupSpan, Holder, LockSpan, brief, grouped, lock_points, locks, seconds, short_kind};
-pub use span::{CallSpan, Shares, Span, VcpuSpan, kinds};
-pub use threads::{Counted, Now, ThreadKey, ThreadSpan, state_name, threads};
+pub use span::{CallSpan, Shares, Span, VcpuSpan};
+pub use threads::{Counted, GuestSpan, HostSpan, Now, ThreadKey, ThreadSpan, state_name, threads};
 pub use transitions::{Matrix, Phase, TransitionSpan, transitions};

@@ -86,11 +86,6 @@ impl Span {
         }
     }
 
-    /// That of one hypercall.
-    pub fn call(&self, call: Hypercall) -> Option<&CallSpan> {
-        self.calls.iter().find(|span| span.call == call)
-    }
-
     /// Hypercalls in a second.
     pub fn calls_per_second(&self) -> f64 {
         self.calls.iter().map(|call| call.per_second).sum()
@@ -130,7 +125,7 @@ impl VcpuSpan {
 
 /// The kinds of calls of one hypercall, over all places: those that were over at once and those that were not are timed
 /// apart, and must be weighed apart.
-pub fn kinds(snapshot: &Snapshot) -> BTreeMap<Hypercall, [Distribution; 2]> {
+fn kinds(snapshot: &Snapshot) -> BTreeMap<Hypercall, [Distribution; 2]> {
     let mut kinds = BTreeMap::<Hypercall, [Distribution; 2]>::new();
     for ((_, metric), distribution) in &snapshot.cells {
         let kind = match metric.quantity {
@@ -195,7 +190,8 @@ mod tests {
         let parts = [None, Some(&samples[0]), Some(&samples[1])];
         let parts: Vec<_> = parts.into_iter().zip(&samples).map(|(earlier, later)| Span::new(earlier, later)).collect();
         for call in &whole.calls {
-            let sum: u64 = parts.iter().filter_map(|part| part.call(call.call)).map(|part| part.times.count).sum();
+            let same = parts.iter().flat_map(|part| &part.calls).filter(|part| part.call == call.call);
+            let sum: u64 = same.map(|part| part.times.count).sum();
             assert_eq!(sum, call.times.count, "{}", call.call.name());
         }
         assert!((whole.seconds - parts.iter().map(|part| part.seconds).sum::<f64>()).abs() < 1e-6);

@@ -48,6 +48,8 @@ pub enum Now {
 /// What a thread did in the guest; parts of the time, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GuestSpan {
+    /// All of it in numbers and ticks of the clock; what goes on counts as far as it is.
+    pub added: ThreadTotals,
     /// Hypercalls in a second.
     pub calls: f64,
     /// On a virtual CPU.
@@ -61,8 +63,10 @@ pub struct GuestSpan {
 }
 
 /// What the host says of a thread. Rates are in a second.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HostSpan {
+    /// What came to it, as the host counts.
+    pub added: HostThread,
     /// On a processor of the host: part of the time.
     pub cpu: f64,
     /// Ready, while there was none for it: part of the time.
@@ -97,19 +101,33 @@ pub enum Counted {
 
 impl HostSpan {
     fn new(earlier: Option<&HostThread>, later: &HostThread, seconds: f64) -> Self {
-        let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of)) as f64 / seconds;
-        let counters = Event::ALL.iter().zip(&later.counters).enumerate().map(|(index, (event, counter))| {
-            let before = earlier.and_then(|earlier| earlier.counters.get(index));
-            (*event, Counted::new(before, counter, seconds))
-        });
-        HostSpan {
-            cpu: since(|thread| thread.cpu_ns) / 1e9,
-            ready: since(|thread| thread.ready_ns) / 1e9,
-            voluntary: since(|thread| thread.voluntary_switches),
-            involuntary: since(|thread| thread.involuntary_switches),
-            minor: since(|thread| thread.minor_faults),
-            major: since(|thread| thread.major_faults),
+        // Who has had less time than before is another thread of the same number: all that it did is new.
+        let earlier = earlier.filter(|earlier| earlier.cpu_ns <= later.cpu_ns);
+        let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of));
+        let before = |index: usize| earlier.and_then(|earlier| earlier.counters.get(index));
+        let counters = later.counters.iter().enumerate().map(|(index, counter)| counter_since(before(index), counter));
+        let added = HostThread {
+            cpu_ns: since(|thread| thread.cpu_ns),
+            ready_ns: since(|thread| thread.ready_ns),
+            voluntary_switches: since(|thread| thread.voluntary_switches),
+            involuntary_switches: since(|thread| thread.involuntary_switches),
+            minor_faults: since(|thread| thread.minor_faults),
+            major_faults: since(|thread| thread.major_faults),
             counters: counters.collect(),
+            name: later.name.clone(),
+            ..*later
+        };
+        let rate = |count: u64| count as f64 / seconds;
+        let counted = |counter| Counted::new(counter, earlier.is_none(), seconds);
+        HostSpan {
+            cpu: rate(added.cpu_ns) / 1e9,
+            ready: rate(added.ready_ns) / 1e9,
+            voluntary: rate(added.voluntary_switches),
+            involuntary: rate(added.involuntary_switches),
+            minor: rate(added.minor_faults),
+            major: rate(added.major_faults),
+            counters: Event::ALL.into_iter().zip(added.counters.iter().map(counted)).collect(),
+            added,
         }
     }
 
@@ -128,22 +146,33 @@ impl HostSpan {
     }
 }
 
+/// What came to a counter; odd figures of the host are nothing.
+fn counter_since(earlier: Option<&Counter>, later: &Counter) -> Counter {
+    match (earlier, later) {
+        (
+            Some(&Counter::Counts { value: value_before, enabled_ns: enabled_before, running_ns: running_before }),
+            &Counter::Counts { value, enabled_ns, running_ns },
+        ) => Counter::Counts {
+            value: value.saturating_sub(value_before),
+            enabled_ns: enabled_ns.saturating_sub(enabled_before),
+            running_ns: running_ns.saturating_sub(running_before),
+        },
+        (_, later) => later.clone(),
+    }
+}
+
 impl Counted {
-    fn new(earlier: Option<&Counter>, later: &Counter, seconds: f64) -> Self {
-        let (value, enabled, running) = match later {
+    /// What `counter`, of which only this time is told, says; `new`: nothing was known before.
+    fn new(counter: &Counter, new: bool, seconds: f64) -> Self {
+        let (value, enabled, running) = match counter {
             Counter::Missing(reason) => return Counted::Missing(reason.clone()),
-            Counter::Counts { value, enabled_ns, running_ns } => (*value, *enabled_ns, *running_ns),
+            Counter::Counts { value, enabled_ns, running_ns } => {
+                (*value as f64, *enabled_ns as f64, *running_ns as f64)
+            }
         };
-        let (value_before, enabled_before, running_before) = match earlier {
-            Some(Counter::Counts { value, enabled_ns, running_ns }) => (*value, *enabled_ns, *running_ns),
-            _ => (0, 0, 0),
-        };
-        let value = value.saturating_sub(value_before) as f64;
-        let enabled = enabled.saturating_sub(enabled_before) as f64;
-        let running = running.saturating_sub(running_before) as f64;
         if enabled > 0.0 && running <= 0.0 {
             // A thread that did not run has not had its counters on a processor either; that is no reason for a question mark.
-            return if value > 0.0 || earlier.is_none() { Counted::NoTurn } else { Counted::nothing() };
+            return if value > 0.0 || new { Counted::NoTurn } else { Counted::nothing() };
         }
         let ratio = if enabled > 0.0 { (running / enabled).min(1.0) } else { 1.0 };
         Counted::Rate { per_second: value / ratio / seconds, ratio }
@@ -203,28 +232,37 @@ pub fn threads(earlier: Option<&Sample>, later: &Sample, seconds: f64) -> Vec<Th
         let (now_way, was_way) = (goes_on(&way), goes_on(&before_way));
         let part = |sum: fn(&ThreadTotals) -> u64, on: fn(&UnderWay) -> u64| {
             let (now, was) = (sum(&thread.totals) + on(&now_way), sum(&totals) + on(&was_way));
-            now.saturating_sub(was) as f64 / ticks
+            now.saturating_sub(was)
         };
-        GuestSpan {
-            calls: thread.totals.calls.saturating_sub(totals.calls) as f64 / seconds,
+        let added = ThreadTotals {
+            calls: thread.totals.calls.saturating_sub(totals.calls),
             run: part(|totals| totals.run, |way| way.run),
             wanted: part(|totals| totals.wanted, |way| way.wanted),
             off: part(|totals| totals.off, |way| way.off),
-            migrations: thread.totals.migrations.saturating_sub(totals.migrations) as f64 / seconds,
+            migrations: thread.totals.migrations.saturating_sub(totals.migrations),
+        };
+        GuestSpan {
+            calls: added.calls as f64 / seconds,
+            run: added.run as f64 / ticks,
+            wanted: added.wanted as f64 / ticks,
+            off: added.off as f64 / ticks,
+            migrations: added.migrations as f64 / seconds,
+            added,
         }
     };
-    let state = |tid: u32| later.threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.state);
+    let host_of = |tid: u32| later.threads.iter().find(|thread| thread.tid == tid);
     let mut spans: Vec<_> = snapshot
         .threads
         .iter()
         .map(|thread| ThreadSpan {
             key: ThreadKey::Lane(thread.lane),
-            name: match thread.name.as_str() {
-                "" => format!("thread of lane {}", thread.lane),
-                name => name.to_owned(),
+            name: match (thread.name.as_str(), host_of(thread.tid)) {
+                ("", Some(host)) => host.name.clone(),
+                ("", None) => format!("thread of lane {}", thread.lane),
+                (name, _) => name.to_owned(),
             },
             tid: thread.tid,
-            now: now(snapshot, thread, state(thread.tid)),
+            now: now(snapshot, thread, host_of(thread.tid).map(|host| host.state)),
             guest: Some(guest(thread)),
             // Where several threads of the guest share one of the host, its times are nobody's.
             host: if lanes_of[&thread.tid] == 1 { host.get(&thread.tid).cloned() } else { None },
@@ -308,15 +346,13 @@ mod tests {
     fn counters_that_took_turns_are_scaled() {
         let counts = |value, enabled_ns, running_ns| Counter::Counts { value, enabled_ns, running_ns };
         let earlier = counts(100, 1_000, 1_000);
-        let counted = Counted::new(Some(&earlier), &counts(400, 3_000, 1_500), 1.0);
-        assert_eq!(counted, Counted::Rate { per_second: 1_200.0, ratio: 0.25 });
-        assert_eq!(Counted::new(Some(&earlier), &counts(100, 1_000, 1_000), 1.0), Counted::nothing());
-        assert_eq!(Counted::new(None, &counts(0, 1_000, 0), 1.0), Counted::NoTurn);
+        let since = |later: &Counter| Counted::new(&counter_since(Some(&earlier), later), false, 1.0);
+        assert_eq!(since(&counts(400, 3_000, 1_500)), Counted::Rate { per_second: 1_200.0, ratio: 0.25 });
+        assert_eq!(since(&counts(100, 1_000, 1_000)), Counted::nothing());
+        assert_eq!(Counted::new(&counts(0, 1_000, 0), true, 1.0), Counted::NoTurn);
         // Odd figures of the kernel: more running than enabled, and less than before.
-        let odd = Counted::new(Some(&earlier), &counts(50, 1_100, 9_000), 1.0);
-        assert_eq!(odd, Counted::Rate { per_second: 0.0, ratio: 1.0 });
-        let missing = Counted::new(Some(&earlier), &Counter::Missing("why".to_owned()), 1.0);
-        assert_eq!(missing, Counted::Missing("why".to_owned()));
+        assert_eq!(since(&counts(50, 1_100, 9_000)), Counted::Rate { per_second: 0.0, ratio: 1.0 });
+        assert_eq!(since(&Counter::Missing("why".to_owned())), Counted::Missing("why".to_owned()));
     }
 
     #[test]
@@ -332,6 +368,27 @@ mod tests {
         let spans = threads(Some(&samples[0]), &samples[1], 1.0);
         assert!(spans[1].host.is_none() && spans[2].host.is_none());
         assert!(spans.iter().any(|span| span.key == ThreadKey::Host(samples[1].threads[1].tid)));
+    }
+
+    #[test]
+    fn a_later_thread_of_the_same_number_is_another_one() {
+        let mut samples = testing::samples(1, 2);
+        let cpu_ns = samples[1].threads[0].cpu_ns;
+        samples[0].threads[0].cpu_ns = cpu_ns + 1;
+        let spans = threads(Some(&samples[0]), &samples[1], 1.0);
+        assert_eq!(spans[0].host.as_ref().unwrap().added, samples[1].threads[0]);
+        samples[0].threads[0].cpu_ns = cpu_ns - 7;
+        let spans = threads(Some(&samples[0]), &samples[1], 1.0);
+        assert_eq!(spans[0].host.as_ref().unwrap().added.cpu_ns, 7);
+    }
+
+    #[test]
+    fn a_thread_without_a_name_has_the_hosts() {
+        let mut sample = testing::samples(1, 1).remove(0);
+        sample.snapshot.threads[0].name.clear();
+        assert_eq!(threads(None, &sample, 1.0)[0].name, sample.threads[0].name);
+        sample.threads.clear();
+        assert_eq!(threads(None, &sample, 1.0)[0].name, "thread of lane 0");
     }
 
     #[test]

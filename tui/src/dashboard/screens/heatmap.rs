@@ -43,7 +43,7 @@ impl Screen for HeatMap {
         let calls: u64 = columns.last().map_or(0, |heat| heat.rows().map(|(_, count)| u64::from(count)).sum());
         let seconds = view.history.last(width).map(|point| point.seconds).sum();
         let map = Rect { height: below.height.saturating_sub(1), ..below };
-        Map { columns, seconds }.draw(map, buffer, theme);
+        Map { columns, seconds, end: view.moment() }.draw(map, buffer, theme);
         let foot = line(below, below.height.saturating_sub(1));
         let cursor = if self.filter.is_edited() { "_" } else { "" };
         let (which, role) = match (self.filter.text(), self.filter.is_edited()) {

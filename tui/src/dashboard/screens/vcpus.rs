@@ -197,7 +197,7 @@ fn one(area: Rect, buffer: &mut Buffer, view: &View<'_>, fields: Fields, number:
     if fields.trend != 0 {
         cells.take(2);
         let used = view.history.series(usize::from(fields.trend - 2), |point| {
-            let shares = point.vcpus.get(number).and_then(|vcpu| vcpu.shares);
+            let shares = point.vcpus.get(number).copied().flatten();
             shares.map_or(0.0, |shares| shares.running + shares.wanted)
         });
         graph::columns(cells.take(fields.trend - 2), buffer, theme, Role::Graph, &used, 1.0);

@@ -3,6 +3,9 @@
 /// Spaces between two columns.
 pub const GAP: u16 = 2;
 
+/// How many there are more at most where there is room that no column takes.
+const WIDER: u16 = 4;
+
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -21,6 +24,8 @@ pub struct Column {
     pub width: u16,
     /// How much of the room that is left over it takes: none, or a share by this number.
     pub grow: u16,
+    /// How wide it is at most.
+    pub most: u16,
     /// Columns with a higher number are dropped first where the screen is too narrow; 0 stays always.
     pub drop: u8,
     /// Where its cells stand.
@@ -34,17 +39,22 @@ pub struct Column {
 impl Column {
     /// A column of names, which takes the room that is left over.
     pub const fn text(name: &'static str, width: u16, drop: u8) -> Self {
-        Column { name, width, grow: 1, drop, align: Align::Left, ascending: true, sortable: true }
+        Column { name, width, grow: 1, most: u16::MAX, drop, align: Align::Left, ascending: true, sortable: true }
     }
 
     /// A column of figures.
     pub const fn number(name: &'static str, width: u16, drop: u8) -> Self {
-        Column { name, width, grow: 0, drop, align: Align::Right, ascending: false, sortable: true }
+        Column { name, width, grow: 0, most: u16::MAX, drop, align: Align::Right, ascending: false, sortable: true }
     }
 
     /// A column of pictures, which take the room that is left over, too; not sorted by.
     pub const fn picture(name: &'static str, width: u16, drop: u8) -> Self {
-        Column { name, width, grow: 2, drop, align: Align::Left, ascending: true, sortable: false }
+        Column { name, width, grow: 2, most: u16::MAX, drop, align: Align::Left, ascending: true, sortable: false }
+    }
+
+    /// The same, which is never wider than that: a figure far from its name is not read as its own.
+    pub const fn most(self, most: u16) -> Self {
+        Column { most, ..self }
     }
 
     /// The same, which stays as wide as it is.
@@ -73,16 +83,23 @@ pub fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
     }
     let mut spare = width.saturating_sub(needed(&shown));
     let mut shares: u16 = shown.iter().map(|column| columns[*column].grow).sum();
-    let mut start = 0;
-    let mut fitted = Vec::with_capacity(shown.len());
-    for column in shown {
-        let Column { width: own, grow, .. } = columns[column];
+    let mut widths = Vec::with_capacity(shown.len());
+    for column in &shown {
+        let Column { width: own, grow, most, .. } = columns[*column];
         let more = if shares == 0 { 0 } else { (u32::from(spare) * u32::from(grow) / u32::from(shares)) as u16 };
+        let more = more.min(most.saturating_sub(own));
         spare -= more;
         shares -= grow;
-        let own = (own + more).min(width.saturating_sub(start));
+        widths.push(own + more);
+    }
+    // What nobody takes goes between them, as far as a line still reads as one.
+    let gap = GAP + (spare / (shown.len() as u16).max(1)).min(WIDER);
+    let mut start = 0;
+    let mut fitted = Vec::with_capacity(shown.len());
+    for (column, own) in shown.into_iter().zip(widths) {
+        let own = own.min(width.saturating_sub(start));
         fitted.push((column, start, own));
-        start = (start + own + GAP).min(width);
+        start = (start + own + gap).min(width);
     }
     fitted
 }
@@ -98,6 +115,13 @@ mod tests {
     fn what_is_left_over_goes_to_who_grows() {
         assert_eq!(fit(&COLUMNS, 30), [(0, 0, 14), (1, 16, 6), (2, 24, 6)]);
         assert_eq!(fit(&COLUMNS, 24), [(0, 0, 8), (1, 10, 6), (2, 18, 6)]);
+    }
+
+    #[test]
+    fn what_nobody_takes_is_between_the_columns() {
+        let columns = [COLUMNS[0].clone().most(10), COLUMNS[1].clone(), COLUMNS[2].clone()];
+        assert_eq!(fit(&columns, 33), [(0, 0, 10), (1, 14, 6), (2, 24, 6)]);
+        assert_eq!(fit(&columns, 333), [(0, 0, 10), (1, 16, 6), (2, 28, 6)]);
     }
 
     #[test]

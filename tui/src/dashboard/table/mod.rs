@@ -6,7 +6,7 @@
 mod columns;
 mod draw;
 
-pub use columns::{Align, Column};
+pub use columns::Column;
 
 use super::field::Field;
 use super::keys::Action;
@@ -120,11 +120,6 @@ impl Table {
     /// The identity of the row that is chosen.
     pub fn selected(&self) -> Option<u64> {
         self.selected
-    }
-
-    /// Chooses a row.
-    pub fn select(&mut self, identity: u64) {
-        self.selected = Some(identity);
     }
 
     /// The filter.

@@ -1,52 +1,12 @@
 //! Who waits for whom in the hand-made samples: clients create files, and the disk is slow.
 
 use super::{MICROSECOND, spread};
-use rumpscope_probes::contention::{Contention, Lock, LockKind, Part, Wait};
+use rumpscope_probes::contention::{Contention, LockKind, Part, Wait};
 use rumpscope_probes::{Distribution, Hypercall, Place};
-use rumpscope_reports::contention::{Frame, Names, Waiting};
+use rumpscope_reports::contention::Waiting;
+use rumpscope_reports::testing::{Known, lock, stacks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A function for each address; the innermost stand for hypercalls' callers.
-const FUNCTIONS: [(u64, &str, Option<&str>); 13] = [
-    (0x10, "mutex_enter", None),
-    (0x11, "rw_enter", None),
-    (0x12, "cv_wait", None),
-    (0x20, "vn_lock", Some("vfs_vnops.c:1012")),
-    (0x21, "ufs_create", Some("ufs_vnops.c:160")),
-    (0x22, "VOP_CREATE", None),
-    (0x23, "sys_open", None),
-    (0x30, "biowait", Some("vfs_bio.c:1600")),
-    (0x31, "bwrite", None),
-    (0x32, "ffs_update", None),
-    (0x33, "vcache_alloc", None),
-    (0x34, "procinit", None),
-    (0x35, "workqueue_worker", None),
-];
-
-/// Names as if the functions above were the kernel.
-pub struct Known;
-
-impl Names for Known {
-    fn chain(&mut self, addresses: &[u64]) -> Vec<Frame> {
-        let frame = |address: &u64| {
-            let known = FUNCTIONS.iter().find(|function| function.0 == *address);
-            let (function, source) = known.map_or((format!("kernel+{address:#x}"), None), |known| {
-                (known.1.to_owned(), known.2.map(str::to_owned))
-            });
-            Frame { function, source }
-        };
-        addresses.iter().map(frame).collect()
-    }
-
-    fn lock(&mut self, lock: &Lock, _: &Contention) -> Option<String> {
-        (lock.address == 0x9000).then(|| "proc_lock".to_owned())
-    }
-
-    fn problems(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// What was waited for in the last of so many samples, of the interval before it.
 pub fn waiting(vcpus: u16, count: u64) -> Waiting {
@@ -55,38 +15,9 @@ pub fn waiting(vcpus: u16, count: u64) -> Waiting {
     Waiting::between(&earlier.snapshot, &later.snapshot, &mut Known)
 }
 
-fn lock(kind: LockKind, address: u64, made: u32, wait: Distribution) -> Lock {
-    let contended = wait.count();
-    Lock {
-        kind,
-        address,
-        generation: 1,
-        made,
-        ended: false,
-        merged: 0,
-        acquisitions: contended * 10,
-        contended,
-        spun: contended / 4,
-        holder: None,
-        waiters: 0,
-        most_waiters: 3,
-        wait,
-        held_after_wait: spread(contended, 400, 900 * MICROSECOND),
-        held: spread(contended / 10 + 1, 100, 50 * MICROSECOND),
-    }
-}
-
 /// All that was recorded up to this second. Threads are those of the samples: lane 0 is main, 1 ioflush, 3 and 4 clients.
 pub(super) fn contention(second: u64) -> Contention {
     let ms = 1_000 * MICROSECOND;
-    let stacks = [
-        (1, vec![0x11, 0x20, 0x21, 0x22, 0x23]),
-        (2, vec![0x11, 0x32, 0x31]),
-        (3, vec![0x12, 0x30, 0x31, 0x32]),
-        (4, vec![0x10, 0x34]),
-        (5, vec![0x35]),
-        (6, vec![0x33, 0x23]),
-    ];
     let kinds = [
         (1, LockKind::Mutex, 0x9000, 4, 100, ms),
         (2, LockKind::Rwlock, 0xa000, 6, 40, 30 * ms),
@@ -134,12 +65,5 @@ pub(super) fn contention(second: u64) -> Contention {
         wait(mutex, 1, 4, 4, Part::Unknown, None, 0, 100, 5 * ms, ms),
         wait(Hypercall::ClockSleep, 0, 5, 5, Part::Alone, None, 0, 20, 500 * ms, 12 * ms),
     ];
-    Contention {
-        recorded: true,
-        stacks: Arc::new(BTreeMap::from(stacks)),
-        modules: Arc::default(),
-        locks,
-        waits,
-        lost: 0,
-    }
+    Contention { recorded: true, stacks: stacks(), modules: Arc::default(), locks, waits, lost: 0 }
 }

@@ -59,7 +59,12 @@ pub fn round_up(value: f64) -> f64 {
         return 1.0;
     }
     let magnitude = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * magnitude).find(|step| *step >= value).unwrap_or(value)
+    // Such that the highest column has at least two thirds of the height.
+    [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0]
+        .into_iter()
+        .map(|step| step * magnitude)
+        .find(|step| *step >= value)
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -89,6 +94,6 @@ mod tests {
 
     #[test]
     fn scales_are_round() {
-        assert_eq!([0.3, 1.0, 1.1, 4_200.0, 0.0, f64::NAN].map(round_up), [0.5, 1.0, 2.0, 5_000.0, 1.0, 1.0]);
+        assert_eq!([0.45, 1.0, 1.1, 4_200.0, 0.0, f64::NAN].map(round_up), [0.5, 1.0, 1.5, 5_000.0, 1.0, 1.0]);
     }
 }

@@ -17,6 +17,8 @@ pub struct Map {
     pub columns: Vec<Heat>,
     /// How long the columns last, in seconds, all of them together.
     pub seconds: f64,
+    /// What the end of the last column is called.
+    pub end: &'static str,
 }
 
 /// How many columns a map has in an area of this width.
@@ -69,7 +71,7 @@ impl Map {
         let axis = Rect { x: axis.x + LABELS + 1, width: axis.width - LABELS - 1, ..axis };
         let age = |part: f64| format!("-{}", units::time(self.seconds * part * 1e9, theme.ascii));
         let start = Rect { x: area.right() - shown as u16, width: shown as u16, ..axis };
-        put_right(buffer, axis, "now", theme.style(Role::Faint));
+        put_right(buffer, axis, self.end, theme.style(Role::Faint));
         if shown > 12 {
             put(buffer, start, &age(1.0), theme.style(Role::Faint));
         }
@@ -99,7 +101,7 @@ mod tests {
 
     fn map(count: u64) -> Map {
         let history = testing::history(2, count);
-        Map { columns: history.last(500).map(|point| point.heat.clone()).collect(), seconds: count as f64 }
+        Map { columns: history.last(500).map(|point| point.heat.clone()).collect(), seconds: count as f64, end: "now" }
     }
 
     #[test]
@@ -116,7 +118,7 @@ mod tests {
     fn nothing_is_said_to_be_nothing() {
         let area = Rect::new(0, 0, 30, 5);
         let mut buffer = Buffer::empty(area);
-        Map { columns: Vec::new(), seconds: 0.0 }.draw(area, &mut buffer, &Theme::default());
+        Map { columns: Vec::new(), seconds: 0.0, end: "now" }.draw(area, &mut buffer, &Theme::default());
         assert!(text_of(&buffer).contains("nothing was timed yet"));
     }
 

@@ -96,7 +96,7 @@ fn over_time(area: Rect, buffer: &mut Buffer, view: &View<'_>, call: Hypercall) 
     let columns =
         view.history.last(width).map(|point| point.call(call).map_or_else(Heat::default, |call| call.heat.clone()));
     let seconds = view.history.last(width).map(|point| point.seconds).sum();
-    Map { columns: columns.collect(), seconds }.draw(below, buffer, view.theme);
+    Map { columns: columns.collect(), seconds, end: view.moment() }.draw(below, buffer, view.theme);
 }
 
 /// On which virtual CPUs it was called.

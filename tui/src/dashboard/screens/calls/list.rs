@@ -2,13 +2,12 @@
 
 use super::detail;
 use super::row::{COLUMNS, CallRow, call};
-use crate::dashboard::field::Field;
 use crate::dashboard::keys::Action;
-use crate::dashboard::screen::{Mouse, Reaction, Screen, View};
+use crate::dashboard::screen::{Reaction, Screen, View};
 use crate::dashboard::table::Table;
 use crate::dashboard::widgets::title;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 use rumpscope_probes::Hypercall;
 
 /// The screen.
@@ -62,19 +61,8 @@ impl Screen for Calls {
         }
     }
 
-    fn mouse(&mut self, mouse: Mouse, at: Position, view: &View<'_>) -> Reaction {
-        if self.open.is_some() {
-            return Reaction::Ignored;
-        }
-        match self.table.mouse(mouse, at) {
-            // A click on what is chosen already opens it.
-            Reaction::Ignored if mouse == Mouse::Click && self.table.is_row(at) => self.act(Action::Open, view),
-            reaction => reaction,
-        }
-    }
-
-    fn field(&mut self) -> Option<&mut Field> {
-        self.open.is_none().then(|| self.table.filter())
+    fn list(&mut self) -> Option<&mut Table> {
+        self.open.is_none().then_some(&mut self.table)
     }
 
     fn actions(&self) -> &'static [Action] {

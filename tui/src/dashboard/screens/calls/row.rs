@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 /// The columns of the list.
 pub const COLUMNS: [Column; 10] = [
-    Column::text("hypercall", 20, 0),
+    Column::text("hypercall", 20, 0).most(26),
     Column::number("calls/s", 7, 0),
     Column::number("threads", 7, 0),
     Column::number("share", 6, 3),

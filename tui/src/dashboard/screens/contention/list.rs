@@ -103,8 +103,11 @@ impl Row for LockLine<'_> {
             8 => Cell::of(span.waiters.to_string(), Role::Wanted),
             9 => unless_none(units::percent(span.active), span.active == 0.0),
             10 => match &span.holder {
-                Holder::Now(name) => Cell::of(name.as_str(), Role::Running),
-                Holder::Mostly(name) => Cell::of(format!("~{name}"), Role::Faint),
+                Holder::Now(name) => Cell::of(fitted(name, width, theme.symbols().cut), Role::Running),
+                Holder::Mostly(name) => {
+                    let name = fitted(name, width.saturating_sub(1), theme.symbols().cut);
+                    Cell::of(format!("~{name}"), Role::Faint)
+                }
                 Holder::Unknown => Cell::of("-", Role::Faint),
             },
             _ => {

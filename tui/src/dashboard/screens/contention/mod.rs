@@ -1,65 +1,25 @@
 //! Who waits for which lock, from where, and because of whom.
 
 mod list;
+mod mode;
 mod open;
 
 pub use open::draw_reasons;
 
 use super::super::waits::{Shared, why_none};
 use crate::dashboard::draw::{line, put, put_right, split};
-use crate::dashboard::field::Field;
 use crate::dashboard::keys::Action;
 use crate::dashboard::model::{grouped, locks};
-use crate::dashboard::screen::{Mouse, Reaction, Screen, View};
+use crate::dashboard::screen::{Mouse, Reaction, Screen, View, mouse_on_list};
 use crate::dashboard::table::Table;
 use crate::dashboard::theme::{Role, Theme};
 use list::{GROUPS, GroupLine, LOCKS, LockLine, identity};
+use mode::Mode;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use rumpscope_reports::contention::Waiting;
 use rumpscope_reports::contention::group::{By, Key, Realm};
 use rumpscope_reports::units;
-
-/// What the list is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Locks,
-    Conditions,
-    Classes,
-    Sites,
-    Threads,
-    Edges,
-}
-
-impl Mode {
-    const ALL: [Mode; 6] = [Mode::Locks, Mode::Conditions, Mode::Classes, Mode::Sites, Mode::Threads, Mode::Edges];
-
-    fn name(self) -> &'static str {
-        match self {
-            Mode::Locks => "locks",
-            Mode::Conditions => "condition variables",
-            Mode::Classes => "classes",
-            Mode::Sites => "where",
-            Mode::Threads => "threads",
-            Mode::Edges => "who blocks whom",
-        }
-    }
-
-    /// What waits are merged by, where the list is not of single locks.
-    fn by(self) -> Option<By> {
-        match self {
-            Mode::Locks | Mode::Conditions => None,
-            Mode::Classes => Some(By::Class),
-            Mode::Sites => Some(By::Site),
-            Mode::Threads => Some(By::Thread),
-            Mode::Edges => Some(By::Edge),
-        }
-    }
-
-    fn realm(self) -> Realm {
-        if self == Mode::Conditions { Realm::Conditions } else { Realm::Locks }
-    }
-}
 
 /// What is opened: waits that have this in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +181,11 @@ impl Screen for Contention {
     fn act(&mut self, action: Action, _: &View<'_>) -> Reaction {
         match (action, self.open.is_some()) {
             (Action::Back, true) => self.open = None,
+            // From one to the next without going back.
+            (Action::Up | Action::Down, true) => {
+                self.table().act(action);
+                self.open = self.chosen().or(self.open.take());
+            }
             (_, true) => return Reaction::Ignored,
             (Action::Open, false) => return self.open_chosen(),
             (Action::Mode, false) => {
@@ -232,28 +197,24 @@ impl Screen for Contention {
         Reaction::Done
     }
 
-    fn mouse(&mut self, mouse: Mouse, at: Position, _: &View<'_>) -> Reaction {
-        if self.open.is_some() {
-            return Reaction::Ignored;
-        }
-        if let Some((_, mode)) = self.tabs.iter().find(|(place, _)| mouse == Mouse::Click && place.contains(at)) {
-            self.set_mode(*mode);
-            return Reaction::Done;
-        }
-        match self.table().mouse(mouse, at) {
-            // A click on the chosen line opens it.
-            Reaction::Ignored if mouse == Mouse::Click && self.table().is_row(at) => self.open_chosen(),
-            reaction => reaction,
-        }
+    fn list(&mut self) -> Option<&mut Table> {
+        if self.open.is_none() { Some(self.table()) } else { None }
     }
 
-    fn field(&mut self) -> Option<&mut Field> {
-        if self.open.is_some() { None } else { Some(self.table().filter()) }
+    fn mouse(&mut self, mouse: Mouse, at: Position, view: &View<'_>) -> Reaction {
+        let tab = self.tabs.iter().find(|(place, _)| mouse == Mouse::Click && place.contains(at));
+        match tab.filter(|_| self.open.is_none()) {
+            Some((_, mode)) => {
+                self.set_mode(*mode);
+                Reaction::Done
+            }
+            None => mouse_on_list(self, mouse, at, view),
+        }
     }
 
     fn actions(&self) -> &'static [Action] {
         match self.open {
-            Some(_) => &[Action::Back, Action::Trace],
+            Some(_) => &[Action::Back, Action::Up, Action::Trace],
             None => &[Action::Open, Action::Mode, Action::Filter, Action::SortNext, Action::Trace],
         }
     }
@@ -264,116 +225,4 @@ impl Screen for Contention {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dashboard::keys::KeyMap;
-    use crate::dashboard::scene::Scene;
-    use crate::dashboard::testing::Known;
-    use crate::dashboard::testing::{self, check, picture, picture_with};
-    use crate::dashboard::theme::Palette;
-    use crate::dashboard::waits::Waits;
-
-    fn screen() -> Contention {
-        Contention::new(Waits::known(Box::new(Known)))
-    }
-
-    fn act(screen: &mut Contention, scene: &Scene, action: Action) -> Reaction {
-        let (theme, keys) = (Theme::default(), KeyMap::default());
-        screen.act(action, &testing::view(scene, &theme, &keys, Rect::new(0, 0, 120, 40)))
-    }
-
-    #[test]
-    fn locks_in_all_sizes() {
-        let scene = testing::scene(2, 30);
-        for (width, height) in [(80, 21), (120, 37), (190, 57)] {
-            let name = format!("contention-{width}x{height}.txt");
-            check(&name, &picture(&mut screen(), &scene, width, height));
-        }
-        let ascii = Theme { palette: Palette::None, ascii: true };
-        assert!(picture_with(&mut screen(), &scene, 120, 37, ascii).is_ascii());
-    }
-
-    #[test]
-    fn a_lock_in_all_sizes() {
-        let scene = testing::scene(2, 60);
-        for (width, height) in [(80, 21), (120, 37), (190, 57)] {
-            let mut screen = screen();
-            picture(&mut screen, &scene, width, height);
-            assert_eq!(act(&mut screen, &scene, Action::Open), Reaction::Done);
-            let name = format!("lock-{width}x{height}.txt");
-            check(&name, &picture(&mut screen, &scene, width, height));
-            assert_eq!(act(&mut screen, &scene, Action::Back), Reaction::Done);
-        }
-    }
-
-    #[test]
-    fn every_list_has_lines_and_each_can_be_opened() {
-        let scene = testing::scene(2, 8);
-        let mut screen = screen();
-        let mut all = String::new();
-        for mode in Mode::ALL {
-            assert_eq!(screen.mode, mode);
-            all.push_str(&picture(&mut screen, &scene, 100, 14));
-            assert_eq!(act(&mut screen, &scene, Action::Open), Reaction::Done, "{mode:?}");
-            assert!(!picture(&mut screen, &scene, 100, 24).contains("who blocks whom"), "{mode:?}");
-            act(&mut screen, &scene, Action::Back);
-            act(&mut screen, &scene, Action::Mode);
-        }
-        check("contention-lists.txt", &all);
-        assert_eq!(screen.mode, Mode::Locks);
-    }
-
-    #[test]
-    fn a_lock_that_nobody_waits_for_any_more_is_told() {
-        let mut samples = testing::samples(2, 3);
-        samples[2].snapshot.contention = samples[1].snapshot.contention.clone();
-        let mut samples = samples.into_iter().map(std::sync::Arc::new);
-        let mut scene = Scene::new(samples.next().unwrap(), false);
-        let mut screen = screen();
-        scene.push(samples.next().unwrap());
-        picture(&mut screen, &scene, 80, 21);
-        act(&mut screen, &scene, Action::Last);
-        act(&mut screen, &scene, Action::Open);
-        scene.push(samples.next().unwrap());
-        assert!(picture(&mut screen, &scene, 80, 21).contains("nobody has waited in this time"));
-        act(&mut screen, &scene, Action::Back);
-        // Two still wait for this one.
-        assert!(picture(&mut screen, &scene, 80, 21).contains("vcache_alloc #2"));
-    }
-
-    #[test]
-    fn what_is_not_recorded_is_said() {
-        let mut sample = testing::samples(2, 1).remove(0);
-        sample.snapshot.contention.recorded = false;
-        let scene = Scene::new(std::sync::Arc::new(sample), false);
-        assert!(picture(&mut screen(), &scene, 80, 21).contains("it is not recorded who waits for whom"));
-    }
-
-    #[test]
-    fn the_mouse_goes_between_lists_and_opens() {
-        let scene = testing::scene(2, 3);
-        let mut screen = screen();
-        picture(&mut screen, &scene, 80, 21);
-        let (theme, keys) = (Theme::default(), KeyMap::default());
-        let view = testing::view(&scene, &theme, &keys, Rect::new(0, 0, 80, 21));
-        assert_eq!(screen.mouse(Mouse::Click, Position::new(12, 0), &view), Reaction::Done);
-        assert_eq!(screen.mode, Mode::Conditions);
-        assert_eq!(screen.mouse(Mouse::Click, Position::new(4, 0), &view), Reaction::Done);
-        assert_eq!(screen.mode, Mode::Locks);
-        assert_eq!(screen.mouse(Mouse::Click, Position::new(4, 2), &view), Reaction::Done);
-        assert!(screen.open.is_some());
-    }
-
-    #[test]
-    fn any_size_can_be_drawn() {
-        let scene = testing::scene(2, 3);
-        for (width, height) in [(0, 0), (1, 1), (10, 5), (40, 12), (80, 3), (7, 40), (300, 100)] {
-            let mut screen = screen();
-            picture(&mut screen, &scene, width, height);
-            screen.open = Some(Opened { by: By::Lock, key: Key::Lock(2), realm: Realm::Locks });
-            picture(&mut screen, &scene, width, height);
-            screen.open = Some(Opened { by: By::Site, key: Key::Site("vn_lock".to_owned()), realm: Realm::Locks });
-            picture(&mut screen, &scene, width, height);
-        }
-    }
-}
+mod tests;

@@ -96,7 +96,7 @@ fn draw_figures(
             units::rate(group.waits as f64 / seconds),
             time(waiting.clock.nanoseconds(group.longest)),
         );
-        put(buffer, line(area, 0), &text, theme.style(Role::Text));
+        picture::figures(line(area, 0), buffer, &text, theme.style(Role::Text));
         return;
     }
     let locks: Vec<&Lock> =
@@ -113,19 +113,19 @@ fn draw_figures(
         point(wait.p99_ns),
         point(wait.max_ns),
     );
-    put(buffer, line(area, 0), &waits, theme.style(Role::Text));
+    picture::figures(line(area, 0), buffer, &waits, theme.style(Role::Text));
     let holder = holder(waiting, &locks);
     let spun: u64 = locks.iter().map(|lock| lock.spun).sum();
     let contended: u64 = locks.iter().map(|lock| lock.contended).sum();
     let active = if contended == 0 { 0.0 } else { spun as f64 / contended as f64 };
     let who = format!("{now} wait now, at most {most}   {holder}   {} ended by looking", units::percent(active));
-    put(buffer, line(area, 1), &who, theme.style(if now == 0 { Role::Text } else { Role::Wanted }));
+    picture::figures(line(area, 1), buffer, &who, theme.style(if now == 0 { Role::Text } else { Role::Wanted }));
     let held = LockFigures::new(locks.iter().copied(), &waiting.clock);
     let is_condvar = opened.realm == Realm::Conditions;
     let text = match (&held.held.percentiles, is_condvar) {
         (_, true) => format!("{} signals/s found a waiter", units::rate(held.acquisitions as f64 / seconds)),
         (Some(points), false) => format!(
-            "taken {}{}/s, {} of it after a wait   held: p50 {}{}, p99 {}, max {}",
+            "taken {}{}/s, {} after a wait   held: p50 {}{}   p99 {}   max {}",
             if held.acquisitions_estimated { "~" } else { "" },
             units::rate(held.acquisitions as f64 / seconds),
             held.contended_share().map_or_else(|| "-".to_owned(), units::percent),
@@ -136,7 +136,7 @@ fn draw_figures(
         ),
         (None, false) => format!("taken {}/s", units::rate(held.acquisitions as f64 / seconds)),
     };
-    put(buffer, line(area, 2), &text, theme.style(Role::Text));
+    picture::figures(line(area, 2), buffer, &text, theme.style(Role::Text));
 }
 
 fn wait_figures(locks: &[&Lock], waiting: &Waiting) -> Figures {
@@ -282,25 +282,30 @@ fn draw_shares(area: Rect, buffer: &mut Buffer, theme: &Theme, name: &str, lines
     }
 }
 
-/// The causes in sentences.
+/// The causes in sentences, as many as there is room for; the first in any case.
 pub fn draw_reasons(area: Rect, buffer: &mut Buffer, theme: &Theme, reasons: &[why::Reason]) {
+    const SHARE: u16 = 7;
     if area.height < 2 || reasons.is_empty() {
         return;
     }
-    let mut rest = section(area, buffer, theme, "Because of", "");
-    for reason in reasons {
-        if rest.height == 0 {
-            break;
-        }
+    let sentences: Vec<String> = reasons.iter().map(|reason| reason.sentence.replace("::{{closure}}", "")).collect();
+    let mut room = usize::from(area.height - 1);
+    let fits = |sentence: &&String| {
+        let needed = picture::lines(sentence, area.width.saturating_sub(SHARE)).count();
+        let fits = needed <= room;
+        room = room.saturating_sub(needed);
+        fits
+    };
+    let shown = sentences.iter().take_while(fits).count().max(1);
+    let more = reasons.len() - shown;
+    let remark = if more == 0 { String::new() } else { format!("{more} more") };
+    let mut rest = section(area, buffer, theme, "Because of", &remark);
+    for (reason, sentence) in reasons.iter().zip(&sentences).take(shown) {
         let mark = if reason.estimated { "~" } else { "" };
         let share = format!("{mark}{}", units::percent(reason.share));
         put_right(buffer, Rect { width: 6.min(rest.width), ..line(rest, 0) }, &share, theme.style(Role::Graph));
-        let lines = wrapped(
-            split_columns(rest, 6, 1).1,
-            buffer,
-            &reason.sentence.replace("::{{closure}}", ""),
-            theme.style(Role::Text),
-        );
+        let text = split_columns(rest, SHARE, 0).1;
+        let lines = wrapped(text, buffer, sentence, theme.style(Role::Text));
         rest = split(rest, lines.max(1)).1;
     }
 }
@@ -319,7 +324,7 @@ fn draw_times(area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Waitin
     let below = section(below, buffer, theme, "The same over time", "");
     let points = || view.history.last(columns_in(below.width));
     let columns: Vec<Heat> = points().map(|point| point.locks_heat(numbers)).collect();
-    Map { columns, seconds: points().map(|point| point.seconds).sum() }.draw(below, buffer, theme);
+    Map { columns, seconds: points().map(|point| point.seconds).sum(), end: view.moment() }.draw(below, buffer, theme);
 }
 
 /// The locks that were waited for.

@@ -8,7 +8,7 @@ use rumpscope_reports::{Event, units};
 use std::borrow::Cow;
 
 pub const COLUMNS: [Column; 17] = [
-    Column::text("thread", 14, 0),
+    Column::text("thread", 14, 0).most(28),
     Column::text("now", 20, 0).fixed(),
     Column::number("on vCPU", 7, 0),
     Column::number("wants", 6, 0),

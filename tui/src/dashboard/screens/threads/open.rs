@@ -2,7 +2,7 @@
 
 use super::super::contention::draw_reasons;
 use super::list::now;
-use crate::dashboard::draw::{line, put, put_right, split, split_columns};
+use crate::dashboard::draw::{fitted, line, put, put_right, split, split_columns};
 use crate::dashboard::model::{Counted, Now, ThreadKey, ThreadSpan, brief, seconds, state_name};
 use crate::dashboard::picture::wrapped;
 use crate::dashboard::screen::View;
@@ -32,7 +32,7 @@ pub fn draw(area: Rect, buffer: &mut Buffer, view: &View<'_>, span: Option<&Thre
     let (top, below) = split(split(area, 1).1, 1);
     draw_now(top, buffer, theme, span);
     let (left, right) = split_columns(below, (below.width / 2).max(38), 2);
-    let host = 2 + span.host.as_ref().map_or(1, |host| 4 + host.counters.len() as u16);
+    let host = 2 + span.host.as_ref().map_or(1, |host| 6 + host.counters.len() as u16);
     let guest = if span.guest.is_some() { 6 } else { 3 };
     let (place, rest) = split(left, guest);
     draw_guest(place, buffer, theme, span);
@@ -100,21 +100,17 @@ fn draw_host(area: Rect, buffer: &mut Buffer, theme: &Theme, span: &ThreadSpan) 
     };
     draw_share(line(area, 1), buffer, theme, "on a processor", host.cpu, Role::Running);
     draw_share(line(area, 2), buffer, theme, "ready for one", host.ready, Role::Wanted);
-    let text = format!(
-        "switches/s {} own, {} forced; faults/s {}",
-        rate(host.voluntary),
-        rate(host.involuntary),
-        rate(host.minor + host.major)
-    );
-    put(buffer, line(area, 3), &text, theme.style(Role::Text));
-    let mut row = 4;
+    let mut row = 3;
     let mut tell = |name: &str, text: &str, role: Role| {
         put(buffer, line(area, row), name, theme.style(Role::Faint));
         let place = split_columns(split(area, row).1, COUNTER, 0).1;
         row += wrapped(place, buffer, text, theme.style(role)).max(1);
     };
+    let switches = format!("{}/s own, {}/s forced", rate(host.voluntary), rate(host.involuntary));
+    tell("switches", &switches, Role::Text);
+    tell("page faults", &format!("{}/s", rate(host.minor + host.major)), Role::Text);
     if let Some(ratio) = host.instructions_per_cycle() {
-        tell("IPC", &format!("{ratio:.2} instructions in a cycle"), Role::Text);
+        tell("IPC", &format!("{ratio:.2} instructions/cycle"), Role::Text);
     }
     for (event, counted) in &host.counters {
         match counted {
@@ -172,8 +168,11 @@ fn draw_sites(area: Rect, buffer: &mut Buffer, theme: &Theme, waiting: &Waiting,
             &units::percent(threads),
             theme.style(Role::Graph),
         );
-        let text = format!("{}, {}/s", brief(&key.label(waiting)), units::rate(group.waits as f64 / seconds));
-        put(buffer, split_columns(place, 6, 1).1, &text, theme.style(Role::Text));
+        let text = split_columns(place, 6, 1).1;
+        let rate = format!("{}/s", units::rate(group.waits as f64 / seconds));
+        let (label, room) = (brief(&key.label(waiting)), usize::from(text.width).saturating_sub(rate.len() + 2));
+        put(buffer, text, &fitted(&label, room, theme.symbols().cut), theme.style(Role::Text));
+        put_right(buffer, text, &rate, theme.style(Role::Faint));
     }
 }
 
