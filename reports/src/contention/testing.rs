@@ -196,6 +196,7 @@ pub fn contention() -> Contention {
     ];
     Contention {
         recorded: true,
+        as_of: None,
         stacks: BTreeMap::from(stacks).into(),
         modules: Default::default(),
         locks: BTreeMap::from(locks),

@@ -98,7 +98,9 @@ pub enum Counted {
 impl HostSpan {
     fn new(earlier: Option<&HostThread>, later: &HostThread, seconds: f64) -> Self {
         let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of)) as f64 / seconds;
-        let counters = Event::ALL.iter().zip(&later.counters).enumerate().map(|(index, (event, counter))| {
+        // What an outline does not tell was not nothing.
+        let told = if earlier.is_some_and(|earlier| earlier.counters.is_empty()) { &[] } else { &later.counters[..] };
+        let counters = Event::ALL.iter().zip(told).enumerate().map(|(index, (event, counter))| {
             let before = earlier.and_then(|earlier| earlier.counters.get(index));
             (*event, Counted::new(before, counter, seconds))
         });

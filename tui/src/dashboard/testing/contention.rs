@@ -136,6 +136,7 @@ pub(super) fn contention(second: u64) -> Contention {
     ];
     Contention {
         recorded: true,
+        as_of: None,
         stacks: Arc::new(BTreeMap::from(stacks)),
         modules: Arc::default(),
         locks,
