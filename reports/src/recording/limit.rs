@@ -82,9 +82,9 @@ impl Limit {
         if i128::from(whole.saturating_mul(LARGER)) <= self.left - kept {
             return Choice::Whole;
         }
-        // Where not even they fit, they come at regular times.
-        let paced =
-            outlines.saturating_mul(i128::from(self.interval)) <= self.left.saturating_mul(i128::from(self.since));
+        // Where not even they fit, they come at regular times, and leave a little for whole samples.
+        let all = (outlines + outlines / (2 * SPARE)).saturating_mul(i128::from(self.interval));
+        let paced = all <= self.left.saturating_mul(i128::from(self.since));
         if paced && i128::from(outline) <= self.left { Choice::Outline } else { Choice::Nothing }
     }
 
@@ -113,7 +113,7 @@ mod tests {
         at_once: u64,
     }
 
-    /// Several days; sizes vary, by half around these.
+    /// Several days; sizes vary, by a quarter around these.
     fn days<const N: usize>(per_day: u64, outline: u64, whole: u64) -> [Day; N] {
         let mut limit = Limit::new(per_day);
         let (mut random, mut since) = (1_u64, 0);
@@ -122,7 +122,7 @@ mod tests {
             for _ in 0..24 * 60 * 60 {
                 // The generator of Knuth's MMIX.
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let vary = |size: u64| size / 2 + size * (random >> 32) / (1 << 32);
+                let vary = |size: u64| size - size / 4 + size / 2 * (random >> 32) / (1 << 32);
                 let (outline, whole) = (vary(outline), vary(whole));
                 limit.pass(1_000_000_000);
                 since += 1;
@@ -177,6 +177,8 @@ mod tests {
             for day in [&first, &second] {
                 assert!(day.bytes <= LIMIT && day.bytes > LIMIT - LIMIT / 20, "{day:?}");
                 assert!(day.longest <= longest, "{day:?}");
+                // Who waited for whom is told of all times of the day.
+                assert!(day.wholes > day.at_once + 10, "{day:?}");
             }
         }
         assert_eq!(days::<1>(0, 1, 1)[0].bytes, 0);
