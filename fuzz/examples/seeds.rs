@@ -41,6 +41,36 @@ fn sample(segment: &Segment, state: State) -> Sample {
     Sample { snapshot: segment.snapshot().expect("our own segment"), state, threads: vec![thread], missed: 0 }
 }
 
+/// Hours go by between samples, so that most of what there is room for are outlines.
+fn outlines(segment: &Segment, path: &Path, about: &About) {
+    let mut first = sample(segment, State::Alive);
+    let hours = 1 << 40;
+    first.snapshot.clock.ticks_per_second = hours as f64 / 10_000.0;
+    let mut recorder = Recorder::create(path, about).expect("a recording");
+    recorder.add(&first).expect("a sample");
+    let mut recorder = Recorder::create(path, about).expect("a recording").with_limit(4 * recorder.bytes());
+    recorder.add(&first).expect("a sample");
+    for nth in 1..4 {
+        std::thread::spawn(work).join().expect("work");
+        let mut next = sample(segment, State::Alive);
+        next.snapshot.clock = first.snapshot.clock;
+        next.snapshot.taken = first.snapshot.taken + nth * hours;
+        match nth {
+            3 => recorder.add_always(&next).expect("a sample"),
+            _ => recorder.add(&next).expect("a sample"),
+        }
+    }
+    assert_eq!(recorder.outlines(), 2);
+}
+
+/// The recording as it is, and its frames.
+fn seed(path: &Path, name: &str) {
+    let file = std::fs::read(path).expect("a recording");
+    let folder = Path::new("corpus/recording");
+    std::fs::write(folder.join(name), [&[0], &file[..]].concat()).expect("a seed");
+    std::fs::write(folder.join(format!("{name}-frames")), [&[1], &to_input(&frames(&file))[..]].concat()).expect("a seed");
+}
+
 fn main() {
     let folder = Path::new("corpus");
     for name in ["segment", "recording"] {
@@ -67,9 +97,9 @@ fn main() {
     recorder.add(&sample(&segment, State::Alive)).expect("a sample");
     recorder.add(&sample(&segment, State::Dead)).expect("a sample");
     recorder.finish(&Ended::Exited { status: 0 }).expect("an end");
-    let file = std::fs::read(path.with_extension("rsr")).expect("a recording");
-    std::fs::write(folder.join("recording/file"), [&[0], &file[..]].concat()).expect("a seed");
-    std::fs::write(folder.join("recording/frames"), [&[1], &to_input(&frames(&file))[..]].concat()).expect("a seed");
+    seed(&path.with_extension("rsr"), "whole");
+    outlines(&segment, &path.with_extension("rsr"), &about);
+    seed(&path.with_extension("rsr"), "outlines");
     let _ = std::fs::remove_file(&path);
     let _ = std::fs::remove_file(path.with_extension("rsr"));
 }

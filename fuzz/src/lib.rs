@@ -13,7 +13,7 @@ pub fn file(bytes: &[u8]) -> PathBuf {
 /// A frame of a recording, whose structure is not packed: changes of packed bytes would only be refused by what unpacks them.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// 1 what is recorded, 2 key, 3 changes, 4 end; any other as well.
+    /// 1 what is recorded, 2 key, 3 changes, 4 end, 5 outline; any other as well.
     pub kind: u8,
     /// Of a sample, what is to be packed; of another frame, its body.
     pub structure: Vec<u8>,
@@ -50,10 +50,11 @@ pub fn from_input(mut input: &[u8]) -> Vec<Frame> {
 
 /// The recording with these frames: packed, and with checksums that are right.
 pub fn recording(frames: &[Frame]) -> Vec<u8> {
-    let mut bytes = [&b"RUMPSREC"[..], &1_u32.to_le_bytes()].concat();
+    let mut bytes = [&b"RUMPSREC"[..], &2_u32.to_le_bytes()].concat();
     for (number, frame) in frames.iter().enumerate() {
         let body = match frame.kind {
-            2 | 3 => sample(frame),
+            2 | 3 => sample(frame, true),
+            5 => sample(frame, false),
             _ => frame.structure.clone(),
         };
         bytes.extend(signed(number as u64, frame.kind, &body));
@@ -62,11 +63,14 @@ pub fn recording(frames: &[Frame]) -> Vec<u8> {
 }
 
 /// The body of a sample's frame.
-fn sample(frame: &Frame) -> Vec<u8> {
-    let packed = zstd::encode_all(&frame.structure[..], 1).expect("memory to pack in");
+fn sample(frame: &Frame, pack: bool) -> Vec<u8> {
+    let (unpacked, packed) = match pack {
+        true => (frame.structure.len(), zstd::encode_all(&frame.structure[..], 1).expect("memory to pack in")),
+        false => (0, frame.structure.clone()),
+    };
     // A second, a thousand calls, no waiting.
     let mut body = Vec::new();
-    for number in [1_000_000_000, 1_000, 0, frame.structure.len() as u64, packed.len() as u64] {
+    for number in [1_000_000_000, 1_000, 0, unpacked as u64, packed.len() as u64] {
         put(number, &mut body);
     }
     [body, packed, frame.bits.clone()].concat()
@@ -99,13 +103,17 @@ pub fn frames(recording: &[u8]) -> Vec<Frame> {
     while let [kind, l0, l1, l2, l3, _, _, _, _, after @ ..] = rest {
         let (body, after) = after.split_at(u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize);
         rest = after;
-        if !matches!(kind, 2 | 3) {
+        if !matches!(kind, 2 | 3 | 5) {
             frames.push(Frame { kind: *kind, structure: body.to_vec(), bits: Vec::new() });
             continue;
         }
         let mut body = body;
         let [_, _, _, unpacked, packed] = [(); 5].map(|()| take(&mut body));
         let (packed, bits) = body.split_at(packed as usize);
+        if *kind == 5 {
+            frames.push(Frame { kind: *kind, structure: packed.to_vec(), bits: bits.to_vec() });
+            continue;
+        }
         if *kind == 2 {
             decoder.reinit().expect("a decoder");
         }

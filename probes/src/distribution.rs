@@ -11,8 +11,11 @@ pub struct Distribution {
     pub untimed: u64,
     /// Sum of all timed events, in ticks.
     pub sum: u64,
-    /// The longest timed event, in ticks.
+    /// The longest timed event, in ticks; of those that are not in `unplaced`.
     pub max: u64,
+    /// Timed events of which only the sum is known, and not where in the histogram they belong. Those of a segment are all
+    /// known; a recording may have put down no more of them.
+    pub unplaced: u64,
     /// Shared by all distributions in which they are the same; a reader makes many that differ little.
     chunks: Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>>,
 }
@@ -30,9 +33,14 @@ impl Distribution {
         self.untimed.saturating_add(self.timed())
     }
 
-    /// The events that were timed; the histogram holds these.
+    /// The events that were timed; the histogram holds these, but for `unplaced`.
     pub fn timed(&self) -> u64 {
-        self.buckets().fold(0, |timed, (_, _, count)| timed.saturating_add(count))
+        self.buckets().fold(self.unplaced, |timed, (_, _, count)| timed.saturating_add(count))
+    }
+
+    /// Whether the histogram has all that was timed: otherwise nothing can be said of the longest, or of any percentile.
+    pub fn is_placed(&self) -> bool {
+        self.unplaced == 0
     }
 
     /// Adds one timed event; for tests and for readers that build distributions of their own.
@@ -57,7 +65,7 @@ impl Distribution {
 
     /// One whose histogram is yet to come.
     pub(crate) fn without_histogram(untimed: u64, sum: u64, max: u64) -> Self {
-        Distribution { untimed, sum, max, chunks: Vec::new() }
+        Distribution { untimed, sum, max, ..Distribution::default() }
     }
 
     /// Gives it the chunk `chunk`, which it has not yet, with these counts: that of `like`, if it has the same.
@@ -87,6 +95,7 @@ impl Distribution {
         self.untimed = self.untimed.saturating_add(other.untimed);
         self.sum = self.sum.wrapping_add(other.sum);
         self.max = self.max.max(other.max);
+        self.unplaced = self.unplaced.saturating_add(other.unplaced);
         for (chunk, counts) in other.chunks.iter().enumerate() {
             if let Some(counts) = counts {
                 add_counts(self.chunk_mut(chunk), counts);
@@ -102,7 +111,7 @@ impl Distribution {
             return self.clone();
         }
         let scaled = |number: u64| (u128::from(number) * count / timed) as u64;
-        let mut whole = Distribution { untimed: 0, sum: scaled(self.sum), max: self.max, chunks: Vec::new() };
+        let mut whole = Distribution { sum: scaled(self.sum), max: self.max, ..Distribution::default() };
         // Rounded as running totals, so that the buckets add up to the count.
         let (mut seen, mut given) = (0, 0);
         for (chunk, counts) in self.chunks.iter().enumerate() {
@@ -114,6 +123,7 @@ impl Distribution {
                 given = u64::saturating_add(given, *into);
             }
         }
+        whole.unplaced = self.count().saturating_sub(given);
         whole
     }
 
@@ -125,12 +135,20 @@ impl Distribution {
 
     /// What was added after `earlier`, a previous state of the same distribution. The maximum of an interval is not
     /// known exactly: it is the upper bound of the highest bucket that grew, and never above the overall maximum.
+    ///
+    /// Where `earlier` has events that are not placed, some of the buckets that grew did so before it, nobody knows which:
+    /// then none of what was added is placed.
     pub fn since(&self, earlier: &Distribution) -> Distribution {
         let mut added = Distribution {
             untimed: self.untimed.saturating_sub(earlier.untimed),
             sum: self.sum.wrapping_sub(earlier.sum),
             ..Distribution::default()
         };
+        if !earlier.is_placed() {
+            added.unplaced = self.timed().saturating_sub(earlier.timed());
+            return added;
+        }
+        added.unplaced = self.unplaced;
         for (chunk, counts) in self.chunks.iter().enumerate() {
             let Some(counts) = counts else { continue };
             let before = earlier.chunks.get(chunk).and_then(Option::as_ref);
@@ -152,7 +170,7 @@ impl Distribution {
 /// A chunk in which nothing was counted is as good as none.
 impl PartialEq for Distribution {
     fn eq(&self, other: &Self) -> bool {
-        (self.untimed, self.sum, self.max) == (other.untimed, other.sum, other.max)
+        (self.untimed, self.sum, self.max, self.unplaced) == (other.untimed, other.sum, other.max, other.unplaced)
             && self.buckets().eq(other.buckets())
     }
 }
@@ -198,5 +216,28 @@ mod tests {
         let added = later.since(&earlier);
         assert_eq!((added.count(), added.sum), (2, 210));
         assert!((200..=203).contains(&added.max));
+    }
+
+    #[test]
+    fn what_is_not_placed_is_counted() {
+        let whole = of([10, 300]);
+        let mut outline = whole.clone();
+        (outline.unplaced, outline.sum) = (2, whole.sum + 210);
+        assert_eq!((outline.count(), outline.timed(), outline.is_placed()), (4, 4, false));
+        let added = outline.since(&whole);
+        assert_eq!((added.count(), added.sum, added.unplaced, added.buckets().count()), (2, 210, 2, 0));
+        // Of the next whole state, two events are in buckets that the outline knew nothing of.
+        let mut later = whole.clone();
+        later.merge(&of([10, 200, 7]));
+        let added = later.since(&outline);
+        assert_eq!((added.count(), added.sum, added.unplaced, added.buckets().count()), (1, 7, 1, 0));
+        assert_eq!(later.since(&whole).unplaced, 0);
+        // As many as there are, and none of them lost.
+        outline.untimed = 4;
+        let all = outline.extrapolated();
+        assert_eq!((all.count(), all.unplaced, all.sum), (8, 4, outline.sum * 2));
+        let mut merged = outline.clone();
+        merged.merge(&outline);
+        assert_eq!((merged.unplaced, merged.count()), (4, 16));
     }
 }

@@ -211,6 +211,11 @@ impl Snapshot {
         total
     }
 
+    /// When its `contention` was so, in ticks; later than all that is told of waiting.
+    pub fn contention_taken(&self) -> u64 {
+        self.contention.as_of.unwrap_or(self.taken)
+    }
+
     /// How many calls of `call` have returned; exact.
     pub fn calls(&self, call: Hypercall) -> u64 {
         [Quantity::Call, Quantity::Slow].map(|quantity| self.total(Metric { quantity, call }).count()).iter().sum()

@@ -47,6 +47,7 @@ pub fn between(earlier: &Snapshot, later: &Snapshot) -> Snapshot {
         threads: later.threads.iter().map(thread).collect(),
         contention: Contention {
             recorded: later.contention.recorded,
+            as_of: later.contention.as_of,
             stacks: Default::default(),
             modules: Default::default(),
             locks: BTreeMap::new(),

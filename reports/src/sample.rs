@@ -19,6 +19,15 @@ pub struct Sample {
     pub missed: u64,
 }
 
+impl Sample {
+    /// Whether it is the outline of a sample, from a recording that has no room for all of it: counts are exact, and times are
+    /// rounded down by less than 1/128 of what was added; but who waited for what, where in the histograms events lie that came
+    /// since the last whole sample, and performance counters were not put down.
+    pub fn is_outline(&self) -> bool {
+        self.snapshot.contention.as_of.is_some()
+    }
+}
+
 /// Whether the process of a segment runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -20,11 +20,11 @@ pub struct Times {
     /// Not all were timed: total, percentiles and histogram are estimates, in which those that were not are taken to be
     /// like those of their kind that were.
     pub estimated: bool,
-    /// `null` where none was timed.
+    /// `null` where none was timed, or a recording does not tell how long each took.
     pub percentiles: Option<Percentiles>,
     /// How many lasted more than an hour, and count as an hour in the percentiles.
     pub over_an_hour: u64,
-    /// All of them, unless none was timed: lower bound (inclusive) and upper bound (exclusive) in nanoseconds, and count, lowest first.
+    /// All of them, unless there are no percentiles: lower bound (inclusive) and upper bound (exclusive) in nanoseconds, and count, lowest first.
     /// Empty buckets are left out.
     pub histogram: Vec<(f64, f64, u64)>,
 }
@@ -81,6 +81,7 @@ impl Times {
             over_an_hour,
             histogram: all
                 .buckets()
+                .filter(|_| all.is_placed())
                 .map(|(low, high, count)| {
                     (picoseconds(clock.nanoseconds(low)), picoseconds(clock.nanoseconds(high + 1)), count)
                 })
@@ -99,6 +100,9 @@ fn picoseconds(nanoseconds: f64) -> f64 {
 /// Each bucket of ticks goes, by its middle (off by at most 0.78 %), into an `hdrhistogram` of nanoseconds with three
 /// significant digits (off by at most 0.1 %); that crate decides what a percentile is.
 fn percentiles(distribution: &Distribution, clock: &ClockInfo) -> (Option<Percentiles>, u64) {
+    if !distribution.is_placed() {
+        return (None, 0);
+    }
     let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3) else { return (None, 0) };
     let mut cut = 0;
     for (low, high, count) in distribution.buckets() {

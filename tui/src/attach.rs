@@ -5,6 +5,7 @@ use anyhow::{Context, anyhow, bail};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::{EXTENSION, Snapshot, segment_folder};
 use rumpscope_reports::recording::Recording;
+use rumpscope_reports::units;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -52,7 +53,12 @@ fn last_of_recording(path: &OsStr, duration: Option<Duration>) -> anyhow::Result
     if let Some(damage) = recording.damage() {
         eprintln!("rumpscope: {} is not whole: {damage}", path.display());
     }
-    let last = recording.at(recording.len() - 1)?;
+    let whole = recording.last_whole(recording.len() - 1);
+    if whole + 1 != recording.len() {
+        let at = units::time(recording.intervals()[whole].elapsed.as_nanos() as f64, false);
+        eprintln!("rumpscope: {}: this is what was at {at}, where its last whole sample is", path.display());
+    }
+    let last = recording.at(whole)?;
     Ok(Seen { earlier: None, later: last.snapshot.clone() })
 }
 

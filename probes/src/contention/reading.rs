@@ -43,6 +43,7 @@ impl KeptContention {
         }
         Some(Contention {
             recorded: words.header(header::FLAGS) & flag::CONTENTION != 0,
+            as_of: None,
             lost: words.header(header::LOST_WAITS),
             stacks: Arc::clone(&self.by_number),
             modules: Arc::default(),

@@ -113,6 +113,7 @@ pub fn contention() -> Contention {
     ];
     Contention {
         recorded: true,
+        as_of: None,
         stacks: stacks(),
         modules: Default::default(),
         locks: BTreeMap::from(locks),

@@ -36,7 +36,7 @@ pub struct Waiting {
     pub recorded: bool,
     /// The rate of all times here.
     pub clock: ClockInfo,
-    /// How long was measured, in ticks.
+    /// How long was measured, in ticks; 0: nothing was put down of waiting in that time.
     pub duration: u64,
     /// Call chains, innermost function first. There is none for the number 0.
     pub chains: BTreeMap<StackId, Arc<[Frame]>>,
@@ -73,7 +73,7 @@ impl Waiting {
         Waiting {
             recorded: all.recorded,
             clock: later.clock,
-            duration: later.taken.saturating_sub(earlier.map_or(later.began, |earlier| earlier.taken)),
+            duration: later.contention_taken().saturating_sub(earlier.map_or(later.began, Snapshot::contention_taken)),
             locks,
             chains: book.chains.clone(),
             threads: named_threads(&later.threads),

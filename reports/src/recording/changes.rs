@@ -65,7 +65,7 @@ pub(super) fn write(before: &mut Tables, after: Tables) -> Changes {
     let taken = taken(&after);
     let mut to = Writer::default();
     for ((before, after), layout) in before.0.iter_mut().zip(&after.0).zip(&LAYOUT) {
-        let rows = edits::write(std::mem::take(before), after, layout, &mut to.sink);
+        let rows = edits::write(std::mem::take(before), after, |key| Row::empty(key, layout), &mut to.sink);
         write_rows(&rows, after, layout, taken, &mut to);
     }
     *before = after;
@@ -79,7 +79,9 @@ pub(super) fn apply(before: &mut Tables, structure: &[u8], bits: &[u8], room: &m
     let mut now = 0;
     for (number, layout) in LAYOUT.iter().enumerate() {
         let rows = &mut before.0[number];
-        *rows = edits::read(std::mem::take(rows), layout, &mut from.source, room)?;
+        let empty = |key| Row::empty(key, layout);
+        let bytes = size_of::<Row>() + layout.columns.len() * 8 + layout.histograms * 24;
+        *rows = edits::read(std::mem::take(rows), empty, bytes, &mut from.source, room)?;
         read_rows(rows, layout, now, &mut from, room)?;
         if number == table::SAMPLE {
             now = taken(before);

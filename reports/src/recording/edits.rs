@@ -1,7 +1,7 @@
 //! Rows that come and go: a table's keys as changes of those before.
 
 use super::bytes::{Flaw, Sink, Source, unzigzag, zigzag};
-use super::tables::{Key, Layout, Row, Table};
+use super::tables::{Key, Table};
 use std::collections::HashMap;
 
 /// Memory that the tables of one sample may take, in bytes: twice what the largest segment has, since a row takes more
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub(super) const MEMORY: usize = 512 << 20;
 
 /// What is left of [`MEMORY`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Room(pub usize);
 
 impl Room {
@@ -27,13 +27,18 @@ struct Edit {
     added: usize,
 }
 
-/// The rows of `after` with the figures that they had in `before`; rows that are new begin at zero. What was done to
-/// the keys is written to `sink`.
-pub(super) fn write(before: Table, after: &Table, layout: &Layout, sink: &mut Sink) -> Table {
+/// What has a key.
+pub(super) trait Keyed {
+    fn key(&self) -> &Key;
+}
+
+/// The rows of `after` as they were in `before`; those that are new are made by `empty`. What was done to the keys is
+/// written to `sink`.
+pub(super) fn write<R: Keyed>(before: Vec<R>, after: &Table, empty: impl Fn(Key) -> R, sink: &mut Sink) -> Vec<R> {
     let edits = edits(&before, after);
     sink.put(edits.len() as u64);
     let mut old = before.into_iter();
-    let mut rows = Table::with_capacity(after.len());
+    let mut rows = Vec::with_capacity(after.len());
     let mut last = Key::default();
     for edit in edits {
         [edit.kept, edit.removed, edit.added].iter().for_each(|count| sink.put(*count as u64));
@@ -42,18 +47,24 @@ pub(super) fn write(before: Table, after: &Table, layout: &Layout, sink: &mut Si
         for row in &after[rows.len()..rows.len() + edit.added] {
             write_key(&row.key, &last, sink);
             last.clone_from(&row.key);
-            rows.push(empty(row.key.clone(), layout));
+            rows.push(empty(row.key.clone()));
         }
     }
     rows.extend(old);
     rows
 }
 
-/// The same from what [`write`] has written.
-pub(super) fn read(before: Table, layout: &Layout, source: &mut Source, room: &mut Room) -> Result<Table, Flaw> {
+/// The same from what [`write`] has written. `bytes`: what a row takes without its key.
+pub(super) fn read<R>(
+    before: Vec<R>,
+    empty: impl Fn(Key) -> R,
+    bytes: usize,
+    source: &mut Source,
+    room: &mut Room,
+) -> Result<Vec<R>, Flaw> {
     let edits = source.take_count()?;
     let mut old = before.into_iter();
-    let mut rows = Table::with_capacity(old.len());
+    let mut rows = Vec::with_capacity(old.len());
     let mut last = Key::default();
     for _ in 0..edits {
         let [kept, removed, added] = [source.take_count()?, source.take_count()?, source.take_count()?];
@@ -65,8 +76,8 @@ pub(super) fn read(before: Table, layout: &Layout, source: &mut Source, room: &m
         for _ in 0..added {
             let key = read_key(&last, source, room)?;
             last.clone_from(&key);
-            room.take(size_of::<Row>() + layout.columns.len() * 8 + layout.histograms * 24)?;
-            rows.push(empty(key, layout));
+            room.take(bytes)?;
+            rows.push(empty(key));
         }
     }
     rows.extend(old);
@@ -74,13 +85,13 @@ pub(super) fn read(before: Table, layout: &Layout, source: &mut Source, room: &m
 }
 
 /// What leads from the keys of `before` to those of `after`: short where rows were only added or removed.
-fn edits(before: &Table, after: &Table) -> Vec<Edit> {
+fn edits<R: Keyed>(before: &[R], after: &Table) -> Vec<Edit> {
     let mut edits = Vec::new();
     let mut edit = Edit::default();
     let mut positions = None;
     let (mut old, mut new) = (0, 0);
     while let Some(row) = before.get(old) {
-        if after.get(new).is_some_and(|other| other.key == row.key) {
+        if after.get(new).is_some_and(|other| other.key == *row.key()) {
             if (edit.removed, edit.added) != (0, 0) {
                 edits.push(std::mem::take(&mut edit));
             }
@@ -89,7 +100,7 @@ fn edits(before: &Table, after: &Table) -> Vec<Edit> {
             continue;
         }
         let positions = positions.get_or_insert_with(|| positions_of(after));
-        let later = positions.get(&row.key).and_then(|at| at.get(at.partition_point(|at| *at < new)));
+        let later = positions.get(row.key()).and_then(|at| at.get(at.partition_point(|at| *at < new)));
         match later {
             Some(&at) => {
                 edit.added += at - new;
@@ -114,10 +125,6 @@ fn positions_of(table: &Table) -> HashMap<&Key, Vec<usize>> {
         positions.entry(&row.key).or_default().push(position);
     }
     positions
-}
-
-fn empty(key: Key, layout: &Layout) -> Row {
-    Row { key, figures: vec![0; layout.columns.len()], histograms: vec![Vec::new(); layout.histograms] }
 }
 
 /// Numbers as differences from those at the same position of the key that was written before.
@@ -151,14 +158,17 @@ fn read_key(last: &Key, source: &mut Source, room: &mut Room) -> Result<Key, Fla
 
 #[cfg(test)]
 mod tests {
+    use super::super::tables::Row;
     use super::*;
     use proptest::prelude::*;
 
-    const LAYOUT: Layout = Layout { columns: &[], histograms: 0 };
+    fn row(key: Key) -> Row {
+        Row { key, ..Row::default() }
+    }
 
     fn table(keys: &[u8]) -> Table {
         let key = |&number: &u8| Key { numbers: vec![u64::from(number); 2], texts: vec![number.to_string()] };
-        keys.iter().map(|number| empty(key(number), &LAYOUT)).collect()
+        keys.iter().map(|number| row(key(number))).collect()
     }
 
     proptest! {
@@ -166,9 +176,9 @@ mod tests {
         fn keys_survive(before in proptest::collection::vec(0..20u8, 0..30), after in proptest::collection::vec(0..20u8, 0..30)) {
             let (before, after) = (table(&before), table(&after));
             let mut sink = Sink::default();
-            prop_assert_eq!(&write(before.clone(), &after, &LAYOUT, &mut sink), &after);
+            prop_assert_eq!(&write(before.clone(), &after, row, &mut sink), &after);
             let mut source = Source(&sink.0);
-            prop_assert_eq!(&read(before, &LAYOUT, &mut source, &mut Room(1 << 20)), &Ok(after));
+            prop_assert_eq!(&read(before, row, 8, &mut source, &mut Room(1 << 20)), &Ok(after));
             prop_assert!(source.0.is_empty());
         }
     }

@@ -45,14 +45,14 @@ pub enum RecordingError {
     },
     /// The file is a recording of another version of the format.
     #[error(
-        "{path} is a recording of version {found}; this rumpscope reads version {known}: use the rumpscope that made it"
+        "{path} is a recording of version {found}; this rumpscope reads versions up to {known}: use the rumpscope that made it"
     )]
     Version {
         /// Which file.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// Ours.
+        /// The newest that we read.
         known: u32,
     },
     /// The file ends before its first whole sample, or is damaged there.

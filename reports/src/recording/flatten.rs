@@ -13,7 +13,7 @@ use rumpscope_probes::{
 impl Tables {
     /// All of `sample`.
     pub fn of(sample: &Sample) -> Self {
-        let Sample { snapshot, state, threads: host_threads, missed } = sample;
+        let Sample { snapshot, state: _, threads: host_threads, missed } = sample;
         let Snapshot {
             process,
             clock,
@@ -30,10 +30,10 @@ impl Tables {
         } = snapshot;
         let Process { pid, start_time, program, began_unix_ns } = process;
         let ClockInfo { source, ticks_per_second, two_reads_ns, step_ns } = clock;
-        let Coverage { vcpus_known, guest_transitions_seen, guest_ended, lost_timings, lost_places } = coverage;
-        let Contention { recorded, stacks, modules, locks, waits, lost } = contention;
-        let flags = [*vcpus_known, *guest_transitions_seen, *guest_ended, *recorded, *state == State::Dead];
-        let flags = flags.iter().rev().fold(0, |all, &flag| all << 1 | u64::from(flag));
+        let Coverage { vcpus_known: _, guest_transitions_seen: _, guest_ended: _, lost_timings, lost_places } =
+            coverage;
+        // Only whole samples are taken apart here: what they tell of waiting is as of now.
+        let Contention { recorded: _, as_of: _, stacks, modules, locks, waits, lost } = contention;
         let key = [
             u64::from(*pid),
             *start_time,
@@ -44,7 +44,7 @@ impl Tables {
             *mode as u64,
             *began,
         ];
-        let figures = [*taken, ticks_per_second.to_bits(), flags, *missed, *lost_timings, *lost_places, *lost];
+        let figures = [*taken, ticks_per_second.to_bits(), flags(sample), *missed, *lost_timings, *lost_places, *lost];
         Tables(vec![
             vec![named(row(key, figures), &[program, backend])],
             vcpus.iter().map(vcpu).collect(),
@@ -61,7 +61,15 @@ impl Tables {
     }
 }
 
-fn row(key: impl Into<Vec<u64>>, figures: impl Into<Vec<u64>>) -> Row {
+/// What is so or not, a bit each.
+pub(super) fn flags(sample: &Sample) -> u64 {
+    let Coverage { vcpus_known, guest_transitions_seen, guest_ended, .. } = sample.snapshot.coverage;
+    let recorded = sample.snapshot.contention.recorded;
+    let flags = [vcpus_known, guest_transitions_seen, guest_ended, recorded, sample.state == State::Dead];
+    flags.iter().rev().fold(0, |all, &flag| all << 1 | u64::from(flag))
+}
+
+pub(super) fn row(key: impl Into<Vec<u64>>, figures: impl Into<Vec<u64>>) -> Row {
     Row { key: Key { numbers: key.into(), texts: Vec::new() }, figures: figures.into(), histograms: Vec::new() }
 }
 
@@ -70,7 +78,7 @@ fn named(row: Row, texts: &[&str]) -> Row {
     Row { key: Key { texts, ..row.key }, ..row }
 }
 
-fn vcpu(of: &VcpuNow) -> Row {
+pub(super) fn vcpu(of: &VcpuNow) -> Row {
     let VcpuNow { index, holder, free_since } = *of;
     let flags = u64::from(holder.is_some()) | u64::from(free_since.is_some()) << 1;
     let (lane, since, free_since) = match (holder, free_since) {
@@ -81,11 +89,11 @@ fn vcpu(of: &VcpuNow) -> Row {
     row([u64::from(index)], [flags, u64::from(lane), since, free_since])
 }
 
-fn migration((from, to): (u16, u16), count: u64) -> Row {
+pub(super) fn migration((from, to): (u16, u16), count: u64) -> Row {
     row([u64::from(from), u64::from(to)], [count])
 }
 
-fn thread(of: &Thread) -> Row {
+pub(super) fn thread(of: &Thread) -> Row {
     let Thread { lane, tid, name, now, totals } = of;
     let ThreadTotals { calls, run, off, wanted, migrations } = *totals;
     let (activity, since) = match *now {
@@ -170,9 +178,12 @@ fn lane_or_none(lane: Option<u32>) -> u64 {
 }
 
 fn cell(at: Place, metric: Metric, of: &Distribution) -> Row {
+    Row { histograms: vec![histogram(of)], ..row(cell_key(at, metric), [of.untimed, of.sum, of.max]) }
+}
+
+pub(super) fn cell_key(at: Place, metric: Metric) -> [u64; 3] {
     let Metric { quantity, call } = metric;
-    let key = [place(at), quantity as u64, call as u64];
-    Row { histograms: vec![histogram(of)], ..row(key, [of.untimed, of.sum, of.max]) }
+    [place(at), quantity as u64, call as u64]
 }
 
 /// 0 on no virtual CPU, 1 not known, otherwise its index and 2; as in events.
@@ -184,7 +195,7 @@ fn place(of: Place) -> u64 {
     }
 }
 
-fn host_thread(of: &HostThread) -> Row {
+pub(super) fn host_thread(of: &HostThread) -> Row {
     let HostThread {
         tid,
         name,

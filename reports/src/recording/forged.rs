@@ -6,29 +6,47 @@ use super::compression::{LARGEST, Packer};
 use super::edits::Room;
 use super::frame::{Body, Kind, MAGIC, frame};
 use super::layout::{VERSION, table};
+use super::outline::Outline;
 use super::reader::Recording;
 use super::tables::Tables;
 use super::testing::{TemporaryFile, about, sample, series};
 use proptest::prelude::*;
 
-/// A file of a key frame and frames of changes with these structures and bits.
-fn forge(frames: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+/// A frame of a sample: kind, structure and bits.
+type Frame = (Kind, Vec<u8>, Vec<u8>);
+
+/// A file of these frames, of which the first is a key frame.
+fn forge(frames: &[Frame]) -> Vec<u8> {
     let mut packer = Packer::new().unwrap();
     let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &frame(Kind::About, 0, &about().bytes())].concat();
-    for (number, (structure, bits)) in frames.iter().enumerate() {
-        let packed = packer.pack(structure, number == 0).unwrap();
-        let body = Body { length_ns: 1, calls: 1, waited_ns: 1, unpacked: structure.len(), packed: &packed, bits };
-        let kind = if number == 0 { Kind::Key } else { Kind::Changes };
-        bytes.extend(frame(kind, number as u64 + 1, &body.bytes()));
+    for (number, (kind, structure, bits)) in frames.iter().enumerate() {
+        let (unpacked, packed) = match kind {
+            Kind::Outline => (0, structure.clone()),
+            _ => (structure.len(), packer.pack(structure, *kind == Kind::Key).unwrap()),
+        };
+        let body = Body { length_ns: 1, calls: 1, waited_ns: 1, unpacked, packed: &packed, bits };
+        bytes.extend(frame(*kind, number as u64 + 1, &body.bytes()));
     }
     bytes
 }
 
-/// The frames of a series of samples.
-fn frames(events: &[u64]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut before = Tables::default();
-    let written = series(events).into_iter().map(|sample| changes::write(&mut before, Tables::of(&sample)));
-    written.map(|changes| (changes.structure, changes.bits)).collect()
+/// The frames of a series of samples, of which two thirds are outlines.
+fn frames(events: &[u64]) -> Vec<Frame> {
+    let mut tables = Tables::default();
+    let (mut whole, mut outline) = (None, None);
+    let frame = |(number, sample): (usize, _)| match number % 3 {
+        0 => {
+            let changes = changes::write(&mut tables, Tables::of(&sample));
+            whole = Some(Outline::of_whole(&sample, whole.as_ref()));
+            outline.clone_from(&whole);
+            (if number == 0 { Kind::Key } else { Kind::Changes }, changes.structure, changes.bits)
+        }
+        _ => {
+            let written = outline.as_mut().map(|outline: &mut Outline| outline.write(&sample)).unwrap();
+            (Kind::Outline, written.structure, written.bits)
+        }
+    };
+    series(events).into_iter().enumerate().map(frame).collect()
 }
 
 /// Reads all that can be read, and what is wrong with the rest.
@@ -48,12 +66,12 @@ proptest! {
     /// The structure or the bits of a frame are changed before they are packed.
     #[test]
     fn a_forged_recording_is_read_or_refused(
-        events in proptest::collection::vec(0..1u64 << 40, 0..4),
+        events in proptest::collection::vec(0..1u64 << 40, 0..6),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut frames = frames(&events);
         for (frame, at, value) in changes {
-            let (structure, bits) = frame.get_mut_of(&mut frames);
+            let (_, structure, bits) = frame.get_mut_of(&mut frames);
             let at = at.index(structure.len() + bits.len());
             match structure.get_mut(at) {
                 Some(byte) => *byte = value,
@@ -80,7 +98,11 @@ impl GetMutOf for prop::sample::Index {
 
 #[test]
 fn what_was_not_forged_is_read() {
-    assert_eq!(read(&forge(&frames(&[5, 6, 7]))), Ok(4));
+    assert_eq!(read(&forge(&frames(&[5, 6, 7, 8]))), Ok(5));
+    // An outline of nothing.
+    let mut without = frames(&[5]);
+    without.remove(0);
+    assert!(read(&forge(&without)).unwrap_err().contains("it begins with changes of nothing"));
 }
 
 /// What fits into the tables, but not into a sample.
@@ -121,6 +143,11 @@ fn what_claims_too_much_is_refused() {
     // Rows without end, of which each is two bytes.
     let mut structure = vec![1, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x01];
     structure.resize(1 << 20, 0);
+    let too_much = Err(Flaw("it says more than fits into a segment"));
     let refused = changes::apply(&mut Tables::default(), &structure, &[], &mut Room(1 << 20));
-    assert_eq!(refused, Err(Flaw("it says more than fits into a segment")));
+    assert_eq!(refused, too_much);
+    // The same of an outline, which begins with when it was taken.
+    structure.insert(0, 1);
+    let refused = Outline::of_whole(&sample(), None).read(&structure, &[0xff; 100], &mut Room(1 << 20));
+    assert_eq!(refused, too_much);
 }

@@ -19,15 +19,17 @@ pub(super) enum Kind {
     About = 1,
     /// A sample as it is: reading may begin here.
     Key = 2,
-    /// A sample as changes of the one before.
+    /// A sample as changes of the whole one before.
     Changes = 3,
     /// How it ended. Nothing follows.
     End = 4,
+    /// The outline of a sample, as changes of the one before.
+    Outline = 5,
 }
 
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
-        [Kind::About, Kind::Key, Kind::Changes, Kind::End].into_iter().find(|kind| *kind as u8 == number)
+        [Kind::About, Kind::Key, Kind::Changes, Kind::End, Kind::Outline].into_iter().find(|kind| *kind as u8 == number)
     }
 }
 
@@ -89,9 +91,10 @@ pub(super) struct Body<'a> {
     pub length_ns: u64,
     /// Hypercalls that returned in that time.
     pub calls: u64,
-    /// Time that threads waited for locks, of the waits that ended in it, in nanoseconds.
+    /// Time that threads waited for locks, of the waits that ended since the last whole sample, in nanoseconds; 0 in an
+    /// outline.
     pub waited_ns: u64,
-    /// Bytes of the structure before it was packed.
+    /// Bytes of the structure before it was packed; 0 in an outline, whose structure is not.
     pub unpacked: usize,
     /// The structure of the changes.
     pub packed: &'a [u8],

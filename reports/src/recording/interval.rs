@@ -14,24 +14,26 @@ pub struct Interval {
     pub length: Duration,
     /// Hypercalls that returned.
     pub calls: u64,
-    /// How long threads waited for locks, of the waits that ended in it, all threads together.
+    /// How long threads waited for locks, of the waits that ended in `waited_in`, all threads together.
     pub waited: Duration,
+    /// The time since the last whole sample; zero where the sample is an outline, which does not tell of waiting.
+    pub waited_in: Duration,
 }
 
 impl Interval {
     /// Hypercalls in a second.
     pub fn calls_per_second(&self) -> f64 {
-        self.per_second(self.calls as f64)
+        per_second(self.calls as f64, self.length)
     }
 
     /// Waiting for locks, in seconds in a second: how many threads waited on average.
     pub fn waiting(&self) -> f64 {
-        self.per_second(self.waited.as_secs_f64())
+        per_second(self.waited.as_secs_f64(), self.waited_in)
     }
+}
 
-    fn per_second(&self, figure: f64) -> f64 {
-        if self.length.is_zero() { 0.0 } else { figure / self.length.as_secs_f64() }
-    }
+fn per_second(figure: f64, length: Duration) -> f64 {
+    if length.is_zero() { 0.0 } else { figure / length.as_secs_f64() }
 }
 
 /// What intervals are differences of.
@@ -54,6 +56,11 @@ impl Sums {
             waited: locks.fold(0, |sum, lock| sum.saturating_add(lock.wait.sum)),
             taken: snapshot.taken,
         }
+    }
+
+    /// The same, with all but the waiting as it is later.
+    pub fn with_calls_of(self, later: Sums) -> Self {
+        Sums { waited: self.waited, ..later }
     }
 
     /// From `earlier` on: nanoseconds, calls, nanoseconds waited. `sample` has the clock.

@@ -4,7 +4,10 @@ use super::tables::Column::{Count, CountOf, Moment, SumOf, Value, With};
 use super::tables::{Column, Layout};
 
 /// Goes up with every change of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// What is read: version 1 has no outlines.
+pub(super) const OLDEST: u32 = 1;
 
 /// The position of each table.
 pub(super) mod table {

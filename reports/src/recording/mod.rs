@@ -13,8 +13,13 @@
 //! * [`Player`] is what a dashboard drives: [`Player::tick`] as time passes, [`Player::current`] and [`Player::before`] to
 //!   show, and whatever the keys ask for. Where it stands is decided by a [`Playhead`].
 //!
+//! Where a [limit](Recorder::with_limit) has no room for a whole sample, its [outline](Sample::is_outline) is written.
+//!
 //! A sample is made into `tables` of numbers (`flatten`, `restore`); `changes` are what is written of them; a
 //! `frame` says whether that is as it was written.
+
+#[cfg(doc)]
+use crate::sample::Sample;
 
 mod about;
 mod bytes;
@@ -29,6 +34,7 @@ mod frame;
 mod interval;
 mod layout;
 mod limit;
+mod outline;
 mod player;
 mod playhead;
 mod reader;

@@ -8,7 +8,8 @@ use super::edits::{MEMORY, Room};
 use super::error::{Damage, RecordingError};
 use super::frame::{Body, HEAD, Head, Kind, MAGIC};
 use super::interval::Interval;
-use super::layout::VERSION;
+use super::layout::{OLDEST, VERSION};
+use super::outline::Outline;
 use super::tables::Tables;
 use crate::run::Ended;
 use crate::sample::Sample;
@@ -30,10 +31,25 @@ pub struct Recording {
     places: Vec<Place>,
     intervals: Vec<Interval>,
     unpacker: Unpacker,
-    /// What was read last, and which sample that is.
+    /// The whole sample that was read last, and which one that is.
     tables: Tables,
     room: Room,
     at: Option<usize>,
+    /// Where outlines are read.
+    outlines: Option<Outlines>,
+}
+
+/// A whole sample, and the outlines after it.
+struct Outlines {
+    /// Which one.
+    whole: usize,
+    sample: Arc<Sample>,
+    /// What an outline would have told of it.
+    first: Outline,
+    /// What is left then for rows of outlines.
+    room: Room,
+    /// The outline that was read last, which sample that is, and what was left then.
+    last: Option<(usize, Outline, Room)>,
 }
 
 /// Where the frame of a sample is.
@@ -88,6 +104,7 @@ impl Recording {
             tables: Tables::default(),
             room: Room(MEMORY),
             at: None,
+            outlines: None,
             file: file.try_clone().map_err(io)?,
         };
         let (offset, stopped) = loop {
@@ -131,16 +148,20 @@ impl Recording {
                     _ => Err(Problem::Flaw(Flaw("there is something behind its end"))),
                 };
             }
-            Kind::Changes if self.places.is_empty() => {
+            Kind::Changes | Kind::Outline if self.places.is_empty() => {
                 return Err(Problem::Flaw(Flaw("it begins with changes of nothing")));
             }
-            Kind::Key | Kind::Changes => {}
+            Kind::Key | Kind::Changes | Kind::Outline => {}
         }
         let body = Body::new(&body).map_err(Problem::Flaw)?;
         let length = Duration::from_nanos(body.length_ns);
         let elapsed = self.intervals.last().map_or(Duration::ZERO, |last| last.elapsed.saturating_add(length));
         let waited = Duration::from_nanos(body.waited_ns);
-        self.intervals.push(Interval { elapsed, length, calls: body.calls, waited });
+        let waited_in = match (place.head.kind, self.places.len().checked_sub(1)) {
+            (Kind::Outline, _) | (_, None) => Duration::ZERO,
+            (_, Some(last)) => elapsed.saturating_sub(self.intervals[self.last_whole(last)].elapsed),
+        };
+        self.intervals.push(Interval { elapsed, length, calls: body.calls, waited, waited_in });
         self.places.push(place);
         Ok(true)
     }
@@ -176,6 +197,17 @@ impl Recording {
         self.intervals.partition_point(|interval| interval.elapsed <= elapsed).saturating_sub(1)
     }
 
+    /// The last whole sample that is sample `index`, or before it; see [`Sample::is_outline`].
+    pub fn last_whole(&self, index: usize) -> usize {
+        self.last(index, |kind| kind != Kind::Outline)
+    }
+
+    /// The last sample up to `index` whose frame is as asked for. The first one is a key frame.
+    fn last(&self, index: usize, is: impl Fn(Kind) -> bool) -> usize {
+        let index = index.min(self.len() - 1);
+        self.places[..=index].iter().rposition(|place| is(place.head.kind)).unwrap_or(0)
+    }
+
     /// Sample `index`, from 0; the last one where there are not so many. The one after that was read last is read quickly,
     /// any other from the key frame before it.
     ///
@@ -183,37 +215,90 @@ impl Recording {
     /// When the file cannot be read any more, or a frame contradicts itself.
     pub fn at(&mut self, index: usize) -> Result<Arc<Sample>, RecordingError> {
         let index = index.min(self.len() - 1);
-        let key = (0..=index).rev().find(|at| self.places[*at].head.kind == Kind::Key).unwrap_or(0);
+        let whole = self.last_whole(index);
+        let outlined = self.places.get(whole + 1).is_some_and(|place| place.head.kind == Kind::Outline);
+        if !outlined {
+            return self.whole(whole).map(Arc::new);
+        }
+        // What is half changed is no sample.
+        let mut outlines = match self.outlines.take() {
+            Some(outlines) if outlines.whole == whole => outlines,
+            _ => self.outlines_after(whole)?,
+        };
+        let sample = self.outline(index, &mut outlines)?;
+        self.outlines = Some(outlines);
+        Ok(sample)
+    }
+
+    fn outlines_after(&mut self, whole: usize) -> Result<Outlines, RecordingError> {
+        // What is expected of the first outline is what was so before.
+        let before = match self.places[whole].head.kind {
+            Kind::Key => None,
+            _ => Some(Outline::of_whole(&self.whole(self.last_whole(whole - 1))?, None)),
+        };
+        let sample = Arc::new(self.whole(whole)?);
+        let first = Outline::of_whole(&sample, before.as_ref());
+        Ok(Outlines { whole, sample, first, room: self.room, last: None })
+    }
+
+    /// Sample `index`, of those after `outlines.whole` that are outlines, or that one.
+    fn outline(&mut self, index: usize, outlines: &mut Outlines) -> Result<Arc<Sample>, RecordingError> {
+        if index == outlines.whole {
+            return Ok(Arc::clone(&outlines.sample));
+        }
+        let last = outlines.last.take().filter(|(last, ..)| *last <= index);
+        let (last, mut outline, mut room) =
+            last.unwrap_or_else(|| (outlines.whole, outlines.first.clone(), outlines.room));
+        for number in last + 1..=index {
+            let bytes = self.frame(number)?;
+            let read = Body::new(&bytes).and_then(|body| outline.read(body.packed, body.bits, &mut room));
+            read.map_err(|flaw| self.damaged(number, flaw))?;
+        }
+        let sample = outline.sample(&outlines.sample).map_err(|flaw| self.damaged(index, flaw))?;
+        outlines.last = Some((index, outline, room));
+        Ok(Arc::new(sample))
+    }
+
+    /// Sample `index`, which is whole.
+    fn whole(&mut self, index: usize) -> Result<Sample, RecordingError> {
+        let key = self.last(index, |kind| kind == Kind::Key);
         let first = match self.at {
             Some(at) if (key..=index).contains(&at) => at + 1,
             _ => key,
         };
-        for number in first..=index {
+        for number in
+            (first..=index).filter(|number| self.places[*number].head.kind != Kind::Outline).collect::<Vec<_>>()
+        {
             // What is half changed is no sample.
             self.at = None;
             self.read(number)?;
             self.at = Some(number);
         }
-        let sample = self.tables.sample();
-        sample.map(Arc::new).map_err(|flaw| self.damaged(index, flaw))
+        self.tables.sample().map_err(|flaw| self.damaged(index, flaw))
     }
 
     fn read(&mut self, index: usize) -> Result<(), RecordingError> {
-        let Place { offset, head, number } = self.places[index];
-        let mut bytes = vec![0; head.length as usize];
-        let io = |reason| RecordingError::Io { path: self.path.clone(), reason };
-        self.file.read_exact_at(&mut bytes, offset + HEAD as u64).map_err(io)?;
-        let key = head.kind == Kind::Key;
+        let bytes = self.frame(index)?;
+        let key = self.places[index].head.kind == Kind::Key;
         if key {
             (self.tables, self.room) = (Tables::default(), Room(MEMORY));
         }
-        // Again: the file may have changed since it was opened.
-        let applied = head.check(number, &bytes).and_then(|()| {
-            let body = Body::new(&bytes)?;
+        let applied = Body::new(&bytes).and_then(|body| {
             let structure = self.unpacker.unpack(body.packed, body.unpacked, key)?;
             changes::apply(&mut self.tables, &structure, body.bits, &mut self.room)
         });
         applied.map_err(|flaw| self.damaged(index, flaw))
+    }
+
+    /// The body of a sample's frame.
+    fn frame(&self, index: usize) -> Result<Vec<u8>, RecordingError> {
+        let Place { offset, head, number } = self.places[index];
+        let mut bytes = vec![0; head.length as usize];
+        let io = |reason| RecordingError::Io { path: self.path.clone(), reason };
+        self.file.read_exact_at(&mut bytes, offset + HEAD as u64).map_err(io)?;
+        // Again: the file may have changed since it was opened.
+        head.check(number, &bytes).map_err(|flaw| self.damaged(index, flaw))?;
+        Ok(bytes)
     }
 
     fn damaged(&self, index: usize, Flaw(what): Flaw) -> RecordingError {
@@ -240,7 +325,7 @@ fn see_what_it_is(scan: &mut Scan, path: &Path) -> Result<(), RecordingError> {
         return Err(RecordingError::NoRecording { path: path.to_owned() });
     }
     let found = u32::from_le_bytes([v0, v1, v2, v3]);
-    if found != VERSION {
+    if !(OLDEST..=VERSION).contains(&found) {
         return Err(RecordingError::Version { path: path.to_owned(), found, known: VERSION });
     }
     scan.offset = start.len() as u64;

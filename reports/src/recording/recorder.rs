@@ -4,10 +4,11 @@ use super::about::About;
 use super::changes;
 use super::compression::Packer;
 use super::error::RecordError;
-use super::frame::{self, Body, Kind, LONGEST, MAGIC};
+use super::frame::{self, Body, HEAD, Kind, LONGEST, MAGIC};
 use super::interval::Sums;
 use super::layout::VERSION;
-use super::limit::Limit;
+use super::limit::{Choice, Limit};
+use super::outline::Outline;
 use super::tables::Tables;
 use crate::run::Ended;
 use crate::sample::Sample;
@@ -27,6 +28,7 @@ pub struct Recorder {
     path: PathBuf,
     file: File,
     packer: Packer,
+    /// The last whole sample.
     before: Tables,
     sums: Option<Sums>,
     /// Bytes of whole frames.
@@ -35,11 +37,17 @@ pub struct Recorder {
     samples: usize,
     /// Of the last key frame.
     key_bytes: u64,
-    /// Of the last frame.
-    last_bytes: u64,
-    /// Of the frames of changes since, and how many there are.
+    /// Of the last whole sample's frame.
+    whole_bytes: u64,
+    /// Of the frames of changes since the last key frame, and how many there are.
     changes: (u64, u64),
     limit: Option<Limit>,
+    /// What an outline would have told of the last whole sample; only where there is a limit.
+    whole: Option<Outline>,
+    /// The outline that was written last, since that.
+    outline: Option<Outline>,
+    outlines: usize,
+    ends_whole: bool,
     left_out: usize,
     /// When the last sample was offered, in ticks.
     offered: Option<u64>,
@@ -70,9 +78,13 @@ impl Recorder {
             frames: 0,
             samples: 0,
             key_bytes: 0,
-            last_bytes: 0,
+            whole_bytes: 0,
             changes: (0, 0),
             limit: None,
+            whole: None,
+            outline: None,
+            outlines: 0,
+            ends_whole: false,
             left_out: 0,
             offered: None,
         };
@@ -82,30 +94,44 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Leaves samples out where a day of recording would take more than `bytes`. What is written is whole in any case.
+    /// Writes outlines where a day of recording would take more than `bytes` otherwise, and leaves samples out where not even
+    /// these fit.
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
-        Recorder { limit: Some(Limit::new(bytes)), ..self }
+        let mut limit = Limit::new(bytes);
+        limit.take(self.bytes);
+        Recorder { limit: Some(limit), ..self }
     }
 
-    /// Adds a sample of the same process, later than those before, unless there is a limit and it is reached.
+    /// Adds a sample of the same process, later than those before: all of it, its outline, or nothing, as its limit allows.
     ///
     /// # Errors
     /// When it cannot be written: the recording is over then, and has all samples before this one.
     pub fn add(&mut self, sample: &Sample) -> Result<(), RecordError> {
-        if self.has_room(sample) {
-            return self.add_always(sample);
-        }
-        self.left_out += 1;
-        Ok(())
+        let written = match self.choose(sample) {
+            (Choice::Outline, Some(outline)) => self.write_outline(sample, outline),
+            (Choice::Nothing, _) => {
+                (self.left_out, self.ends_whole) = (self.left_out + 1, false);
+                Ok(())
+            }
+            _ => self.write_sample(sample),
+        };
+        written.map_err(|reason| self.failed(reason))
     }
 
-    /// The same, whatever the limit.
+    /// Adds all of it, whatever the limit.
     ///
     /// # Errors
     /// As for [`Recorder::add`].
     pub fn add_always(&mut self, sample: &Sample) -> Result<(), RecordError> {
         self.write_sample(sample).map_err(|reason| self.failed(reason))
+    }
+
+    /// Adds its outline, whatever the limit, of which there must be one; but for the first sample.
+    #[cfg(test)]
+    pub(super) fn add_outline(&mut self, sample: &Sample) {
+        let outline = self.choose(sample).1.expect("a whole sample before");
+        self.write_outline(sample, outline).expect("a file");
     }
 
     /// Says how the process ended, and ends the recording; its bytes. One that was not finished so is as readable, and does
@@ -120,13 +146,19 @@ impl Recorder {
         }
     }
 
-    /// Whether a sample like those before may be written.
-    fn has_room(&mut self, sample: &Sample) -> bool {
+    /// What to write of `sample`, and its outline, where that may be needed.
+    fn choose(&mut self, sample: &Sample) -> (Choice, Option<(Outline, Vec<u8>)>) {
         let taken = sample.snapshot.taken;
         let passed = taken.saturating_sub(self.offered.replace(taken).unwrap_or(taken));
-        let Some(limit) = &mut self.limit else { return true };
+        let Some(limit) = &mut self.limit else { return (Choice::Whole, None) };
         limit.pass(sample.snapshot.clock.nanoseconds(passed) as u64);
-        self.samples == 0 || limit.allows(self.last_bytes)
+        let Some(before) = self.outline.as_ref().or(self.whole.as_ref()) else { return (Choice::Whole, None) };
+        let mut outline = before.clone();
+        let written = outline.write(sample);
+        let [length_ns, calls, _] = self.sums.map_or([0; 3], |earlier| Sums::of(sample).since(&earlier, sample));
+        let (packed, bits) = (&written.structure[..], &written.bits[..]);
+        let body = Body { length_ns, calls, waited_ns: 0, unpacked: 0, packed, bits }.bytes();
+        (limit.choose((HEAD + body.len()) as u64, self.whole_bytes), Some((outline, body)))
     }
 
     /// Where it is written to.
@@ -142,6 +174,16 @@ impl Recorder {
     /// Samples that were written.
     pub fn samples(&self) -> usize {
         self.samples
+    }
+
+    /// Of these, those of which there is an outline, to stay below the limit.
+    pub fn outlines(&self) -> usize {
+        self.outlines
+    }
+
+    /// Whether the sample that was added last is written, and whole.
+    pub fn ends_whole(&self) -> bool {
+        self.ends_whole
     }
 
     /// Samples that were left out to stay below the limit.
@@ -171,14 +213,30 @@ impl Recorder {
         let bytes = self.write_frame(if key { Kind::Key } else { Kind::Changes }, &body.bytes())?;
         if let Some(limit) = &mut self.limit {
             limit.take(bytes);
+            let before = self.whole.take().filter(|_| !key);
+            (self.whole, self.outline) = (Some(Outline::of_whole(sample, before.as_ref())), None);
         }
-        self.last_bytes = bytes;
+        self.whole_bytes = bytes;
+        self.ends_whole = true;
         match key {
             true => (self.key_bytes, self.changes) = (bytes, (0, 0)),
             false => self.changes = (self.changes.0 + bytes, self.changes.1 + 1),
         }
         self.sums = Some(sums);
         self.samples += 1;
+        Ok(())
+    }
+
+    fn write_outline(&mut self, sample: &Sample, (outline, body): (Outline, Vec<u8>)) -> io::Result<()> {
+        let bytes = self.write_frame(Kind::Outline, &body)?;
+        if let Some(limit) = &mut self.limit {
+            limit.take(bytes);
+        }
+        // What was waited for is told with the next whole sample.
+        self.sums = self.sums.map(|before| before.with_calls_of(Sums::of(sample)));
+        self.outline = Some(outline);
+        self.ends_whole = false;
+        (self.samples, self.outlines) = (self.samples + 1, self.outlines + 1);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const MOST_CHUNKS: usize = (256 << 20) / (8 * CHUNK_BUCKETS);
 
 const NO_SUCH_CALL: Flaw = Flaw("it names a hypercall that this version does not know");
-const WRONG_ROW: Flaw = Flaw("a row has not the fields of its table");
+pub(super) const WRONG_ROW: Flaw = Flaw("a row has not the fields of its table");
 
 impl Tables {
     /// The sample.
@@ -32,6 +32,7 @@ impl Tables {
             waits: rows(table::WAITS).iter().map(wait).collect::<Result<_, _>>()?,
             // These two stand in the first table.
             recorded: false,
+            as_of: None,
             lost: 0,
         };
         let mut sample = sample(head, contention)?;
@@ -50,7 +51,7 @@ fn key<const N: usize>(row: &Row) -> Result<[u64; N], Flaw> {
     row.key.numbers.as_slice().try_into().map_err(|_| WRONG_ROW)
 }
 
-fn figures<const N: usize>(row: &Row) -> Result<[u64; N], Flaw> {
+pub(super) fn figures<const N: usize>(row: &Row) -> Result<[u64; N], Flaw> {
     row.figures.as_slice().try_into().map_err(|_| WRONG_ROW)
 }
 
@@ -78,14 +79,19 @@ fn call(number: u64) -> Result<Hypercall, Flaw> {
     usize::try_from(number).ok().and_then(Hypercall::from_number).ok_or(NO_SUCH_CALL)
 }
 
+/// What [`flatten::flags`](super::flatten::flags) has made a number of.
+pub(super) fn flags(number: u64) -> Result<[bool; 5], Flaw> {
+    match number >> 5 {
+        0 => Ok([0, 1, 2, 3, 4].map(|bit| number >> bit & 1 == 1)),
+        _ => Err(Flaw("it has flags that this version does not know")),
+    }
+}
+
 fn sample(row: &Row, contention: Contention) -> Result<Sample, Flaw> {
     let [pid, start_time, began_unix_ns, source, two_reads, step, mode, began] = key(row)?;
     let [taken, ticks_per_second, flags, missed, lost_timings, lost_places, lost] = figures(row)?;
     let [program, backend] = texts(row)?;
-    if flags >= 1 << 5 {
-        return Err(Flaw("it has flags that this version does not know"));
-    }
-    let flagged = |bit: u32| flags >> bit & 1 == 1;
+    let [vcpus_known, guest_transitions_seen, guest_ended, recorded, dead] = self::flags(flags)?;
     Ok(Sample {
         snapshot: Snapshot {
             process: Process { pid: small(pid)?, start_time, program, began_unix_ns },
@@ -99,26 +105,20 @@ fn sample(row: &Row, contention: Contention) -> Result<Sample, Flaw> {
             backend,
             began,
             taken,
-            coverage: Coverage {
-                vcpus_known: flagged(0),
-                guest_transitions_seen: flagged(1),
-                guest_ended: flagged(2),
-                lost_timings,
-                lost_places,
-            },
+            coverage: Coverage { vcpus_known, guest_transitions_seen, guest_ended, lost_timings, lost_places },
             vcpus: Vec::new(),
             migrations: BTreeMap::new(),
             threads: Vec::new(),
-            contention: Contention { recorded: flagged(3), lost, ..contention },
+            contention: Contention { recorded, lost, ..contention },
             cells: BTreeMap::new(),
         },
-        state: if flagged(4) { State::Dead } else { State::Alive },
+        state: if dead { State::Dead } else { State::Alive },
         threads: Vec::new(),
         missed,
     })
 }
 
-fn vcpu(row: &Row) -> Result<VcpuNow, Flaw> {
+pub(super) fn vcpu(row: &Row) -> Result<VcpuNow, Flaw> {
     let [index] = key(row)?;
     let [flags, lane, since, free_since] = figures(row)?;
     let (holder, free_since) = match flags {
@@ -137,13 +137,13 @@ fn vcpu_index(number: u64) -> Result<u16, Flaw> {
     if usize::from(index) < MOST_VCPUS { Ok(index) } else { Err(Flaw("it has more virtual CPUs than there can be")) }
 }
 
-fn migration(row: &Row) -> Result<((u16, u16), u64), Flaw> {
+pub(super) fn migration(row: &Row) -> Result<((u16, u16), u64), Flaw> {
     let [from, to] = key(row)?;
     let [count] = figures(row)?;
     Ok(((vcpu_index(from)?, vcpu_index(to)?), count))
 }
 
-fn thread(row: &Row) -> Result<Thread, Flaw> {
+pub(super) fn thread(row: &Row) -> Result<Thread, Flaw> {
     let [lane] = key(row)?;
     let [tid, activity, since, calls, run, off, wanted, migrations] = figures(row)?;
     let [name] = texts(row)?;
@@ -227,12 +227,16 @@ fn lane_or_none(number: u64) -> Result<Option<u32>, Flaw> {
 }
 
 fn cell(row: &Row, room: &mut usize) -> Result<((Place, Metric), Distribution), Flaw> {
-    let [at, quantity, of] = key(row)?;
     let [untimed, sum, max] = figures(row)?;
+    Ok((cell_key(row)?, distribution(untimed, sum, max, histogram(row, 0)?, room)?))
+}
+
+pub(super) fn cell_key(row: &Row) -> Result<(Place, Metric), Flaw> {
+    let [at, quantity, of] = key(row)?;
     let quantity = usize::try_from(quantity).ok().and_then(|number| Quantity::ALL.get(number));
     let quantity = *quantity.ok_or(Flaw("it names a quantity that this version does not know"))?;
     let metric = Metric { quantity, call: call(of)? };
-    Ok(((place(at)?, metric), distribution(untimed, sum, max, histogram(row, 0)?, room)?))
+    Ok((place(at)?, metric))
 }
 
 fn place(number: u64) -> Result<Place, Flaw> {
@@ -243,7 +247,7 @@ fn place(number: u64) -> Result<Place, Flaw> {
     })
 }
 
-fn host_thread(row: &Row) -> Result<HostThread, Flaw> {
+pub(super) fn host_thread(row: &Row) -> Result<HostThread, Flaw> {
     let [tid] = key(row)?;
     let [state, cpu_ns, ready_ns, voluntary_switches, involuntary_switches, minor_faults, major_faults] = figures(row)?;
     let [name] = texts(row)?;

@@ -3,6 +3,8 @@
 //! Each list of a [`Sample`](crate::Sample) is a table. A row has a *key*, which says what it is and never changes;
 //! *figures*, which do; and histograms. Nothing here knows what the numbers mean.
 
+use super::edits::Keyed;
+
 /// A sample as tables, in the order of [`LAYOUT`](super::layout::LAYOUT).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tables(pub Vec<Table>);
@@ -19,6 +21,19 @@ pub(super) struct Row {
     pub figures: Vec<u64>,
     /// As many as the table's rows have.
     pub histograms: Vec<Histogram>,
+}
+
+impl Row {
+    /// One in which nothing has happened.
+    pub fn empty(key: Key, layout: &Layout) -> Self {
+        Row { key, figures: vec![0; layout.columns.len()], histograms: vec![Vec::new(); layout.histograms] }
+    }
+}
+
+impl Keyed for Row {
+    fn key(&self) -> &Key {
+        &self.key
+    }
 }
 
 /// What a row is.

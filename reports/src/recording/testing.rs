@@ -7,7 +7,7 @@ use crate::run::{Ended, Ran};
 use crate::sample::{Counter, HostThread, Sample, State};
 use proptest::prelude::*;
 use rumpscope_probes::contention::Module;
-use rumpscope_probes::{Activity, Hypercall, Metric, Place, Quantity, Snapshot, VcpuNow};
+use rumpscope_probes::{Activity, Distribution, Hypercall, Metric, Place, Quantity, Snapshot, VcpuNow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +49,23 @@ pub fn record(samples: &[Sample], ended: Option<&Ended>) -> Vec<u8> {
     let file = TemporaryFile::new("recording");
     let mut recorder = Recorder::create(file.path(), &about()).unwrap();
     samples.iter().for_each(|sample| recorder.add(sample).unwrap());
+    assert_eq!(recorder.samples(), samples.len());
+    if let Some(ended) = ended {
+        recorder.finish(ended).unwrap();
+    }
+    std::fs::read(file.path()).unwrap()
+}
+
+/// The same, with outlines where `whole` does not hold; it holds for the first one.
+pub fn record_outlines(samples: &[Sample], whole: impl Fn(usize) -> bool, ended: Option<&Ended>) -> Vec<u8> {
+    let file = TemporaryFile::new("outlines");
+    let mut recorder = Recorder::create(file.path(), &about()).unwrap().with_limit(u64::MAX);
+    for (index, sample) in samples.iter().enumerate() {
+        match whole(index) {
+            true => recorder.add(sample).unwrap(),
+            false => recorder.add_outline(sample),
+        }
+    }
     assert_eq!(recorder.samples(), samples.len());
     if let Some(ended) = ended {
         recorder.finish(ended).unwrap();
@@ -98,6 +115,14 @@ pub fn sample() -> Sample {
     };
     let other = HostThread { tid: 102, name: "ioflush".to_owned(), counters: Vec::new(), ..thread.clone() };
     Sample { snapshot, state: State::Alive, threads: vec![thread, other], missed: 0 }
+}
+
+/// A cell that comes later.
+pub const GROWN: (Place, Metric) = (Place::Vcpu(7), Metric::call(Hypercall::Kill));
+
+/// What `event` adds to it.
+pub fn kills(event: u64) -> Distribution {
+    testing::spread(event % 100, 7, 1 << 20)
 }
 
 /// The next sample, an interval later; `event` decides what happened.
@@ -164,7 +189,7 @@ pub fn next(before: &Sample, event: u64) -> Sample {
         let (&number, lock) = contention.locks.last_key_value().unwrap();
         let lock = lock.clone();
         contention.locks.insert(number + 1, lock);
-        cells.insert((Place::Vcpu(7), Metric::call(Hypercall::Kill)), testing::spread(event % 100, 7, 1 << 20));
+        cells.entry(GROWN).or_default().merge(&kills(event));
     }
     if event.is_multiple_of(11) && !sample.threads.is_empty() {
         sample.threads.remove(0);

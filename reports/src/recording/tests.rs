@@ -1,9 +1,10 @@
 //! The whole way: samples, a file, samples.
 
-use super::testing::{TemporaryFile, about, any_series, ended, record, sample, series};
+use super::testing::{GROWN, TemporaryFile, about, any_series, ended, kills, record, record_outlines, sample, series};
 use super::{Busiest, Player, Recording, RecordingError, VERSION};
-use crate::sample::{Sample, State};
+use crate::sample::{HostThread, Sample, State};
 use proptest::prelude::*;
+use rumpscope_probes::contention::Contention;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,94 @@ fn open(bytes: &[u8]) -> Result<Recording, RecordingError> {
     Recording::open(file.path())
 }
 
+fn calls(sample: &Sample) -> u64 {
+    rumpscope_probes::CATALOGUE.iter().map(|entry| sample.snapshot.calls(entry.call)).sum()
+}
+
 fn all(recording: &mut Recording) -> Vec<Sample> {
     (0..recording.len()).map(|index| Sample::clone(&recording.at(index).unwrap())).collect()
 }
 
+/// Panics unless `told` is `sample`, or its outline after the whole sample `whole`.
+fn assert_told(told: &Sample, sample: &Sample, whole: &Sample) {
+    if sample == whole {
+        assert_eq!(told, sample);
+        return;
+    }
+    assert!(told.is_outline());
+    let (told_now, now, before) = (&told.snapshot, &sample.snapshot, &whole.snapshot);
+    let rounded = |told: u64, is: u64, was: u64| {
+        assert!(told <= is && is - told <= (is - was) / 128, "{told} for {is} after {was}");
+    };
+    // All that is not in the outline is as it was, with when that was so.
+    assert_eq!(told_now.contention_taken(), before.taken);
+    let contention = Contention { as_of: None, ..told_now.contention.clone() };
+    assert_eq!(contention, Contention { recorded: now.contention.recorded, ..before.contention.clone() });
+    // Counts are exact.
+    assert_eq!((told.missed, told.state, told_now.taken), (sample.missed, sample.state, now.taken));
+    assert_eq!((told_now.clock, told_now.coverage, &told_now.migrations), (now.clock, now.coverage, &now.migrations));
+    assert!(told_now.cells.keys().eq(now.cells.keys()));
+    for (key, is) in &now.cells {
+        let (told, was) = (&told_now.cells[key], before.cells.get(key).cloned().unwrap_or_default());
+        assert_eq!((told.count(), told.untimed, told.max), (is.count(), is.untimed, was.max), "{key:?}");
+        assert!(told.buckets().eq(was.buckets()) && told.unplaced == is.timed() - was.timed(), "{key:?}");
+        rounded(told.sum, is.sum, was.sum);
+    }
+    for (told, is) in told_now.vcpus.iter().zip(&now.vcpus) {
+        assert_eq!((told.index, told.holder.map(|holder| holder.0)), (is.index, is.holder.map(|holder| holder.0)));
+        assert_eq!(told.free_since.is_some(), is.free_since.is_some());
+    }
+    assert_eq!((told_now.vcpus.len(), told_now.threads.len()), (now.vcpus.len(), now.threads.len()));
+    for (told, is) in told_now.threads.iter().zip(&now.threads) {
+        assert_eq!((told.lane, told.tid, &told.name), (is.lane, is.tid, &is.name));
+        assert_eq!(std::mem::discriminant(&told.now), std::mem::discriminant(&is.now));
+        assert_eq!((told.totals.calls, told.totals.migrations), (is.totals.calls, is.totals.migrations));
+        let was = before.threads.iter().find(|was| was.lane == is.lane).map_or(0, |was| was.totals.run);
+        rounded(told.totals.run, is.totals.run, was);
+    }
+    assert_eq!(told.threads.len(), sample.threads.len());
+    for (told, is) in told.threads.iter().zip(&sample.threads) {
+        let was = whole.threads.iter().find(|was| was.tid == is.tid).map_or(0, |was| was.cpu_ns);
+        rounded(told.cpu_ns, is.cpu_ns, was);
+        let exact = HostThread { cpu_ns: told.cpu_ns, ready_ns: told.ready_ns, counters: Vec::new(), ..is.clone() };
+        assert_eq!(*told, exact);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// In any order: what is told of a sample depends on nothing else that was read.
+    #[test]
+    fn outlines_tell_what_they_promise(
+        samples in any_series(12),
+        wholes in proptest::collection::vec(any::<bool>(), 12),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        let is_whole = |index: usize| index == 0 || wholes[index];
+        let last_whole = |index: usize| (0..=index).rev().find(|index| is_whole(*index)).unwrap();
+        let mut recording = open(&record_outlines(&samples, is_whole, Some(&ended()))).unwrap();
+        prop_assert_eq!((recording.len(), recording.damage()), (samples.len(), None));
+        let told = all(&mut recording);
+        for (index, sample) in samples.iter().enumerate() {
+            prop_assert_eq!(recording.last_whole(index), last_whole(index));
+            assert_told(&told[index], sample, &samples[last_whole(index)]);
+        }
+        for index in order {
+            let index = index.index(samples.len());
+            prop_assert_eq!(&*recording.at(index).unwrap(), &told[index], "sample {}", index);
+        }
+        // Nothing ever becomes less, and calls between two samples are those that there were.
+        for (pair, intervals) in told.windows(2).zip(recording.intervals().windows(2)) {
+            for (key, later) in &pair[1].snapshot.cells {
+                let earlier = pair[0].snapshot.cells.get(key).cloned().unwrap_or_default();
+                let added = later.since(&earlier);
+                prop_assert_eq!(added.count(), later.count() - earlier.count());
+                prop_assert_eq!(added.sum, later.sum.checked_sub(earlier.sum).unwrap());
+            }
+            prop_assert_eq!(intervals[1].calls, calls(&pair[1]) - calls(&pair[0]));
+        }
+    }
 
     #[test]
     fn samples_survive(samples in any_series(12)) {
@@ -40,7 +123,8 @@ proptest! {
         samples in any_series(5),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 1..4),
     ) {
-        let whole = record(&samples, Some(&ended()));
+        let whole = record_outlines(&samples, |index| index % 2 == 0, Some(&ended()));
+        let samples = all(&mut open(&whole).unwrap());
         let mut bytes = whole.clone();
         for (at, change) in changes {
             bytes[at.index(whole.len())] ^= change;
@@ -64,7 +148,13 @@ proptest! {
 #[test]
 fn what_was_cut_off_opens_up_to_its_last_whole_frame() {
     let samples = series(&[5, 6, 7, 11, 77, 1 << 20]);
-    let whole = record(&samples, Some(&ended()));
+    cut_anywhere(record(&samples, Some(&ended())), &samples);
+    let outlined = record_outlines(&samples, |index| index % 3 == 0, Some(&ended()));
+    let told = all(&mut open(&outlined).unwrap());
+    cut_anywhere(outlined, &told);
+}
+
+fn cut_anywhere(whole: Vec<u8>, samples: &[Sample]) {
     let mut most = 0;
     for length in 0..whole.len() {
         let Ok(mut recording) = open(&whole[..length]) else {
@@ -95,7 +185,7 @@ fn what_is_no_recording_is_said() {
     let mut other = whole.clone();
     other[8..12].copy_from_slice(&77u32.to_le_bytes());
     let problem_of_version = problem(&other);
-    assert!(problem_of_version.contains("version 77; this rumpscope reads version 1"), "{problem_of_version}");
+    assert!(problem_of_version.contains("version 77; this rumpscope reads versions up to 2"), "{problem_of_version}");
     let empty = problem(&whole[..60]);
     assert!(empty.contains("has no whole sample: at byte 12: the file ends within a frame"), "{empty}");
     assert!(matches!(Recording::open("/no/such/file".as_ref()), Err(RecordingError::Io { .. })));
@@ -149,10 +239,6 @@ fn intervals_tell_what_happened() {
     let recording = open(&record(&samples, None)).unwrap();
     let intervals = recording.intervals();
     assert_eq!((intervals[0].elapsed, intervals[0].calls), (Duration::ZERO, 0));
-    let calls = |sample: &Sample| {
-        let snapshot = &sample.snapshot;
-        rumpscope_probes::CATALOGUE.iter().map(|entry| snapshot.calls(entry.call)).sum::<u64>()
-    };
     assert!(intervals[1].calls > 0);
     assert_eq!(intervals[1].calls, calls(&samples[1]) - calls(&samples[0]));
     // Three locks that are no condition variables, 21 ticks of just below half a nanosecond each.
@@ -190,21 +276,44 @@ fn a_player_shows_samples_and_those_before_them() {
     assert!(shows(&player, 3));
 }
 
-/// What a format of this version looks like stays in a file for ever: it must be read, and what is written be the same.
+/// What a format of each version looks like stays in a file for ever, and is read.
+fn golden(version: u32) -> std::path::PathBuf {
+    std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/recording-{version}.rsr"))
+}
+
 #[test]
-fn the_golden_recording_is_read() {
-    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/recording-1.rsr");
-    let samples = series(&[1, 2, 35, 77, 1 << 33]);
-    let written = record(&samples, Some(&ended()));
+fn the_golden_recording_of_version_1_is_read() {
+    let mut samples = series(&[1, 2, 35, 77, 1 << 33]);
+    // When it was written, what came to this cell took the place of what was there.
+    let [.., fourth, fifth] = &mut samples[..] else { unreachable!() };
+    let [fourth, fifth] = [fourth, fifth].map(|sample| sample.snapshot.cells.get_mut(&GROWN).unwrap());
+    let mut last = fifth.since(fourth);
+    last.merge(&kills(77));
+    last.max = fifth.max;
+    (*fourth, *fifth) = (kills(77), last);
+    let mut golden = Recording::open(&golden(1)).unwrap();
+    assert_eq!(all(&mut golden), samples);
+    assert_eq!((golden.about(), golden.ended(), golden.damage()), (&about(), Some(&ended()), None));
+    assert_eq!(golden.at(3).unwrap().state, State::Alive);
+}
+
+/// And what is written now is the same.
+#[test]
+fn the_golden_recording_of_this_version_is_read() {
+    let samples = series(&[1, 2, 35, 77, 1 << 33, 3, 1 << 34]);
+    let written = record_outlines(&samples, |index| index % 3 == 0, Some(&ended()));
+    let path = golden(VERSION);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &written).unwrap();
     }
     let mut golden = Recording::open(&path).unwrap();
-    assert_eq!(all(&mut golden), samples);
     assert_eq!((golden.about(), golden.ended(), golden.damage()), (&about(), Some(&ended()), None));
-    assert_eq!(golden.at(3).unwrap().state, State::Alive);
+    let golden = all(&mut golden);
+    for (index, sample) in samples.iter().enumerate() {
+        assert_told(&golden[index], sample, &samples[index / 3 * 3]);
+    }
     // Packed bytes may differ with the version of the library that packs them.
-    assert_eq!(all(&mut open(&written).unwrap()), samples);
+    assert_eq!(all(&mut open(&written).unwrap()), golden);
 }
 
 /// What does not fit is left out; what is written is whole, and tells what happened in the meantime.
@@ -215,8 +324,54 @@ fn a_limit_leaves_samples_out() {
     let mut recorder = super::Recorder::create(file.path(), &about()).unwrap().with_limit(1);
     samples.iter().for_each(|sample| recorder.add(sample).unwrap());
     assert_eq!((recorder.samples(), recorder.left_out()), (1, samples.len() - 1));
+    assert!(!recorder.ends_whole());
     recorder.add_always(&samples[8]).unwrap();
+    assert!(recorder.ends_whole());
     let mut recording = Recording::open(file.path()).unwrap();
     assert_eq!(all(&mut recording), [samples[0].clone(), samples[8].clone()]);
     assert!(recording.intervals()[1].length > Duration::from_secs(7));
+}
+
+/// A day of a guest at a sample every 100 seconds, with room for few whole ones: each is told, with counts that are exact, and
+/// the last sample is the live one.
+#[test]
+fn a_small_budget_has_an_outline_of_every_sample() {
+    let mut samples = vec![sample()];
+    samples[0].snapshot.clock.ticks_per_second /= 100.0;
+    for nth in 1..864_u64 {
+        // Without what would make them larger and larger.
+        let event = nth * 7919 % 100_003 * 5 * 7 * 11 + 1;
+        let next = super::testing::next(&samples[samples.len() - 1], event);
+        samples.push(next);
+    }
+    let file = TemporaryFile::new("budget");
+    const LIMIT: u64 = 100_000;
+    let mut recorder = super::Recorder::create(file.path(), &about()).unwrap().with_limit(LIMIT);
+    samples[..863].iter().for_each(|sample| recorder.add(sample).unwrap());
+    assert_eq!((recorder.samples(), recorder.left_out()), (863, 0));
+    let outlines = recorder.outlines();
+    assert!(recorder.bytes() <= LIMIT && (200..800).contains(&outlines), "{} {outlines}", recorder.bytes());
+    recorder.add_always(&samples[863]).unwrap();
+    let mut recording = Recording::open(file.path()).unwrap();
+    let told = all(&mut recording);
+    for (index, sample) in samples.iter().enumerate() {
+        assert_told(&told[index], sample, &samples[recording.last_whole(index)]);
+    }
+    assert_eq!(told.iter().filter(|sample| sample.is_outline()).count(), outlines);
+    assert_eq!(told.last(), samples.last());
+}
+
+/// Waiting is told with whole samples, and is that of the time since the last one.
+#[test]
+fn the_busiest_time_is_found_among_outlines() {
+    let samples = series(&[1, 2, 1 << 20, 5, 1 << 29, 3, 4]);
+    let recording = open(&record_outlines(&samples, |index| index % 3 == 0, None)).unwrap();
+    let intervals = recording.intervals();
+    let [two, three] = [2, 3].map(|index| intervals[index]);
+    assert_eq!((two.waiting(), two.waited_in), (0.0, Duration::ZERO));
+    assert_eq!(three.waited_in, three.elapsed);
+    assert!(intervals.iter().all(|interval| interval.calls > 0 || interval.length.is_zero()));
+    let mut player = Player::new(recording).unwrap();
+    player.to_busiest(Busiest::Waiting).unwrap();
+    assert_eq!(player.position().index, 6);
 }

@@ -7,10 +7,9 @@ use crate::output::Output;
 use crate::{exit, viewer};
 use rumpscope_probes::Snapshot;
 use rumpscope_reports::contention::Waiting;
-use rumpscope_reports::recording::{Player, Recording, RecordingError};
+use rumpscope_reports::recording::{Player, Recording};
 use rumpscope_reports::symbols::Symbols;
-use rumpscope_reports::{Ended, Run, Sample, State, Summary, interval, json, table};
-use std::sync::Arc;
+use rumpscope_reports::{Ended, Run, Sample, State, Summary, interval, json, table, units};
 
 /// Shows it; the result is the exit status.
 ///
@@ -34,22 +33,36 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
         let options = viewer::options(&args.look)?;
         return dashboard::run(Source::Replay(Box::new(Player::new(recording)?)), options).map(viewer::status);
     }
-    let (earlier, later) = part(args, &mut recording)?;
+    let (first, last) = part(args, &recording);
+    let earlier = first.map(|first| recording.at(first)).transpose()?;
+    let later = recording.at(last)?;
     let run = description(&recording, &later);
     let summary = summary(earlier.as_deref().map(|sample| &sample.snapshot), &later.snapshot, run);
     output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
     Ok(0)
 }
 
-/// The samples that the profile is the difference of; without an earlier one it is of all since measuring began.
-fn part(args: &ReplayArgs, recording: &mut Recording) -> Result<(Option<Arc<Sample>>, Arc<Sample>), RecordingError> {
-    let last = args.to.map_or(recording.len() - 1, |to| recording.index_at(to));
-    let first = args.from.map(|from| recording.index_at(from));
+/// The samples that the profile is the difference of; without an earlier one it is of all since measuring began. These are
+/// whole samples, where the part has two, and that is said where they are not those that were asked for.
+fn part(args: &ReplayArgs, recording: &Recording) -> (Option<usize>, usize) {
+    let end = recording.len() - 1;
+    let last = args.to.map_or(end, |to| recording.index_at(to));
     // An interval needs two samples.
-    let first = first.map(|first| first.min(last.saturating_sub(1)));
-    let earlier = first.map(|first| recording.at(first)).transpose()?;
-    let last = if first == Some(last) { (last + 1).min(recording.len() - 1) } else { last };
-    Ok((earlier, recording.at(last)?))
+    let first = args.from.map(|from| recording.index_at(from).min(last.saturating_sub(1)));
+    let last = if first == Some(last) { (last + 1).min(end) } else { last };
+    let whole = (first.map(|first| recording.last_whole(first)), recording.last_whole(last));
+    if whole == (first, last) {
+        return whole;
+    }
+    let file = args.file.display();
+    let at = |index: usize| units::time(recording.intervals()[index].elapsed.as_nanos() as f64, args.look.ascii);
+    if whole.0.is_some_and(|first| first >= whole.1) {
+        eprintln!("rumpscope: {file} has only outlines there: percentiles and waiting are not in them");
+        return (first, last);
+    }
+    let from = whole.0.map_or_else(String::new, |first| format!("from {} ", at(first)));
+    eprintln!("rumpscope: {file}: this is the part {from}to {}, where it has whole samples", at(whole.1));
+    whole
 }
 
 /// As `run` says it, of what was recorded.

@@ -16,6 +16,7 @@ use rumpscope_reports::symbols::Symbols;
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary, json, table};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Between two samples of a recording, and of the dashboard at first.
@@ -33,9 +34,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let about = About { ran: ran(&args.measured), host: Host::this() };
     let tape = args.record.as_ref().map(|path| Tape::new(path, &about, INTERVAL, DEFAULT_LIMIT)).transpose()?;
     let mut tape = tape.map(|tape| if options.is_some() { tape.quiet() } else { tape });
+    let trouble = tape.as_ref().map(Tape::trouble);
     let mut look = tape.as_mut().map(|tape| |segment: &Path| tape.look(segment));
     let look = look.as_mut().map(|look| look as &mut dyn FnMut(&Path));
-    let mut show = options.map(|options| move |segment| show(segment, options.clone()));
+    let mut show = options.map(|options| move |segment| show(segment, trouble.clone(), options.clone()));
     let show = show.as_mut().map(|show| show as &mut dyn FnMut(Segment) -> anyhow::Result<Request>);
     let measured = match measured::run_shown(&args.measured, look, show)? {
         Ok(measured) => measured,
@@ -52,9 +54,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     Ok(measured.status())
 }
 
-/// The dashboard on the guest; what becomes of it then.
-fn show(segment: Segment, options: Options) -> anyhow::Result<Request> {
-    Ok(match viewer::show(Watched::start(segment, INTERVAL)?, options)? {
+/// The dashboard on the guest, which tells `trouble` when it comes; what becomes of the guest then.
+fn show(segment: Segment, trouble: Option<Arc<OnceLock<String>>>, options: Options) -> anyhow::Result<Request> {
+    Ok(match viewer::show(Watched::start(segment, INTERVAL)?.with_trouble(trouble), options)? {
         dashboard::Outcome::Quit => Request::Leave,
         dashboard::Outcome::Signal(number) => Request::Signal(number),
     })

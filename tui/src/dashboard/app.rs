@@ -123,9 +123,17 @@ impl App {
             self.dirty = true;
         }
         self.dirty |= self.help.as_ref().unwrap_or(&self.screens[self.current]).is_pending();
-        if let Feed::Replay(playback) = &mut self.feed {
-            let moved = playback.tick(now, self.cumulative, &mut self.now);
-            self.told(moved);
+        match &mut self.feed {
+            Feed::Replay(playback) => {
+                let moved = playback.tick(now, self.cumulative, &mut self.now);
+                self.told(moved);
+            }
+            Feed::Live(live) => {
+                if let Some(trouble) = live.trouble() {
+                    self.message = Some(Message::lasting(trouble, Role::Error));
+                    self.dirty = true;
+                }
+            }
         }
     }
 

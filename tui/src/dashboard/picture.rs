@@ -12,9 +12,9 @@ use rumpscope_reports::units;
 const BOUND: u16 = 7;
 const COUNT: u16 = 6;
 
-/// A time; `-` where none is known, `~` where it is an estimate.
+/// One of its times; `-` where none is known, `~` where it is an estimate.
 pub fn time(theme: &Theme, of: &Figures, nanoseconds: f64) -> String {
-    match (of.is_timed(), of.estimated()) {
+    match (of.has_percentiles(), of.estimated()) {
         (false, _) => "-".to_owned(),
         (true, estimated) => format!("{}{}", if estimated { "~" } else { "" }, units::time(nanoseconds, theme.ascii)),
     }

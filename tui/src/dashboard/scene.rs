@@ -16,12 +16,23 @@ pub struct Scene {
     span: Span,
     cumulative: bool,
     history: History,
+    /// The last sample that was whole, and how many outlines came after it.
+    whole: Option<Arc<Sample>>,
+    outlines: usize,
 }
 
 impl Scene {
     /// The scene of a first sample.
     pub fn new(sample: Arc<Sample>, cumulative: bool) -> Self {
-        Scene { span: Span::new(None, &sample), latest: sample, before: None, cumulative, history: History::default() }
+        Scene {
+            span: Span::new(None, &sample),
+            whole: Some(sample.clone()).filter(|sample| !sample.is_outline()),
+            outlines: 0,
+            latest: sample,
+            before: None,
+            cumulative,
+            history: History::default(),
+        }
     }
 
     /// Takes the next sample. One of another process begins anew; whether that was so.
@@ -41,9 +52,24 @@ impl Scene {
         let span = Span::new(Some(&self.latest), &sample);
         let locks = lock_points(&self.latest.snapshot, &sample.snapshot);
         self.history.push(Point { locks, ..Point::new(&span) });
+        if sample.is_outline() {
+            self.outlines += 1;
+        } else {
+            self.fill_up_to(&sample);
+        }
         self.span = if self.cumulative { Span::new(None, &sample) } else { span };
         self.before = Some(std::mem::replace(&mut self.latest, sample));
         false
+    }
+
+    /// Puts into the history what `sample`, a whole one, tells of the outlines before it.
+    fn fill_up_to(&mut self, sample: &Arc<Sample>) {
+        let whole = self.whole.replace(sample.clone());
+        let outlines = std::mem::take(&mut self.outlines);
+        if let Some(whole) = whole.filter(|_| outlines != 0) {
+            let locks = lock_points(&whole.snapshot, &sample.snapshot);
+            self.history.share(outlines + 1, &Span::new(Some(&whole), sample), &locks);
+        }
     }
 
     /// Shows all since the start, or the last interval.
@@ -103,6 +129,24 @@ mod tests {
         assert!(scene.earlier().is_none() && scene.span().seconds > 1.5);
         scene.set_cumulative(false);
         assert!((scene.span().seconds - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_history_of_outlines_is_known_with_the_next_whole_sample() {
+        let (whole, samples) = (shared(testing::samples(2, 3)), shared(testing::outlined(2)));
+        let mut scene = Scene::new(samples[0].clone(), false);
+        scene.push(samples[1].clone());
+        let point = scene.history.last(1).next().unwrap();
+        assert!(point.calls_per_second > 0.0 && point.heat.range().is_none() && point.locks.is_empty());
+        assert!(scene.span().calls.iter().all(|call| !call.times.has_percentiles()));
+        scene.push(samples[2].clone());
+        let mut other = Scene::new(whole[0].clone(), false);
+        whole[1..].iter().for_each(|sample| assert!(!other.push(sample.clone())));
+        for (point, whole) in scene.history.last(2).zip(other.history.last(2)) {
+            assert_eq!(point.calls_per_second, whole.calls_per_second);
+            assert_eq!(point.heat.range(), whole.heat.range());
+            assert!(!point.locks.is_empty());
+        }
     }
 
     #[test]

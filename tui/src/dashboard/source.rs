@@ -35,6 +35,11 @@ pub trait Live: Debug {
     /// When the file cannot be made or written.
     fn toggle_recording(&mut self) -> anyhow::Result<String>;
 
+    /// Why a recording has ended early, if one has since this was asked last.
+    fn trouble(&mut self) -> Option<String> {
+        None
+    }
+
     /// Writes what the kernel did lately as a trace for Perfetto; what the user is to be told.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use rumpscope_probes::contention::Contention;
 use rumpscope_probes::{
     Activity, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, Metric, Mode, Place, Process, Quantity,
     Snapshot, Thread, ThreadTotals, VcpuNow,
@@ -210,6 +211,21 @@ fn host_threads(vcpus: u16, second: u64) -> Vec<HostThread> {
     (0..u32::from(vcpus) * 3).map(thread).collect()
 }
 
+/// Three samples, as a recording has them that has an outline of the second.
+pub fn outlined(vcpus: u16) -> Vec<Sample> {
+    let mut samples = samples(vcpus, 3);
+    let (before, after) = samples.split_at_mut(1);
+    let (before, outline) = (&before[0].snapshot, &mut after[0]);
+    outline.snapshot.contention = Contention { as_of: Some(before.taken), ..before.contention.clone() };
+    for (key, cell) in &mut outline.snapshot.cells {
+        let (timed, untimed, sum) = (cell.timed(), cell.untimed, cell.sum);
+        *cell = before.cells.get(key).cloned().unwrap_or_default();
+        (cell.untimed, cell.sum, cell.unplaced) = (untimed, sum, timed - cell.timed());
+    }
+    outline.threads.iter_mut().for_each(|thread| thread.counters.clear());
+    samples
+}
+
 /// The history of `count` intervals of that kernel.
 pub fn history(vcpus: u16, count: u64) -> History {
     let (scene, theme, keys) = (scene(vcpus, count + 1), Theme::default(), KeyMap::default());
@@ -232,6 +248,7 @@ pub struct Scripted {
     news: Receiver<News>,
     interval: Duration,
     recording: Option<String>,
+    trouble: Option<String>,
 }
 
 impl Live for Scripted {
@@ -256,6 +273,10 @@ impl Live for Scripted {
         Ok(if self.recording.is_some() { "records" } else { "has recorded" }.to_owned())
     }
 
+    fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
     fn save_trace(&mut self) -> anyhow::Result<String> {
         Ok("rumpscope-4711-1.pftrace: 5.00s of 6 threads".to_owned())
     }
@@ -263,7 +284,13 @@ impl Live for Scripted {
 
 /// A dashboard of a kernel of which `samples` have come.
 pub fn app(samples: Vec<Sample>) -> App {
-    let scripted = Scripted { news: never(), interval: Duration::from_secs(1), recording: None };
+    app_in_trouble(samples, None)
+}
+
+/// The same, with a recording that has ended early for this reason.
+pub fn app_in_trouble(samples: Vec<Sample>, trouble: Option<&str>) -> App {
+    let trouble = trouble.map(str::to_owned);
+    let scripted = Scripted { news: never(), interval: Duration::from_secs(1), recording: None, trouble };
     let theme = Theme { palette: Palette::None, ascii: false };
     let mut app = App::new(Source::Live(Box::new(scripted)), theme, KeyMap::default(), PathBuf::from("/nowhere"), 0);
     samples.into_iter().for_each(|sample| app.take(News::Sample(Arc::new(sample))));

@@ -131,6 +131,7 @@ mod tests {
             length: if index == 0 { Duration::ZERO } else { second },
             calls: *calls,
             waited: Duration::ZERO,
+            waited_in: Duration::ZERO,
         };
         calls.iter().enumerate().map(interval).collect()
     }

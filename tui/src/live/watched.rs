@@ -12,7 +12,7 @@ use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_reports::recording::About;
 use rumpscope_reports::{Ended, Host, Ran};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Samples that may wait to be shown: a dashboard that is behind takes them all at once.
@@ -30,8 +30,10 @@ pub struct Watched {
     news: Receiver<News>,
     interval: Duration,
     recording: Option<Recording>,
-    /// Why a recording ended early; told when the terminal is free again.
+    /// Why a recording ended early, until it is told.
     trouble: Arc<Mutex<Option<String>>>,
+    /// The same of a recording that somebody else makes.
+    beside: Option<Arc<OnceLock<String>>>,
 }
 
 /// A recording that is under way.
@@ -50,7 +52,23 @@ impl Watched {
         let process = segment.process()?;
         let sampler = Sampler::start(segment.try_clone()?, interval)?;
         let news = sampler.subscribe(DEPTH);
-        Ok(Watched { process, segment, sampler, news, interval, recording: None, trouble: Arc::default() })
+        Ok(Watched {
+            process,
+            segment,
+            sampler,
+            news,
+            interval,
+            recording: None,
+            trouble: Arc::default(),
+            beside: None,
+        })
+    }
+
+    /// Tells what comes into `trouble` as well.
+    #[must_use]
+    pub fn with_trouble(mut self, trouble: Option<Arc<OnceLock<String>>>) -> Self {
+        self.beside = trouble;
+        self
     }
 
     fn start_recording(&mut self) -> anyhow::Result<String> {
@@ -111,6 +129,12 @@ impl Live for Watched {
             Some(told) => Ok(told),
             None => self.start_recording(),
         }
+    }
+
+    fn trouble(&mut self) -> Option<String> {
+        let beside = self.beside.take_if(|beside| beside.get().is_some());
+        let own = || self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        beside.and_then(|beside| beside.get().cloned()).or_else(own)
     }
 
     fn save_trace(&mut self) -> anyhow::Result<String> {

@@ -34,10 +34,16 @@ impl Tape {
         Ok(Tape { interval, recorder, running: None, aloud: true, unsaid: Arc::default() })
     }
 
-    /// The same; why it ended early, if it did, is said only when all has ended: the terminal is not ours before.
+    /// The same; why it ended early, if it did, is not written to standard error before all has ended: the terminal is not ours
+    /// until then. See [`trouble`](Self::trouble).
     #[must_use]
     pub fn quiet(self) -> Self {
         Tape { aloud: false, ..self }
+    }
+
+    /// Where it will stand why it ended early, if it does, for who has the terminal.
+    pub fn trouble(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.unsaid)
     }
 
     /// To be called now and then while the guest runs: begins when there is a segment. Should the recording have to end

@@ -79,8 +79,11 @@ impl Writer {
         // Who asks may not have seen its end.
         let dead = written.last.as_ref().is_some_and(|last| last.state == State::Dead);
         let ended = if dead && *ended == Ended::Running { &Ended::Gone } else { ended };
-        if let Some(snapshot) = last {
-            recorder.add_always(&last_sample(snapshot, written.last.as_deref()))?;
+        // However little room there is, the last sample is whole.
+        match (last, written.last) {
+            (Some(snapshot), before) => recorder.add_always(&last_sample(snapshot, before.as_deref()))?,
+            (None, Some(last)) if !recorder.ends_whole() => recorder.add_always(&last)?,
+            (None, _) => {}
         }
         Size::of_finished(recorder, ended).map(Some)
     }
@@ -90,6 +93,7 @@ impl Writer {
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     samples: usize,
+    outlines: usize,
     left_out: usize,
     bytes: u64,
 }
@@ -97,8 +101,8 @@ pub struct Size {
 impl Size {
     /// Ends a recording.
     pub(super) fn of_finished(recorder: Recorder, ended: &Ended) -> Result<Self, RecordError> {
-        let (samples, left_out) = (recorder.samples(), recorder.left_out());
-        Ok(Size { samples, left_out, bytes: recorder.finish(ended)? })
+        let (samples, outlines, left_out) = (recorder.samples(), recorder.outlines(), recorder.left_out());
+        Ok(Size { samples, outlines, left_out, bytes: recorder.finish(ended)? })
     }
 
     /// Says it on standard error.
@@ -106,9 +110,13 @@ impl Size {
         let samples = if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) };
         let kilobytes = self.bytes.div_ceil(1000);
         eprintln!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
-        if self.left_out != 0 {
-            eprintln!("rumpscope: {} more did not fit into its limit; --limit allows more", self.left_out);
-        }
+        let what = match (self.outlines, self.left_out) {
+            (0, 0) => return,
+            (0, left_out) => format!("{left_out} more were left out"),
+            (outlines, 0) => format!("{outlines} of them are outlines"),
+            (outlines, left_out) => format!("{outlines} of them are outlines, and {left_out} more were left out"),
+        };
+        eprintln!("rumpscope: {what}, to stay below its limit; --limit allows more");
     }
 }
 

@@ -1,7 +1,8 @@
 //! `rumpscope record` and `replay`, and what else takes recordings.
 
 use crate::programs::{outcome, rumpscope, run, scratch, stand_in};
-use rumpscope_reports::recording::Recording;
+use rumpscope_reports::Sample;
+use rumpscope_reports::recording::{Recorder, Recording};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -135,6 +136,74 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
     assert!(ended.stderr.contains("which are kept: cannot write to it: File too large"), "{}", ended.stderr);
     let profile = json(&replay(&[&name, "--json"]));
     assert!(!profile["hypercalls"].as_array().unwrap().is_empty());
+}
+
+/// Where nothing fits, the recording has its two ends.
+#[test]
+fn a_limit_is_kept_and_told() {
+    let (file, name) = path("limit.rsr");
+    let arguments = ["record", "-o", &name, "--interval", "1ms", "--duration", "300ms", "--limit", "1kB"];
+    let ended = run(&[&arguments[..], &LOAD].concat());
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("more were left out, to stay below its limit; --limit allows more"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(samples(&file), 2);
+    assert!(!json(&replay(&[&name, "--json"]))["hypercalls"][0]["percentiles"].is_null());
+}
+
+/// Writes what `from` has at its end as if hours had passed meanwhile, with so little room that only the first sample is
+/// whole.
+fn with_outlines(from: &Path, to: &Path) {
+    let mut from = Recording::open(from).unwrap();
+    let mut last = Sample::clone(&from.at(from.len() - 1).unwrap());
+    let goes_on =
+        |before: &Sample| before.snapshot.taken < last.snapshot.taken && before.snapshot.cells != last.snapshot.cells;
+    let before = (0..from.len() - 1).rev().map(|index| Sample::clone(&from.at(index).unwrap())).find(goes_on);
+    let mut before = before.unwrap();
+    let ticks = last.snapshot.taken - before.snapshot.taken;
+    for sample in [&mut before, &mut last] {
+        sample.snapshot.clock.ticks_per_second = ticks as f64 / (3.0 * 3600.0);
+    }
+    let mut recorder = Recorder::create(to, from.about()).unwrap();
+    recorder.add(&before).unwrap();
+    let room = 4 * recorder.bytes();
+    let mut recorder = Recorder::create(to, from.about()).unwrap().with_limit(room);
+    recorder.add(&before).unwrap();
+    recorder.add(&last).unwrap();
+    last.snapshot.taken += ticks;
+    recorder.add(&last).unwrap();
+    assert_eq!((recorder.samples(), recorder.outlines()), (3, 2));
+}
+
+/// What is told of a part of a recording, or of its end, is told of whole samples, and it is said where these are.
+#[test]
+fn of_outlines_the_whole_samples_before_them_are_shown() {
+    let (live, name) = path("live.rsr");
+    let arguments = ["record", "-o", &name, "--interval", "20ms", "--duration", "500ms", "--limit", "none"];
+    let ended = run(&[&arguments[..], &LOAD].concat());
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let (file, name) = path("outlines.rsr");
+    with_outlines(&live, &file);
+    let ended = run(&["replay", &name, "--json", "--to", "4h"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("this is the part to ") && ended.stderr.contains("where it has whole samples"));
+    assert_eq!(json(&ended.stdout), json(&replay(&[&name, "--json", "--to", "0s"])));
+    // Counts, and nothing else.
+    let ended = run(&["replay", &name, "--json", "--from", "1h", "--to", "4h"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has only outlines there"), "{}", ended.stderr);
+    let part = json(&ended.stdout);
+    let calls = part["hypercalls"].as_array().unwrap();
+    assert!(calls.iter().any(|call| call["count"].as_u64().unwrap() > 0), "{part}");
+    assert!(calls.iter().all(|call| call["percentiles"].is_null()), "{part}");
+    for command in [&["locks", &name][..], &["offcpu", "--folded", &name], &["why", &name]] {
+        let ended = run(command);
+        assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("where its last whole sample is"), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -148,6 +148,48 @@ fn losses_are_never_left_out() {
     assert!(picture.contains("lost 7 samples, 12.3k timings"), "{picture}");
 }
 
+/// What an outline does not tell is not shown as nothing, neither of it nor of the time from it to the next sample.
+#[test]
+fn an_outline_is_told() {
+    let mut samples = testing::outlined(2);
+    let last = samples.pop().unwrap();
+    let mut app = testing::app(samples);
+    let call = |picture: &str| picture.lines().find(|line| line.contains("cv_wait")).map(str::to_owned).unwrap();
+    let without_percentiles = |app: &mut App| {
+        press(app, "2");
+        let picture = screenshot(app, 120, 40);
+        let call = call(&picture);
+        assert_eq!(call.split_whitespace().filter(|word| *word == "-").count(), 4, "{picture}");
+        picture
+    };
+    assert!(without_percentiles(&mut app).lines().next().unwrap().contains("  outline  "));
+    press(&mut app, "4");
+    let picture = screenshot(&mut app, 120, 40);
+    assert!(picture.contains("the recording has an outline of this time"), "{picture}");
+    press(&mut app, "5");
+    let picture = screenshot(&mut app, 120, 40);
+    assert!(picture.contains("client 1"), "{picture}");
+    app.take(News::Sample(Arc::new(last)));
+    assert!(!without_percentiles(&mut app).contains("outline"));
+    press(&mut app, "4");
+    let picture = screenshot(&mut app, 120, 40);
+    assert!(picture.contains("rwlock") && !picture.contains("outline"), "{picture}");
+}
+
+#[test]
+fn a_recording_that_ended_early_is_told_until_it_has_been_read() {
+    let why = "the recording run.rsr ends after 7 samples, which are kept: cannot write to it: No space left on device";
+    let mut app = testing::app_in_trouble(testing::samples(2, 3), Some(why));
+    assert!(!screenshot(&mut app, 120, 40).contains(why));
+    app.tick(Instant::now());
+    assert!(app.is_dirty() && screenshot(&mut app, 120, 40).contains(why));
+    app.tick(Instant::now() + Duration::from_secs(60));
+    assert!(screenshot(&mut app, 120, 40).contains(why));
+    press(&mut app, "\x1b");
+    app.tick(Instant::now());
+    assert!(!screenshot(&mut app, 120, 40).contains(why));
+}
+
 #[test]
 fn intervals_go_up_and_down_within_bounds() {
     let mut app = app(2, 3);

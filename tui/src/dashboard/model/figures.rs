@@ -12,6 +12,8 @@ pub struct Figures {
     pub count: u64,
     /// How many of these were timed.
     pub timed: u64,
+    /// It is known how long each of them took, not only all together: otherwise percentiles and the longest are 0.
+    pub placed: bool,
     /// The time of all of them; 0 where none was timed.
     pub total_ns: f64,
     /// Half of them took no longer.
@@ -41,14 +43,23 @@ impl Figures {
     }
 
     fn of(all: &Distribution, count: u64, timed: u64, clock: &ClockInfo) -> Self {
+        let (placed, total_ns) = (all.is_placed(), clock.nanoseconds(all.sum));
+        if !placed {
+            return Figures { count, timed, total_ns, ..Figures::default() };
+        }
         let [p50_ns, p99_ns, p99_9_ns] = quantiles(all, [0.5, 0.99, 0.999], clock);
-        let (total_ns, max_ns) = (clock.nanoseconds(all.sum), clock.nanoseconds(all.max));
-        Figures { count, timed, total_ns, p50_ns, p99_ns, p99_9_ns, max_ns }
+        let max_ns = clock.nanoseconds(all.max);
+        Figures { count, timed, placed, total_ns, p50_ns, p99_ns, p99_9_ns, max_ns }
     }
 
     /// Not all were timed: times are estimates.
     pub fn estimated(&self) -> bool {
         self.timed != 0 && self.timed < self.count
+    }
+
+    /// Whether percentiles and the longest are known.
+    pub fn has_percentiles(&self) -> bool {
+        self.is_timed() && self.placed
     }
 
     /// Whether anything is known of its times.
@@ -98,6 +109,17 @@ mod tests {
                 assert!((ours - theirs as f64).abs() <= 0.01 * theirs as f64 + 2.0, "{ours} for {theirs}");
             }
         }
+    }
+
+    #[test]
+    fn percentiles_need_to_know_each_time() {
+        let clock = testing::clock();
+        let mut outline = testing::spread(4_000, 60, 9_000);
+        (outline.unplaced, outline.sum) = (1_000, outline.sum * 2);
+        let figures = Figures::new(&[outline.clone()], &clock);
+        assert_eq!((figures.count, figures.total_ns), (5_000, clock.nanoseconds(outline.sum)));
+        assert!(figures.is_timed() && !figures.has_percentiles() && figures.max_ns == 0.0);
+        assert_eq!(Times::new([&outline], &clock).percentiles, None);
     }
 
     #[test]

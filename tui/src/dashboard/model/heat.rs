@@ -14,7 +14,11 @@ const ROWS: usize = 64;
 
 impl Heat {
     /// That of the timed events of `kinds`, each weighed as if all its events had been timed.
+    /// None of them where it is not known how long each took.
     pub fn new(kinds: &[Distribution], clock: &ClockInfo) -> Self {
+        if !kinds.iter().all(Distribution::is_placed) {
+            return Heat::default();
+        }
         let mut rows = [0.0; ROWS];
         for kind in kinds {
             let timed = kind.timed();
@@ -32,6 +36,13 @@ impl Heat {
         // What was seen at all is not lost by rounding.
         let count = |count: &f64| if *count > 0.0 { count.round().clamp(1.0, f64::from(u32::MAX)) as u32 } else { 0 };
         Heat { first: first as u8, counts: rows[first..=last].iter().map(count).collect() }
+    }
+
+    /// A part of it; what is in it at all stays.
+    pub fn part(&self, part: f64) -> Heat {
+        let mut rows = [0.0; ROWS];
+        self.rows().for_each(|(row, count)| rows[row] = f64::from(count) * part);
+        Self::of(&rows)
     }
 
     /// All of `parts` together.

@@ -90,6 +90,23 @@ impl History {
         self.points.push_back(point);
     }
 
+    /// The last `count` intervals are known only together, as `span`: what each of them does not tell (how long calls took,
+    /// and the `locks` that were waited for) is the average of it.
+    pub fn share(&mut self, count: usize, span: &Span, locks: &[LockPoint]) {
+        let first = self.points.len().saturating_sub(count);
+        for point in self.points.range_mut(first..) {
+            for call in &mut point.calls {
+                let Some(all) = span.call(call.call) else { continue };
+                let calls = f64::from(call.per_second) * point.seconds;
+                call.heat = all.heat.part(calls / all.times.count.max(1) as f64);
+            }
+            point.heat = Heat::sum(point.calls.iter().map(|call| &call.heat));
+            let part = point.seconds / span.seconds;
+            let lock = |lock: &LockPoint| LockPoint { heat: lock.heat.part(part), ..lock.clone() };
+            point.locks = locks.iter().map(lock).collect();
+        }
+    }
+
     /// The last `count`, or as many as there are, oldest first.
     pub fn last(&self, count: usize) -> impl ExactSizeIterator<Item = &Point> + DoubleEndedIterator {
         self.points.range(self.points.len().saturating_sub(count)..)

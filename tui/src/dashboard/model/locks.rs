@@ -181,7 +181,7 @@ pub struct LockPoint {
 /// The locks that were waited for longest in the time between two snapshots, in the order of their numbers. Waits are
 /// counted when they end.
 pub fn lock_points(earlier: &Snapshot, later: &Snapshot) -> Box<[LockPoint]> {
-    let ticks = later.taken.saturating_sub(earlier.taken).max(1) as f64;
+    let ticks = later.contention_taken().saturating_sub(earlier.contention_taken()).max(1) as f64;
     let before = |number: &u32, lock: &Lock| {
         let before = earlier.contention.locks.get(number);
         before.filter(|before| (before.address, before.generation) == (lock.address, lock.generation))

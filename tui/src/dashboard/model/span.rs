@@ -86,6 +86,11 @@ impl Span {
         }
     }
 
+    /// That of one hypercall.
+    pub fn call(&self, call: Hypercall) -> Option<&CallSpan> {
+        self.calls.iter().find(|span| span.call == call)
+    }
+
     /// Hypercalls in a second.
     pub fn calls_per_second(&self) -> f64 {
         self.calls.iter().map(|call| call.per_second).sum()

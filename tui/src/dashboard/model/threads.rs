@@ -105,7 +105,9 @@ impl HostSpan {
         let earlier = earlier.filter(|earlier| earlier.cpu_ns <= later.cpu_ns);
         let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of));
         let before = |index: usize| earlier.and_then(|earlier| earlier.counters.get(index));
-        let counters = later.counters.iter().enumerate().map(|(index, counter)| counter_since(before(index), counter));
+        // What an outline does not tell was not nothing.
+        let told = if earlier.is_some_and(|earlier| earlier.counters.is_empty()) { &[] } else { &later.counters[..] };
+        let counters = told.iter().enumerate().map(|(index, counter)| counter_since(before(index), counter));
         let added = HostThread {
             cpu_ns: since(|thread| thread.cpu_ns),
             ready_ns: since(|thread| thread.ready_ns),

@@ -112,7 +112,7 @@ impl Profile {
         ranks.sort_unstable();
         // The longest is always there.
         let worst = room.checked_sub(2).map(|last| ranks[last.min(ranks.len() - 1)]);
-        let timed = self.times.is_timed();
+        let timed = self.times.has_percentiles();
         let rungs = LADDER.iter().zip(self.ladder).filter(move |(rung, _)| worst.is_some_and(|worst| rung.2 <= worst));
         let value = move |value| timed.then_some(value);
         rungs.map(move |(rung, at)| (rung.0, value(at))).chain([("max", value(self.times.max_ns))])

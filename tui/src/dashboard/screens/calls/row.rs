@@ -50,9 +50,9 @@ impl<'a> CallRow<'a> {
     }
 }
 
-/// A time of `figures`; one that nobody has measured says so.
+/// A time of `figures`; one that is not known says so.
 pub fn time(figures: &Figures, of: fn(&Figures) -> f64, theme: &Theme) -> Cell<'static> {
-    if !figures.is_timed() {
+    if !figures.has_percentiles() {
         return Cell::of("-", Role::Faint);
     }
     Cell::new(units::time(of(figures), theme.ascii))
@@ -74,15 +74,16 @@ impl Row for CallRow<'_> {
 
     fn order(&self, column: usize) -> Order<'_> {
         let times = &self.span.times;
-        let timed = |value: f64| if times.is_timed() { Order::Number(value) } else { Order::Unknown };
+        let known = |value: f64, known: bool| if known { Order::Number(value) } else { Order::Unknown };
+        let point = |value: f64| known(value, times.has_percentiles());
         match column {
             0 => Order::Text(self.span.call.name()),
             1 => Order::Number(self.span.per_second),
-            2 | 3 => timed(self.span.threads),
-            4 => timed(times.p50_ns),
-            5 => timed(times.p99_ns),
-            6 => timed(times.p99_9_ns),
-            7 => timed(times.max_ns),
+            2 | 3 => known(self.span.threads, times.is_timed()),
+            4 => point(times.p50_ns),
+            5 => point(times.p99_ns),
+            6 => point(times.p99_9_ns),
+            7 => point(times.max_ns),
             9 => Order::Text(self.span.call.entry().family.name()),
             _ => Order::Unknown,
         }

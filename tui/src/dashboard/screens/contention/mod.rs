@@ -17,6 +17,7 @@ use list::{GROUPS, GroupLine, LOCKS, LockLine, identity};
 use mode::Mode;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use rumpscope_reports::Sample;
 use rumpscope_reports::contention::Waiting;
 use rumpscope_reports::contention::group::{By, Key, Realm};
 use rumpscope_reports::units;
@@ -133,6 +134,9 @@ impl Contention {
     }
 }
 
+/// What is told of the interval before an outline.
+const OUTLINE: &str = "the recording has an outline of this time: who waited for whom stands in its next whole sample";
+
 /// Lines below the list from which on something of the chosen line is shown there.
 const PREVIEW: u16 = 9;
 
@@ -169,6 +173,11 @@ impl Screen for Contention {
     fn draw(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>) {
         if let Some(why) = why_none(view.sample) {
             put(buffer, line(area, 1), why, view.theme.style(Role::Warning));
+            return;
+        }
+        let told = |sample: &Sample| sample.snapshot.contention_taken();
+        if view.sample.is_outline() && view.earlier.is_some_and(|earlier| told(earlier) == told(view.sample)) {
+            put(buffer, line(area, 1), OUTLINE, view.theme.style(Role::Warning));
             return;
         }
         let waiting = self.waits.borrow_mut().of(view.earlier, view.sample);

@@ -48,25 +48,29 @@ impl Row for Line<'_> {
             true => Order::Number(value),
             false => Order::Unknown,
         };
+        let point = |phase: &Phase, value: f64| match phase.times.has_percentiles() {
+            true => Order::Number(value),
+            false => Order::Unknown,
+        };
         match column {
             0 => Order::Text(cause.name()),
             1 => Order::Number(*per_second),
             2 => of(off, off.threads),
-            3 => of(off, off.times.p50_ns),
-            4 => of(off, off.times.p99_ns),
-            5 => of(off, off.times.max_ns),
+            3 => point(off, off.times.p50_ns),
+            4 => point(off, off.times.p99_ns),
+            5 => point(off, off.times.max_ns),
             6 => of(wait, wait.threads),
-            7 => of(wait, wait.times.p50_ns),
-            8 => of(wait, wait.times.p99_ns),
-            9 => of(wait, wait.times.max_ns),
-            10 => of(run, run.times.p50_ns),
+            7 => point(wait, wait.times.p50_ns),
+            8 => point(wait, wait.times.p99_ns),
+            9 => point(wait, wait.times.max_ns),
+            10 => point(run, run.times.p50_ns),
             _ => Order::Number(*migrations),
         }
     }
 
     fn cell(&self, column: usize, width: usize) -> Cell<'_> {
         let TransitionSpan { cause, per_second, off, wait, run, migrations } = self.span;
-        let of = |phase: &Phase, value: f64| match phase.times.is_timed() {
+        let point = |phase: &Phase, value: f64| match phase.times.has_percentiles() {
             true => Cell::new(time(self.theme, &phase.times, value)),
             false => Cell::of("-", Role::Faint),
         };
@@ -78,14 +82,14 @@ impl Row for Line<'_> {
             0 => Cell::new(fitted(cause.name(), width, self.theme.symbols().cut)),
             1 => Cell::new(units::rate(*per_second)),
             2 => average(off, Role::Text),
-            3 => of(off, off.times.p50_ns),
-            4 => of(off, off.times.p99_ns),
-            5 => of(off, off.times.max_ns),
+            3 => point(off, off.times.p50_ns),
+            4 => point(off, off.times.p99_ns),
+            5 => point(off, off.times.max_ns),
             6 => average(wait, Role::Wanted),
-            7 => of(wait, wait.times.p50_ns),
-            8 => of(wait, wait.times.p99_ns),
-            9 => of(wait, wait.times.max_ns),
-            10 => of(run, run.times.p50_ns),
+            7 => point(wait, wait.times.p50_ns),
+            8 => point(wait, wait.times.p99_ns),
+            9 => point(wait, wait.times.max_ns),
+            10 => point(run, run.times.p50_ns),
             _ if *migrations <= 0.0 => Cell::of("0", Role::Faint),
             _ => Cell::new(units::rate(*migrations)),
         }

@@ -80,7 +80,7 @@ fn draw_phase(area: Rect, buffer: &mut Buffer, theme: &Theme, name: &str, phase:
     };
     put(buffer, line(area, 1), &text, theme.style(Role::Text));
     let (_, below) = split(area, 2);
-    if times.is_timed() {
+    if times.has_percentiles() {
         histogram(below, buffer, theme, &phase.heat, role);
     }
 }
