@@ -32,7 +32,9 @@ impl Distribution {
 
     /// The events that were timed; the histogram holds these.
     pub fn timed(&self) -> u64 {
-        self.buckets().fold(0, |timed, (_, _, count)| timed.saturating_add(count))
+        // Chunk by chunk, which the processor adds several at a time.
+        let chunks = self.chunks.iter().flatten();
+        chunks.fold(0, |timed, counts| timed.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count))))
     }
 
     /// Adds one timed event; for tests and for readers that build distributions of their own.
@@ -48,11 +50,31 @@ impl Distribution {
     /// # Panics
     /// Where `chunk` is not below [`CHUNKS`].
     pub fn chunk_mut(&mut self, chunk: usize) -> &mut [u64; CHUNK_BUCKETS] {
+        Arc::make_mut(self.place(chunk).get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+    }
+
+    /// Gives it these counts as its chunk `chunk`.
+    ///
+    /// # Panics
+    /// Where `chunk` is not below [`CHUNKS`].
+    pub(crate) fn set_chunk(&mut self, chunk: usize, counts: [u64; CHUNK_BUCKETS]) {
+        *self.place(chunk) = Some(Arc::new(counts));
+    }
+
+    /// Adds these counts to those of its chunk `chunk`; if it has none, it shares them.
+    fn add_chunk(&mut self, chunk: usize, counts: &Arc<[u64; CHUNK_BUCKETS]>) {
+        match self.place(chunk) {
+            Some(own) => add_counts(Arc::make_mut(own), counts),
+            none => *none = Some(Arc::clone(counts)),
+        }
+    }
+
+    fn place(&mut self, chunk: usize) -> &mut Option<Arc<[u64; CHUNK_BUCKETS]>> {
         assert!(chunk < CHUNKS);
         if self.chunks.len() <= chunk {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        Arc::make_mut(self.chunks[chunk].get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+        &mut self.chunks[chunk]
     }
 
     /// One whose histogram is yet to come.
@@ -98,7 +120,7 @@ impl Distribution {
         self.max = self.max.max(other.max);
         for (chunk, counts) in other.chunks.iter().enumerate() {
             if let Some(counts) = counts {
-                add_counts(self.chunk_mut(chunk), counts);
+                self.add_chunk(chunk, counts);
             }
         }
     }
@@ -146,12 +168,12 @@ impl Distribution {
             if before.is_some_and(|before| Arc::ptr_eq(before, counts)) {
                 continue;
             }
-            for (bucket, &count) in counts.iter().enumerate() {
-                let grown = count.saturating_sub(before.map_or(0, |before| before[bucket]));
-                if grown != 0 {
-                    added.chunk_mut(chunk)[bucket] = grown;
-                    added.max = bounds(chunk, bucket).1.min(self.max);
-                }
+            let before = before.map_or(&[0; CHUNK_BUCKETS], |before| before);
+            let grown = std::array::from_fn(|bucket| counts[bucket].saturating_sub(before[bucket]));
+            if let Some(highest) = grown.iter().rposition(|grown| *grown != 0) {
+                added.chunks.reserve_exact(self.chunks.len() - added.chunks.len());
+                added.set_chunk(chunk, grown);
+                added.max = bounds(chunk, highest).1.min(self.max);
             }
         }
         added

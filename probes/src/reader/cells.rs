@@ -127,14 +127,14 @@ impl Sum {
         while changed != 0 {
             let index = changed.trailing_zeros() as usize;
             changed &= changed - 1;
-            let counts = last.chunk_mut(index);
-            counts.fill(0);
+            let mut counts = [0; CHUNK_BUCKETS];
             for known in cells.iter() {
                 let position = words.block(known.position as u64, cell::SIZE)?[cell::CHUNKS + index];
                 if position != 0 && !words.is_newer(position) {
-                    add_counts(counts, chunk(words, position)?);
+                    add_counts(&mut counts, chunk(words, position)?);
                 }
             }
+            last.set_chunk(index, counts);
         }
         Some(())
     }
