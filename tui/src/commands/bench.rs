@@ -25,11 +25,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
             return Ok(exit::BAD_USAGE);
         }
     };
-    let cores = plan.guest_cores.map(|count| Cores::divide(count as usize)).transpose()?;
     // Made before the runs: a wrong name is not found out after them.
     let output = Output::new(args.json.as_deref(), args.ascii)?;
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     let mut bench = Bench::new(plan);
+    let cores = bench.plan.guest_cores.map(|count| Cores::divide(count as usize)).transpose()?;
     make(&mut bench, cores.as_ref(), args.force)?;
     bench.finish();
     output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
