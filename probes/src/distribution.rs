@@ -34,7 +34,8 @@ impl Distribution {
     pub fn timed(&self) -> u64 {
         // Chunk by chunk, which the processor adds several at a time.
         let chunks = self.chunks.iter().flatten();
-        chunks.fold(0, |timed, counts| timed.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count))))
+        chunks
+            .fold(0, |timed, counts| timed.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count))))
     }
 
     /// Adds one timed event; for tests and for readers that build distributions of their own.

@@ -27,7 +27,10 @@ impl Cores {
         let numbers = (0..libc::CPU_SETSIZE as usize).filter(|number| unsafe { libc::CPU_ISSET(*number, &all) });
         let numbers: Vec<usize> = numbers.collect();
         if count == 0 || count >= numbers.len() {
-            bail!("of {} processors, {count} cannot be kept for the guest: one must be left for its reader", numbers.len());
+            bail!(
+                "of {} processors, {count} cannot be kept for the guest: one must be left for its reader",
+                numbers.len()
+            );
         }
         let cores = Cores { guest: set(&numbers[..count]), own: set(&numbers[count..]) };
         bind(&cores.own).context("cannot keep away from the guest's processors")?;
