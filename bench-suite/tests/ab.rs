@@ -23,6 +23,7 @@ fn plan() -> Plan {
         rounds: ROUNDS,
         amount: Amount::Operations(1000),
         warm_up_ns: 0,
+        guest_cores: None,
         guest: Guest::Embedded,
         cases: [Workload::Locks, Workload::Disk].map(case).to_vec(),
         variants: Plan::with_noise(&["first", "fast", "same"].map(variant)),

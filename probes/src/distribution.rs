@@ -35,7 +35,11 @@ impl Distribution {
 
     /// The events that were timed; the histogram holds these, but for `unplaced`.
     pub fn timed(&self) -> u64 {
-        self.buckets().fold(self.unplaced, |timed, (_, _, count)| timed.saturating_add(count))
+        // Chunk by chunk, which the processor adds several at a time.
+        let chunks = self.chunks.iter().flatten();
+        chunks.fold(self.unplaced, |timed, counts| {
+            timed.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
+        })
     }
 
     /// Whether the histogram has all that was timed: otherwise nothing can be said of the longest, or of any percentile.
@@ -56,11 +60,31 @@ impl Distribution {
     /// # Panics
     /// Where `chunk` is not below [`CHUNKS`].
     pub fn chunk_mut(&mut self, chunk: usize) -> &mut [u64; CHUNK_BUCKETS] {
+        Arc::make_mut(self.place(chunk).get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+    }
+
+    /// Gives it these counts as its chunk `chunk`.
+    ///
+    /// # Panics
+    /// Where `chunk` is not below [`CHUNKS`].
+    pub(crate) fn set_chunk(&mut self, chunk: usize, counts: [u64; CHUNK_BUCKETS]) {
+        *self.place(chunk) = Some(Arc::new(counts));
+    }
+
+    /// Adds these counts to those of its chunk `chunk`; if it has none, it shares them.
+    fn add_chunk(&mut self, chunk: usize, counts: &Arc<[u64; CHUNK_BUCKETS]>) {
+        match self.place(chunk) {
+            Some(own) => add_counts(Arc::make_mut(own), counts),
+            none => *none = Some(Arc::clone(counts)),
+        }
+    }
+
+    fn place(&mut self, chunk: usize) -> &mut Option<Arc<[u64; CHUNK_BUCKETS]>> {
         assert!(chunk < CHUNKS);
         if self.chunks.len() <= chunk {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        Arc::make_mut(self.chunks[chunk].get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+        &mut self.chunks[chunk]
     }
 
     /// One whose histogram is yet to come.
@@ -90,6 +114,15 @@ impl Distribution {
         )
     }
 
+    /// Whether its histogram is the other's own, as where nothing has changed between two looks of a reader.
+    fn shares_all(&self, other: &Distribution) -> bool {
+        let same = |(one, other): (&Option<Arc<_>>, &Option<Arc<_>>)| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(same)
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Distribution) {
         self.untimed = self.untimed.saturating_add(other.untimed);
@@ -98,7 +131,7 @@ impl Distribution {
         self.unplaced = self.unplaced.saturating_add(other.unplaced);
         for (chunk, counts) in other.chunks.iter().enumerate() {
             if let Some(counts) = counts {
-                add_counts(self.chunk_mut(chunk), counts);
+                self.add_chunk(chunk, counts);
             }
         }
     }
@@ -155,12 +188,12 @@ impl Distribution {
             if before.is_some_and(|before| Arc::ptr_eq(before, counts)) {
                 continue;
             }
-            for (bucket, &count) in counts.iter().enumerate() {
-                let grown = count.saturating_sub(before.map_or(0, |before| before[bucket]));
-                if grown != 0 {
-                    added.chunk_mut(chunk)[bucket] = grown;
-                    added.max = bounds(chunk, bucket).1.min(self.max);
-                }
+            let before = before.map_or(&[0; CHUNK_BUCKETS], |before| before);
+            let grown = std::array::from_fn(|bucket| counts[bucket].saturating_sub(before[bucket]));
+            if let Some(highest) = grown.iter().rposition(|grown| *grown != 0) {
+                added.chunks.reserve_exact(self.chunks.len() - added.chunks.len());
+                added.set_chunk(chunk, grown);
+                added.max = bounds(chunk, highest).1.min(self.max);
             }
         }
         added
@@ -171,7 +204,7 @@ impl Distribution {
 impl PartialEq for Distribution {
     fn eq(&self, other: &Self) -> bool {
         (self.untimed, self.sum, self.max, self.unplaced) == (other.untimed, other.sum, other.max, other.unplaced)
-            && self.buckets().eq(other.buckets())
+            && (self.shares_all(other) || self.buckets().eq(other.buckets()))
     }
 }
 

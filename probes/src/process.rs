@@ -1,13 +1,23 @@
 //! Facts about processes, from `/proc`.
 
+use std::fs::File;
+use std::io::Read;
+
 /// When the calling process started: field 22 of its `stat`, in clock ticks of the host since boot; 0 if unknown.
 pub(crate) fn start_time() -> u64 {
-    start_time_of("self").unwrap_or(0)
+    started("/proc/self/stat").unwrap_or(0)
 }
 
-/// The same of process `pid`; `None` when there is none.
-pub(crate) fn start_time_of(pid: &str) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// The same of process `pid`; `None` when there is none. It is asked of its first thread, which is there as long as the
+/// process is: for the process, the host would add up what all of its threads have done.
+pub(crate) fn start_time_of(pid: u32) -> Option<u64> {
+    started(&format!("/proc/{pid}/task/{pid}/stat"))
+}
+
+fn started(path: &str) -> Option<u64> {
+    let mut text = [0; 1024];
+    let length = File::open(path).and_then(|mut file| file.read(&mut text)).ok()?;
+    let stat = String::from_utf8_lossy(&text[..length]);
     // The second field is the program's name in parentheses and may hold anything, even spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
@@ -39,6 +49,8 @@ mod tests {
     #[test]
     fn this_process_has_a_start_time() {
         assert_ne!(super::start_time(), 0);
-        assert_eq!(super::start_time_of("no number"), None);
+        assert_eq!(super::start_time_of(std::process::id()), Some(super::start_time()));
+        // Process numbers end at 2^22.
+        assert_eq!(super::start_time_of(99_999_999), None);
     }
 }

@@ -85,7 +85,7 @@ pub struct Process {
 impl Process {
     /// Whether it runs; one that nobody has waited for yet does not.
     pub fn is_alive(&self) -> bool {
-        process::start_time_of(&self.pid.to_string()).is_some_and(|start| start == self.start_time)
+        process::start_time_of(self.pid).is_some_and(|start| start == self.start_time)
     }
 }
 

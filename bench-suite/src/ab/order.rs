@@ -62,6 +62,7 @@ mod tests {
             rounds: 600,
             amount: Amount::Operations(1),
             warm_up_ns: 0,
+            guest_cores: None,
             guest: Guest::Embedded,
             cases: [Workload::Locks, Workload::Disk].map(case).to_vec(),
             variants: Plan::with_noise(&["a", "b"].map(variant)),

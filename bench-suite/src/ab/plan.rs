@@ -25,6 +25,9 @@ pub struct Plan {
     pub amount: Amount,
     /// How long a run does the same before that, unmeasured.
     pub warm_up_ns: u64,
+    /// On how many processors of the host the guest runs, with nothing else of the bench on them; `None`: on all.
+    #[serde(default)]
+    pub guest_cores: Option<u32>,
     /// The kernel under which the variants run.
     #[serde(default)]
     pub guest: Guest,

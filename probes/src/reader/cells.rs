@@ -30,9 +30,6 @@ struct Sum {
     cells: Vec<Known>,
     /// What they came to last.
     last: Distribution,
-    /// Whether a cell had changed when they were added up last. A cell is written one word after the other, so what has
-    /// just changed may have been seen in part.
-    unsettled: bool,
 }
 
 /// A cell that was read before.
@@ -42,15 +39,24 @@ struct Known {
     lane: u32,
     /// Its figures without the histogram, which change with nearly every event: not with one that took no tick.
     figures: [u64; FIGURES],
+    /// The events in each chunk of its histogram. Counts only grow: a chunk that has as many as before is as it was.
+    timed: [u64; CHUNKS],
     /// All its events.
     events: u64,
+    /// Whether it had changed when it was read last. A cell is written one word after the other, so what has just changed
+    /// may have been seen in part.
+    unsettled: bool,
 }
 
 /// Untimed events, sum and maximum, which stand side by side.
 const FIGURES: usize = 3;
 const _: () = assert!(cell::SUM == cell::UNTIMED + 1 && cell::MAX == cell::UNTIMED + 2);
 
-/// So often, all histograms are added up, whether their cells seem to have changed or not: an event that took no tick
+/// Chunks of a histogram, as bits.
+type Chunks = u64;
+const _: () = assert!(CHUNKS <= Chunks::BITS as usize);
+
+/// So often, all histograms are looked at, whether their cells seem to have changed or not: an event that took no tick
 /// changes nothing else.
 const ALL: u32 = 16;
 
@@ -67,29 +73,14 @@ impl Cells {
             let key = words.block(position as u64, cell::SIZE)?[cell::KEY];
             let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
             let place = Place::from_number((key >> 16) as u16);
-            let known = Known { position, lane: (key >> 32) as u32, figures: [0; FIGURES], events: 0 };
-            let sum = self.by_key.entry((place, metric)).or_default();
-            sum.cells.push(known);
-            sum.unsettled = true;
+            let lane = (key >> 32) as u32;
+            self.by_key.entry((place, metric)).or_default().cells.push(Known::new(position, lane));
         }
         self.assigned = self.chain.positions().len();
         let all = self.reads.is_multiple_of(ALL);
         self.reads = self.reads.wrapping_add(1);
-        let mut adding = Adding::default();
         for (&(_, metric), sum) in &mut self.by_key {
-            let mut changed = false;
-            for known in &mut sum.cells {
-                let block = words.block(known.position as u64, cell::SIZE)?;
-                let figures = *block[cell::UNTIMED..].first_chunk()?;
-                changed |= std::mem::replace(&mut known.figures, figures) != figures;
-            }
-            if changed || sum.unsettled || all {
-                for known in &mut sum.cells {
-                    known.events = adding.add(words, words.block(known.position as u64, cell::SIZE)?)?;
-                }
-                sum.last = adding.finish(words, &sum.last)?;
-            }
-            sum.unsettled = changed;
+            sum.read(words, all)?;
             for known in &sum.cells {
                 if let Some(thread) = thread_of(threads, known.lane) {
                     add_to_thread(&mut thread.totals, metric, known.events, known.figures[cell::SUM - cell::UNTIMED]);
@@ -103,11 +94,79 @@ impl Cells {
     }
 }
 
-/// What the cell in `block` holds; `last` is what it held when it was read before.
+impl Sum {
+    /// Brings it up to date; `all`: also cells that do not seem to have changed.
+    fn read(&mut self, words: &Words<'_>, all: bool) -> Option<()> {
+        let (mut looked, mut changed) = (false, 0);
+        for known in &mut self.cells {
+            let block = words.block(known.position as u64, cell::SIZE)?;
+            let figures = *block[cell::UNTIMED..].first_chunk()?;
+            let differs = std::mem::replace(&mut known.figures, figures) != figures;
+            if differs || known.unsettled || all {
+                looked = true;
+                changed |= known.look(words, block)?;
+            }
+            known.unsettled = differs;
+        }
+        if looked {
+            self.add_up(words, changed)?;
+        }
+        Some(())
+    }
+
+    /// Adds the cells up, and of their histograms those chunks that have `changed`; the others are shared with what was
+    /// made of it before.
+    fn add_up(&mut self, words: &Words<'_>, mut changed: Chunks) -> Option<()> {
+        let Sum { cells, last } = self;
+        (last.untimed, last.sum, last.max) = (0, 0, 0);
+        for Known { figures: [untimed, sum, max], .. } in cells.iter() {
+            last.untimed = last.untimed.saturating_add(*untimed);
+            last.sum = last.sum.wrapping_add(*sum);
+            last.max = last.max.max(*max);
+        }
+        while changed != 0 {
+            let index = changed.trailing_zeros() as usize;
+            changed &= changed - 1;
+            let mut counts = [0; CHUNK_BUCKETS];
+            for known in cells.iter() {
+                let position = words.block(known.position as u64, cell::SIZE)?[cell::CHUNKS + index];
+                if position != 0 && !words.is_newer(position) {
+                    add_counts(&mut counts, chunk(words, position)?);
+                }
+            }
+            last.set_chunk(index, counts);
+        }
+        Some(())
+    }
+}
+
+impl Known {
+    fn new(position: usize, lane: u32) -> Self {
+        Known { position, lane, figures: [0; FIGURES], timed: [0; CHUNKS], events: 0, unsettled: true }
+    }
+
+    /// Looks at the histogram of the cell, which is in `block`: which chunks have changed.
+    fn look(&mut self, words: &Words<'_>, block: &[u64]) -> Option<Chunks> {
+        let mut changed = 0;
+        for (index, position) in chunks(words, block) {
+            let timed = chunk(words, position)?.iter().fold(0, |timed, count| count.wrapping_add(timed));
+            if std::mem::replace(&mut self.timed[index], timed) != timed {
+                changed |= 1 << index;
+            }
+        }
+        self.events = self.timed.iter().fold(block[cell::UNTIMED], |events, timed| events.wrapping_add(*timed));
+        Some(changed)
+    }
+}
+
+/// What the cell in `block` holds; what of it is as in `last` is shared with that.
 pub(crate) fn distribution(words: &Words<'_>, block: &[u64], last: &Distribution) -> Option<Distribution> {
-    let mut adding = Adding::default();
-    adding.add(words, block)?;
-    adding.finish(words, last)
+    let [untimed, sum, max] = *block[cell::UNTIMED..].first_chunk()?;
+    let mut distribution = Distribution::without_histogram(untimed, sum, max);
+    for (index, position) in chunks(words, block) {
+        distribution.share_chunk(index, chunk(words, position)?, last);
+    }
+    Some(distribution)
 }
 
 /// The thread that has a lane. Lanes are numbered from 0, so in a segment that is not forged it is at its number.
@@ -149,72 +208,6 @@ fn add_to_thread(totals: &mut ThreadTotals, metric: Metric, events: u64, ticks: 
         _ => return,
     };
     *total = total.saturating_add(added);
-}
-
-/// Adds up cells.
-struct Adding {
-    untimed: u64,
-    sum: u64,
-    max: u64,
-    /// For each chunk of the histogram, where its counts are.
-    chunks: [Counts; CHUNKS],
-    /// Counts of more than one cell.
-    added: Vec<[u64; CHUNK_BUCKETS]>,
-}
-
-#[derive(Clone, Copy)]
-enum Counts {
-    None,
-    /// Of one cell: in the copy, at this position.
-    One(u64),
-    /// Of several: in `added`, at this index.
-    Several(usize),
-}
-
-impl Default for Adding {
-    fn default() -> Self {
-        Adding { untimed: 0, sum: 0, max: 0, chunks: [Counts::None; CHUNKS], added: Vec::new() }
-    }
-}
-
-impl Adding {
-    /// Adds the cell in `block`; how many events that were.
-    fn add(&mut self, words: &Words<'_>, block: &[u64]) -> Option<u64> {
-        let mut events = block[cell::UNTIMED];
-        self.untimed = self.untimed.saturating_add(block[cell::UNTIMED]);
-        self.sum = self.sum.wrapping_add(block[cell::SUM]);
-        self.max = self.max.max(block[cell::MAX]);
-        for (index, position) in chunks(words, block) {
-            let counts = chunk(words, position)?;
-            events = counts.iter().fold(events, |events, count| events.wrapping_add(*count));
-            match self.chunks[index] {
-                Counts::None => self.chunks[index] = Counts::One(position),
-                Counts::One(first) => {
-                    let mut added = *chunk(words, first)?;
-                    add_counts(&mut added, counts);
-                    self.chunks[index] = Counts::Several(self.added.len());
-                    self.added.push(added);
-                }
-                Counts::Several(index) => add_counts(&mut self.added[index], counts),
-            }
-        }
-        Some(events)
-    }
-
-    /// The sum; begins anew. What is as in `last` is shared with it.
-    fn finish(&mut self, words: &Words<'_>, last: &Distribution) -> Option<Distribution> {
-        let mut sum = Distribution::without_histogram(self.untimed, self.sum, self.max);
-        for (index, counts) in self.chunks.iter_mut().enumerate() {
-            match std::mem::replace(counts, Counts::None) {
-                Counts::None => {}
-                Counts::One(position) => sum.share_chunk(index, chunk(words, position)?, last),
-                Counts::Several(added) => sum.share_chunk(index, &self.added[added], last),
-            }
-        }
-        (self.untimed, self.sum, self.max) = (0, 0, 0);
-        self.added.clear();
-        Some(sum)
-    }
 }
 
 /// Adds what found no room for a cell.

@@ -158,7 +158,9 @@ impl Symbols {
             return None;
         }
         let image = image.get_or_insert_with(|| {
-            Image::open(module, self.most_debug_info).unwrap_or_else(|problem| {
+            // Of the hypervisor's own functions no more is told than the hypercall, whose name is in the symbol table.
+            let most = if own::is_own(file_name(&module.path)) { 0 } else { self.most_debug_info };
+            Image::open(module, most).unwrap_or_else(|problem| {
                 self.problems.push(problem);
                 Image::default()
             })

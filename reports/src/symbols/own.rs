@@ -21,6 +21,11 @@ const LIBRARIES: [&str; 4] = ["core", "std", "alloc", "corosensei"];
 /// What hypercalls begin with.
 const ENTRY: &str = "rumpuser_";
 
+/// Whether all functions of the file with this name are the hypervisor's: nobody asks for their lines.
+pub fn is_own(module: &str) -> bool {
+    module.starts_with(HYPERVISOR) || module.starts_with(PRELOADED)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Hypervisor,

@@ -3,6 +3,7 @@
 //! Back ends are blind: the process is told the library and the environment of its variant, and otherwise the same in
 //! every run. It learns neither labels, nor the round, nor what else is compared.
 
+use super::cores::Cores;
 use crate::child::{self, TimeUp};
 use crate::live::{News, Sampler};
 use crate::segment_folder::SegmentFolder;
@@ -36,13 +37,16 @@ const LAST_WORDS: usize = 3;
 ///
 /// # Errors
 /// When no process can be started, or no folder be made for its files.
-pub fn launch(plan: &Plan, slot: Slot) -> anyhow::Result<Option<Outcome>> {
+pub fn launch(plan: &Plan, cores: Option<&Cores>, slot: Slot) -> anyhow::Result<Option<Outcome>> {
     let (case, variant) = (&plan.cases[slot.case], &plan.variants[slot.variant]);
     let seed = plan.seed.wrapping_add(slot.round.into());
     let folder = SegmentFolder::new()?;
     let figures = folder.path().join("figures");
     let errors = folder.path().join("errors");
     let mut command = command(plan, case, variant, seed)?;
+    if let Some(cores) = cores {
+        cores.bind(&mut command);
+    }
     command.arg("--figures").arg(&figures).env(ENV_SEGMENT, folder.segment());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors)?);
     let warm_up = Duration::from_nanos(plan.warm_up_ns);

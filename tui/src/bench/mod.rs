@@ -2,6 +2,7 @@
 
 pub mod across;
 mod bar;
+pub mod cores;
 pub mod launch;
 pub mod progress;
 pub mod table;

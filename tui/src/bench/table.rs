@@ -33,8 +33,13 @@ fn header(bench: &Bench, style: &Style) -> String {
         Amount::Operations(operations) => format!("{} operations", units::count(operations)),
     };
     let host = &bench.host;
+    let on = match plan.guest_cores {
+        None => String::new(),
+        Some(1) => " on a processor of its own".to_owned(),
+        Some(count) => format!(" on {count} processors of its own"),
+    };
     let runs = format!(
-        "{} of {}, each a process of its own, {amount} after {} of warm-up, in random order from seed {}",
+        "{} of {}, each a process of its own{on}, {amount} after {} of warm-up, in random order from seed {}",
         bench.runs.len(),
         plan.order().len(),
         time(plan.warm_up_ns),

@@ -60,6 +60,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Vec<u16>,
 
+    /// Keep N processors of the host for the guest alone; the bench, which reads those that are watched, uses the others
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub guest_cores: Option<u16>,
+
     /// How often every back end runs under every load; fewer than 6 cannot show a difference
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
@@ -90,7 +94,7 @@ pub struct BenchArgs {
 
     /// Make no runs, but compare two results of --json: what both have, the second with the first
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = [
-        "backend", "block_io", "workload", "guest", "ncpu", "threads", "rounds", "duration", "operations", "warm_up", "seed",
+        "backend", "block_io", "workload", "guest", "ncpu", "threads", "guest_cores", "rounds", "duration", "operations", "warm_up", "seed",
     ])]
     pub compare: Vec<PathBuf>,
 

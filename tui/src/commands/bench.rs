@@ -1,6 +1,6 @@
 //! `rumpscope bench`: runs host back ends in turn and compares them, or what was stored of that.
 
-use crate::bench::{across as across_table, launch, progress::Progress, table};
+use crate::bench::{across as across_table, cores::Cores, launch, progress::Progress, table};
 use crate::cli::BenchArgs;
 use crate::output::Output;
 use crate::{exit, interrupt};
@@ -29,7 +29,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
     let output = Output::new(args.json.as_deref(), args.ascii)?;
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     let mut bench = Bench::new(plan);
-    make(&mut bench, args.force)?;
+    let cores = bench.plan.guest_cores.map(|count| Cores::divide(count as usize)).transpose()?;
+    make(&mut bench, cores.as_ref(), args.force)?;
     bench.finish();
     output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
     Ok(if bench.runs.iter().any(|run| run.measured().is_some()) { 0 } else { exit::NO_PROFILE })
@@ -54,7 +55,7 @@ fn across(args: &BenchArgs, files: [&PathBuf; 2]) -> anyhow::Result<i32> {
 }
 
 /// Makes all runs, or those up to an interruption.
-fn make(bench: &mut Bench, force: bool) -> anyhow::Result<()> {
+fn make(bench: &mut Bench, cores: Option<&Cores>, force: bool) -> anyhow::Result<()> {
     let order = bench.plan.order();
     let progress = Progress::new(order.len());
     for (done, slot) in order.into_iter().enumerate() {
@@ -66,7 +67,7 @@ fn make(bench: &mut Bench, force: bool) -> anyhow::Result<()> {
             bench.add(slot, Outcome::Skipped);
             continue;
         }
-        let Some(outcome) = launch::launch(&bench.plan, slot)? else { break };
+        let Some(outcome) = launch::launch(&bench.plan, cores, slot)? else { break };
         bench.add(slot, outcome);
         if let Err(mismatch) = bench.check()
             && !force
@@ -100,6 +101,7 @@ fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
         rounds: args.rounds,
         amount,
         warm_up_ns: ns(args.warm_up)?,
+        guest_cores: args.guest_cores.map(u32::from),
         guest,
         cases: cases(args, &loads),
         variants: Plan::with_noise(&variants),

@@ -26,11 +26,16 @@ pub(super) struct Counting {
 
 impl Counting {
     pub(super) fn new() -> Self {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: `limit` is valid; where the call fails, it stays as it is, and there are no counters.
-        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-        Counting { files: (limit.rlim_cur / PART_OF_FILES).min(MOST_FILES), refused: Default::default() }
+        Counting { files: descriptors(PART_OF_FILES, MOST_FILES), refused: Default::default() }
     }
+}
+
+/// As many file descriptors as this part of those that the process may have, but no more than `most`.
+pub(super) fn descriptors(part: u64, most: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid; where the call fails, it stays as it is, and there are none.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    (limit.rlim_cur / part).min(most)
 }
 
 /// The counters of a thread, in the order of [`Event::ALL`].

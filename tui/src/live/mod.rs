@@ -15,6 +15,7 @@ pub mod kernels;
 mod listeners;
 mod sampler;
 mod target;
+mod task_files;
 mod threads;
 mod watched;
 

@@ -2,7 +2,7 @@
 
 use super::threads::HostThreads;
 use rumpscope_probes::Process;
-use rumpscope_probes::reader::{ReadError, Segment};
+use rumpscope_probes::reader::{ReadError, Reader, Segment};
 use rumpscope_reports::{HostThread, Sample, State};
 
 /// Why there is no sample.
@@ -26,7 +26,7 @@ pub(super) enum Problem {
 /// A process that is watched.
 #[derive(Debug)]
 pub(super) struct Target {
-    segment: Segment,
+    segment: Reader,
     /// Who writes the segment: whoever it names later is somebody else.
     process: Process,
     threads: HostThreads,
@@ -44,7 +44,7 @@ impl Target {
     pub(super) fn new(segment: Segment) -> Result<Self, ReadError> {
         let process = segment.process()?;
         let threads = HostThreads::new(process.pid);
-        Ok(Target { segment, process, threads, last_threads: Vec::new(), last: None })
+        Ok(Target { segment: Reader::new(segment), process, threads, last_threads: Vec::new(), last: None })
     }
 
     /// Whether it runs, whatever has become of its segment.

@@ -1,71 +1,127 @@
 //! What the host says of the threads of a process, from `/proc/PID/task`.
+//!
+//! It is asked as often as a dashboard at its fastest draws, and most threads of a guest sleep most of the time. So files
+//! stay open, and a thread that has had no processor in between is not asked for what only a processor can change.
 
 use super::counters::{Counting, ThreadCounters};
-use procfs::process::{Process, Task};
-use procfs::{FromRead, ProcResult};
-use rumpscope_reports::HostThread;
+use super::task_files::{TaskFile, TaskFiles, Tasks};
+use procfs::process::{Schedstat, Stat};
+use procfs::{FromRead, ProcError, ProcResult};
+use rumpscope_reports::{Counter, HostThread};
 use std::collections::HashMap;
-use std::io::Read;
 
-/// The threads of a process. They come and go; all that is kept of them are their performance counters.
+/// The threads of a process. They come and go.
 #[derive(Debug)]
 pub(super) struct HostThreads {
-    /// `None`: there is no such process, or we may not look at it.
-    process: Option<Process>,
+    tasks: Tasks,
     counting: Counting,
-    /// By number and start time: a number is used again.
-    counters: HashMap<(u32, u64), ThreadCounters>,
+    /// By number.
+    known: HashMap<u32, Known>,
+    /// What was read of a file, for its memory.
+    text: Vec<u8>,
+}
+
+/// A thread that was seen before.
+#[derive(Debug)]
+struct Known {
+    files: TaskFiles,
+    counters: ThreadCounters,
+    /// When it started, in clock ticks since boot; `None` before it was seen. A number is used again.
+    started: Option<u64>,
+    /// When it was seen last, and what it had done then.
+    times: Option<Schedstat>,
+    switches: Switches,
+    counted: Vec<Counter>,
 }
 
 impl HostThreads {
     /// Those of process `pid`.
     pub(super) fn new(pid: u32) -> Self {
-        let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
-        HostThreads { process, counting: Counting::new(), counters: HashMap::new() }
+        HostThreads { tasks: Tasks::new(pid), counting: Counting::new(), known: HashMap::new(), text: Vec::new() }
     }
 
     /// How they are now, by number; what ended while it was looked at is left out.
     pub(super) fn read(&mut self) -> Vec<HostThread> {
-        let Some(tasks) = self.process.as_ref().and_then(|process| process.tasks().ok()) else { return Vec::new() };
-        let mut seen = HashMap::with_capacity(self.counters.len());
-        let mut threads = Vec::with_capacity(self.counters.len());
-        for task in tasks.flatten() {
-            let Ok((started, mut thread)) = thread(&task) else { continue };
-            let key = (thread.tid, started);
-            let mut counters =
-                self.counters.remove(&key).unwrap_or_else(|| ThreadCounters::open(thread.tid, &mut self.counting));
-            thread.counters = counters.read();
-            seen.insert(key, counters);
-            threads.push(thread);
+        let mut seen = HashMap::with_capacity(self.known.len());
+        let mut threads = Vec::with_capacity(self.known.len());
+        for tid in self.tasks.numbers() {
+            let known = self.known.remove(&tid).and_then(|known| self.look(tid, known));
+            let known = known.or_else(|| {
+                let files = self.tasks.open(tid);
+                let counters = ThreadCounters::open(tid, &mut self.counting);
+                self.look(tid, Known::new(files, counters))
+            });
+            if let Some((known, thread)) = known {
+                seen.insert(tid, known);
+                threads.push(thread);
+            }
         }
         // What is left is of threads that have ended.
-        for (_, counters) in std::mem::replace(&mut self.counters, seen) {
-            counters.close(&mut self.counting);
+        for (_, known) in std::mem::replace(&mut self.known, seen) {
+            self.forget(known);
         }
         threads.sort_unstable_by_key(|thread| thread.tid);
         threads
     }
+
+    /// How a thread is now; `None`: it has ended.
+    fn look(&mut self, tid: u32, mut known: Known) -> Option<(Known, HostThread)> {
+        match known.look(tid, &mut self.text) {
+            Ok(thread) => Some((known, thread)),
+            Err(_) => {
+                self.forget(known);
+                None
+            }
+        }
+    }
+
+    fn forget(&mut self, known: Known) {
+        known.counters.close(&mut self.counting);
+        self.tasks.close(known.files);
+    }
 }
 
-/// When the thread started (clock ticks since boot), and how it is, but for its counters.
-fn thread(task: &Task) -> ProcResult<(u64, HostThread)> {
-    let stat = task.stat()?;
-    // Hosts without these figures have zeros.
-    let (cpu_ns, ready_ns) = task.schedstat().map_or((0, 0), |times| (times.sum_exec_runtime, times.run_delay));
-    let switches: Switches = task.read("status").unwrap_or_default();
-    let thread = HostThread {
-        tid: u32::try_from(task.tid).unwrap_or(0),
-        name: stat.comm,
-        state: stat.state,
-        cpu_ns,
-        ready_ns,
-        voluntary_switches: switches.voluntary,
-        involuntary_switches: switches.involuntary,
-        minor_faults: stat.minflt,
-        major_faults: stat.majflt,
-        counters: Vec::new(),
-    };
-    Ok((stat.starttime, thread))
+impl Known {
+    fn new(files: TaskFiles, counters: ThreadCounters) -> Self {
+        let (switches, counted) = (Switches::default(), Vec::new());
+        Known { files, counters, started: None, times: None, switches, counted }
+    }
+
+    /// How it is now; `text` is memory for what is read.
+    fn look(&mut self, tid: u32, text: &mut Vec<u8>) -> ProcResult<HostThread> {
+        let stat = Stat::from_read(self.files.read(TaskFile::Stat, text)?)?;
+        if *self.started.get_or_insert(stat.starttime) != stat.starttime {
+            return Err(ProcError::NotFound(None));
+        }
+        // Before what is asked only if they have changed: who runs in between has changed them for the next time. Hosts
+        // without these figures have zeros.
+        let times = self.files.read(TaskFile::Schedstat, text).map_err(ProcError::from).and_then(Schedstat::from_read);
+        let times = times.unwrap_or(Schedstat { sum_exec_runtime: 0, run_delay: 0, pcount: 0 });
+        if times.pcount == 0 || self.times.as_ref().is_none_or(|before| !is_same(before, &times)) {
+            self.switches = self.files.read(TaskFile::Status, text).map(Switches::of).unwrap_or_default();
+            self.counted = self.counters.read();
+        }
+        let thread = HostThread {
+            tid,
+            name: stat.comm,
+            state: stat.state,
+            cpu_ns: times.sum_exec_runtime,
+            ready_ns: times.run_delay,
+            voluntary_switches: self.switches.voluntary,
+            involuntary_switches: self.switches.involuntary,
+            minor_faults: stat.minflt,
+            major_faults: stat.majflt,
+            counters: self.counted.clone(),
+        };
+        self.times = Some(times);
+        Ok(thread)
+    }
+}
+
+/// Whether a thread has had no processor between the two.
+fn is_same(before: &Schedstat, now: &Schedstat) -> bool {
+    let of = |times: &Schedstat| (times.sum_exec_runtime, times.run_delay, times.pcount);
+    of(before) == of(now)
 }
 
 /// Two lines of `status`; reading all of its fifty would take longer than everything else here.
@@ -75,16 +131,14 @@ struct Switches {
     involuntary: u64,
 }
 
-impl FromRead for Switches {
-    fn from_read<R: Read>(mut reader: R) -> ProcResult<Self> {
-        let mut text = Vec::with_capacity(2048);
-        reader.read_to_end(&mut text)?;
+impl Switches {
+    fn of(text: &[u8]) -> Self {
         let of = |name: &[u8]| {
             let line = text.rsplit(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
             std::str::from_utf8(line).ok()?.trim().parse().ok()
         };
         let (voluntary, involuntary) = (of(b"voluntary_ctxt_switches:"), of(b"nonvoluntary_ctxt_switches:"));
-        Ok(Switches { voluntary: voluntary.unwrap_or(0), involuntary: involuntary.unwrap_or(0) })
+        Switches { voluntary: voluntary.unwrap_or(0), involuntary: involuntary.unwrap_or(0) }
     }
 }
 
@@ -97,9 +151,9 @@ mod tests {
     #[test]
     fn switches_are_found_among_all_else() {
         let text = "Name:\tvoluntary_ctxt_switches:\nUmask:\t0\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t7\n";
-        assert_eq!(Switches::from_read(text.as_bytes()).unwrap(), Switches { voluntary: 150, involuntary: 7 });
+        assert_eq!(Switches::of(text.as_bytes()), Switches { voluntary: 150, involuntary: 7 });
         for odd in ["", "voluntary_ctxt_switches:\t-1\n", "voluntary_ctxt_switches:", "\u{fffd}\n\n"] {
-            assert_eq!(Switches::from_read(odd.as_bytes()).unwrap(), Switches::default(), "{odd:?}");
+            assert_eq!(Switches::of(odd.as_bytes()), Switches::default(), "{odd:?}");
         }
     }
 
@@ -127,7 +181,37 @@ mod tests {
         while threads.read().iter().any(|thread| thread.tid == tid) {
             assert!(begin.elapsed().as_secs() < 30, "it is still there");
         }
-        assert!(!threads.counters.keys().any(|(known, _)| *known == tid));
+        assert!(!threads.known.contains_key(&tid));
+    }
+
+    #[test]
+    fn what_a_thread_does_is_seen() {
+        let mut threads = HostThreads::new(std::process::id());
+        // SAFETY: no preconditions.
+        let tid = unsafe { libc::gettid() } as u32;
+        let mut own = || threads.read().into_iter().find(|thread| thread.tid == tid).expect("this thread");
+        let (before, begin) = (own(), std::time::Instant::now());
+        loop {
+            // It gives the processor up by itself; the host tells so when it has.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            let now = own();
+            if now.voluntary_switches > before.voluntary_switches && now.cpu_ns > before.cpu_ns {
+                break;
+            }
+            assert!(begin.elapsed().as_secs() < 30, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn files_are_opened_anew_where_there_are_no_descriptors() {
+        let mut threads = HostThreads::new(std::process::id());
+        threads.tasks.keep_none();
+        let first = threads.read();
+        assert!(!first.is_empty() && threads.known.values().all(|known| !known.files.are_kept()));
+        let again = threads.read();
+        assert!(
+            first.iter().any(|thread| again.iter().any(|again| (again.tid, &again.name) == (thread.tid, &thread.name)))
+        );
     }
 
     #[test]
