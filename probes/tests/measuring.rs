@@ -248,7 +248,11 @@ fn runs_and_gaps_make_wall_time(segment: &Segment) {
     let vcpu = snapshot.vcpus.iter().find(|vcpu| vcpu.index == 9).unwrap();
     let (begin, end) = (turn.into_inner().unwrap().unwrap(), vcpu.free_since.unwrap());
     let known = run.sum + gap.sum;
-    assert!((end - begin.1..=end - begin.0).contains(&known), "{known} ticks known from {begin:?} to {end}");
+    // The clocks of two processors may differ by some ticks, and what would be negative by them counts as nothing: each
+    // time that another processor takes over, these are missing.
+    let slack = known / 100;
+    let possible = end - begin.1 - slack..=end - begin.0 + slack;
+    assert!(possible.contains(&known), "{known} ticks known from {begin:?} to {end}");
 }
 
 /// A client enters and leaves the guest: all its visits and absences are timed, of the transitions between them a sample
