@@ -21,10 +21,15 @@ const MOST: u32 = 4096;
 const DEBTORS: usize = 64;
 
 /// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, and as much more
-/// for every four who wait, unless somebody comes to wait. A lock may be taken thousands of times while somebody who waits for it has no processor. Who holds it
-/// when the pause ends is found by chance, with a likelihood that grows with how long he holds it: so this is a sample in
-/// time, and no time is left out.
+/// for every four who wait, unless somebody comes to wait. A lock may be taken thousands of times while somebody who waits
+/// for it has no processor. Who holds it when the pause ends is found by chance, with a likelihood that grows with how long
+/// he holds it: so this is a sample in time, and no time is left out.
 const PAUSE: u64 = 20_000;
+
+/// Where somebody has waited for long already, the pause is this part of that,
+const PART: u64 = 16;
+/// but not longer, in nanoseconds.
+const LONGEST_PAUSE: u64 = 1_000_000;
 
 /// How many releases in a row do not look at the clock at most.
 const MOST_SKIPPED: u32 = 63;
@@ -306,9 +311,11 @@ impl Record {
         }
         self.skipped.store(0, Relaxed);
         self.skip.store(0, Relaxed);
-        // The more there are, the more it has cost.
-        let pause = PAUSE * (1 + guarded.waiting.len() as u64 / 4);
-        self.due.store(now + clock::ticks(pause), Relaxed);
+        // The more there are, the more it has cost. The longer one has waited, the less it matters when exactly it was seen.
+        let waited = guarded.waiting.first().map_or(0, |first| clock::between(first.since, now));
+        let least = clock::ticks(PAUSE * (1 + guarded.waiting.len() as u64 / 4));
+        let pause = least.max((waited / PART).min(clock::ticks(LONGEST_PAUSE)));
+        self.due.store(now + pause, Relaxed);
     }
 
     /// The same of who gives a signal, to the first that has none yet or to all.
