@@ -2,6 +2,7 @@
 
 use super::hash::{self, Quick};
 use super::model::{Part, StackId};
+use super::record::{Origin, Record};
 use crate::arena::{Arena, Chain};
 use crate::catalogue::Hypercall;
 use crate::clock;
@@ -12,7 +13,6 @@ use crate::recorder::Recorder;
 use crate::snapshot::Place;
 use crate::transition;
 use crate::unwind::Remembered;
-use core::hash::{Hash, Hasher};
 use core::sync::atomic::AtomicBool;
 use std::collections::HashMap;
 
@@ -51,6 +51,8 @@ const PUT_OFF: u32 = 4;
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
 const MOST: usize = 4096;
+/// Of how many places where many locks are made a thread knows the record without asking others.
+const SHARED: usize = 8;
 /// Chains that a thread finds again without asking others.
 const CACHED: usize = 64;
 /// Hash and number of the chains that a thread has asked for.
@@ -102,7 +104,7 @@ pub(super) struct Debt {
     pub(super) to: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Key {
     account: Account,
     part: Part,
@@ -133,7 +135,11 @@ pub(super) struct Hold {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     lane: u32,
-    charges: HashMap<Key, usize, Quick>,
+    /// By what is charged, as it is in the segment.
+    charges: HashMap<[u64; 4], usize, Quick>,
+    /// Records that many locks share, which were found last.
+    shared: [Option<&'static Record>; SHARED],
+    next_shared: usize,
     /// Made when they are needed: many threads make no locks.
     walks: Option<Box<Remembered<CHAIN>>>,
     makers: Option<Box<Remembered<MAKER>>>,
@@ -170,6 +176,8 @@ impl Ledger {
         Ledger {
             lane,
             charges: HashMap::default(),
+            shared: [None; SHARED],
+            next_shared: 0,
             walks: None,
             makers: None,
             numbers: Numbers([(0, 0); CACHED]),
@@ -200,6 +208,20 @@ impl Ledger {
     #[inline]
     pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
         self.numbers.of_caller(recorder, &mut self.makers)
+    }
+
+    /// The record for a new lock: the one that it shares with others, or that of its own.
+    pub(super) fn record(&mut self, recorder: &Recorder, origin: Origin) -> Option<&'static Record> {
+        if let Some(known) = self.shared.iter().flatten().find(|record| record.is_of(origin)) {
+            known.take_one_more(&recorder.arena);
+            return Some(known);
+        }
+        let found = Record::find(recorder, origin)?;
+        if found.is_shared() {
+            self.shared[self.next_shared % SHARED] = Some(found);
+            self.next_shared += 1;
+        }
+        Some(found)
     }
 
     /// Begins to take the time of a hold; says whether there is room for it.
@@ -308,21 +330,23 @@ impl Ledger {
 
     /// Where what agrees with `key` is added up. Where there are too many of them, the chains are left out.
     fn position(&mut self, arena: &Arena, mut key: Key) -> Option<usize> {
-        if let Some(&position) = self.charges.get(&key) {
+        let mut words = key.words();
+        if let Some(&position) = self.charges.get(&words) {
             return Some(position);
         }
         if self.charges.len() >= MOST {
             key.holder = 0;
             key.account.waiter = 0;
-            if let Some(&position) = self.charges.get(&key) {
+            words = key.words();
+            if let Some(&position) = self.charges.get(&words) {
                 return Some(position);
             }
             if self.charges.len() >= 2 * MOST {
                 return None;
             }
         }
-        let position = key.append(arena)?;
-        self.charges.insert(key, position);
+        let position = append(arena, words)?;
+        self.charges.insert(words, position);
         Some(position)
     }
 }
@@ -339,23 +363,17 @@ impl Key {
             u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)),
         ]
     }
-
-    /// A new block for it.
-    fn append(&self, arena: &Arena) -> Option<usize> {
-        let position = arena.allocate(wait::SIZE)?;
-        for (word, value) in [wait::WHAT, wait::LOCK, wait::STACKS, wait::LANES].into_iter().zip(self.words()) {
-            // Relaxed: published by `append`.
-            arena.word(position + word).store(value, Ordering::Relaxed);
-        }
-        arena.append(Chain::Waits, position);
-        Some(position)
-    }
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.words().into_iter().for_each(|word| state.write_u64(word));
+/// A new block for what is charged.
+fn append(arena: &Arena, words: [u64; 4]) -> Option<usize> {
+    let position = arena.allocate(wait::SIZE)?;
+    for (word, value) in [wait::WHAT, wait::LOCK, wait::STACKS, wait::LANES].into_iter().zip(words) {
+        // Relaxed: published by `append`.
+        arena.word(position + word).store(value, Ordering::Relaxed);
     }
+    arena.append(Chain::Waits, position);
+    Some(position)
 }
 
 /// Runs `work`, in which the calling thread waits for something that no other thread of the guest holds: a disk, the

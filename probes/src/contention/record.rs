@@ -63,7 +63,10 @@ struct Place {
 pub(super) struct Record {
     pub(super) number: u32,
     position: usize,
+    /// Of several locks made at one place.
     shared: bool,
+    kind: LockKind,
+    made: StackId,
     /// When the next release is to be charged, in ticks; earlier ones are not, see `PAUSE`.
     due: AtomicU64,
     /// So many releases do not look at the clock for that, and so many did not the last time.
@@ -128,7 +131,7 @@ impl Record {
         let mut records = recorder.records.lock().unwrap_or_else(PoisonError::into_inner);
         let place = records.places.entry((origin.kind, origin.made)).or_default();
         if let Some(shared) = place.shared {
-            add(recorder.arena.word(shared.position + lock::MERGED), 1);
+            shared.take_one_more(&recorder.arena);
             return Some(shared);
         }
         place.records += 1;
@@ -158,11 +161,29 @@ impl Record {
             number,
             position,
             shared,
+            kind: origin.kind,
+            made: origin.made,
             due: AtomicU64::new(0),
             skip: AtomicU32::new(0),
             skipped: AtomicU32::new(0),
             guarded: Mutex::default(),
         })))
+    }
+
+    /// Whether it is for all locks that are made from now on where this one was made.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether a lock of this origin shares it.
+    pub(super) fn is_of(&self, Origin { kind, made, .. }: Origin) -> bool {
+        self.shared && self.kind == kind && self.made == made
+    }
+
+    /// One more lock shares it.
+    pub(super) fn take_one_more(&self, arena: &Arena) {
+        // Relaxed: a counter of many threads.
+        arena.word(self.position + lock::MERGED).fetch_add(1, Ordering::Relaxed);
     }
 
     fn guarded(&self) -> impl core::ops::DerefMut<Target = Guarded> + '_ {

@@ -315,7 +315,7 @@ impl Watch {
         }
         let made = (identity >> (ADDRESS_BITS + 1)) as StackId;
         let address = (identity >> 1 & ((1 << ADDRESS_BITS) - 1)) << 3;
-        let record = with_ledger(|recorder, _, _| Record::find(recorder, Origin { kind, made, address }))??;
+        let record = with_ledger(|recorder, ledger, _| ledger.record(recorder, Origin { kind, made, address }))??;
         let found = core::ptr::from_ref(record).expose_provenance() as u64;
         // Release: who finds the record finds it filled. Two who wait for the first time at once may make two records; the
         // second is never used.
