@@ -21,7 +21,7 @@ const MOST: u32 = 4096;
 const DEBTORS: usize = 64;
 
 /// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, and as much more
-/// for every four who wait, unless somebody comes to wait. A lock may be taken thousands of times while somebody who waits
+/// for every four who wait, unless somebody comes to wait, for whom the first one is. A lock may be taken thousands of times while somebody who waits
 /// for it has no processor. Who holds it when the pause ends is found by chance, with a likelihood that grows with how long
 /// he holds it: so this is a sample in time, and no time is left out.
 const PAUSE: u64 = 20_000;
@@ -327,15 +327,15 @@ impl Record {
         if let Some(held) = held {
             self.count_hold(arena, &mut guarded, held);
         }
-        for waiting in guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock).take(DEBTORS) {
+        // The more there are, the more it costs.
+        let least = clock::ticks(PAUSE) * (1 + guarded.waiting.len() as u64 / 4);
+        let due = guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.is_due(now, least));
+        for waiting in due.take(DEBTORS) {
             waiting.charge(now, ledger);
         }
         self.skipped.store(0, Relaxed);
         self.skip.store(0, Relaxed);
-        // The more there are, the more it has cost. The longer one has waited, the less it matters when exactly it was seen.
-        let waited = guarded.waiting.first().map_or(0, |first| clock::between(first.since, now));
-        let least = clock::ticks(PAUSE * (1 + guarded.waiting.len() as u64 / 4));
-        let pause = least.max((waited / PART).min(clock::ticks(LONGEST_PAUSE)));
+        let pause = guarded.waiting.first().map_or(least, |first| first.pause(now, least));
         self.due.store(now + pause, Relaxed);
     }
 
@@ -351,6 +351,18 @@ impl Record {
 }
 
 impl Waiting {
+    /// For how long a release need not be charged for this wait, `least` or more: the longer it is already, the less it
+    /// matters when exactly it was seen.
+    fn pause(&self, now: u64, least: u64) -> u64 {
+        let part = clock::between(self.since, now) / PART;
+        least.max(part.min(clock::ticks(LONGEST_PAUSE)))
+    }
+
+    /// Whether a release now is to be charged for it: the first one in any case.
+    fn is_due(&self, now: u64, least: u64) -> bool {
+        self.released_by.is_none() || clock::between(self.charged_until, now) >= self.pause(now, least)
+    }
+
     fn charge(&mut self, now: u64, ledger: &mut Ledger) {
         // Another processor's clock may be some ticks behind.
         if now > self.charged_until {
