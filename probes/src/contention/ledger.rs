@@ -55,11 +55,13 @@ const MOST: usize = 4096;
 const SHARED: usize = 8;
 /// Chains that a thread finds again without asking others.
 const CACHED: usize = 64;
+
 /// Hash and number of the chains that a thread has asked for.
 #[derive(Debug)]
 struct Numbers([(u64, StackId); CACHED]);
 
 impl Numbers {
+    /// That of the calling thread's chain, which is found among `walks` if it can be; 0: there is none.
     #[inline(always)]
     fn of_caller<const DEPTH: usize>(
         &mut self,
@@ -72,6 +74,7 @@ impl Numbers {
         walks.as_mut().map_or(0, |walks| walks.chain(|frames| self.of(recorder, frames)))
     }
 
+    /// That of the chain `frames`.
     fn of(&mut self, recorder: &Recorder, frames: &[u64]) -> StackId {
         if frames.is_empty() {
             return 0;
