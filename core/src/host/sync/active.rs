@@ -2,17 +2,17 @@
 //!
 //! To be woken on an idle processor takes some 25 microseconds on a virtual machine; who is still looking goes on at
 //! once. But it uses a processor. So a wait is active only
-//! - where waits have been short of late: each object learns how long its waits last (`Habit`), and each thread how long
-//!   those on objects that are new, because some live for one wait only;
+//! - where waits have been short of late: each object learns how long its waits last ([`Habit`](super::habit::Habit)),
+//!   and each thread how long those on objects that are new, because some live for one wait only;
 //! - and while fewer threads do it than there are processors, less one for whoever ends the wait (`Seat`);
-//! - and while the host has nothing better to do with the processor: every few microseconds it is offered to others.
-//!   If somebody takes it, the host is crowded, and for a while nobody waits actively (`CROWDED_UNTIL`).
+//! - and while the host has nothing better to do with the processor: every few microseconds it is offered to others. If
+//!   somebody takes it, the wait goes on asleep. If that is not this process itself ([`presence`](super::presence)), the
+//!   host is crowded, and for a while nobody waits actively (`CROWDED_UNTIL`).
 
 use super::deadline::Deadline;
-use super::primitive::{AtomicU32, Ordering, spin_loop, yield_now};
+use super::primitive::{spin_loop, yield_now};
 #[cfg(not(loom))]
 use crate::host::fiber;
-use core::cell::Cell;
 
 /// What it takes to be woken on an idle processor, in nanoseconds: as measured on a virtual machine.
 pub(super) const WAKE_UP: u64 = 25_000;
@@ -20,78 +20,7 @@ pub(super) const WAKE_UP: u64 = 25_000;
 /// A wait is never active for longer than this. To wait actively for as long as sleeping would cost is at most twice as
 /// bad as to know the future (Karlin, Li, Manasse, Owicki, "Empirical studies of competitive spinning for a
 /// shared-memory multiprocessor", SOSP 1991).
-const LONGEST: u64 = WAKE_UP;
-
-/// A wait of this length or longer is as long as any other.
-const LONG: u64 = 4 * LONGEST;
-
-/// How long the waits on an object last: the moving mean in nanoseconds, where no wait counts for more than `LONG`.
-///
-/// An object whose waits are long has its waiters sleep at once. It costs nothing to find out that they have become
-/// shorter, because the length of a wait is known when it ends, however it was spent.
-#[derive(Debug)]
-pub(in crate::host) struct Habit {
-    // `NEW`, or the mean. Approximate: two threads that learn at once may lose one of their lessons.
-    mean: AtomicU32,
-}
-
-/// In place of a mean: nobody has waited yet.
-const NEW: u32 = u32::MAX;
-
-thread_local! {
-    /// The same mean of the thread's waits on objects that were new. At first it is long.
-    static FIRST_WAITS: Cell<u32> = const { Cell::new(LONG as u32) };
-}
-
-/// `mean` after a wait from `since` to `now`, in nanoseconds: one of eight that it looks back on.
-fn blend(mean: u32, since: u64, now: u64) -> u32 {
-    mean - mean / 8 + length(since, now) / 8
-}
-
-fn length(since: u64, now: u64) -> u32 {
-    now.saturating_sub(since).min(LONG) as u32
-}
-
-/// The caller has waited from `since` to `now`, in nanoseconds, on an object that was new. For `active` of these it
-/// looked; if it slept after that, the wait had ended when it began to wake up.
-pub(super) fn learn_first(since: u64, active: u64, now: u64) {
-    let asleep = now.saturating_sub(since + active);
-    let end = now - asleep.min(WAKE_UP);
-    FIRST_WAITS.set(blend(FIRST_WAITS.get(), since, end));
-}
-
-impl Habit {
-    /// That of an object that is new.
-    pub(in crate::host) fn new() -> Self {
-        Habit { mean: AtomicU32::new(NEW) }
-    }
-
-    /// Whether nobody has waited yet.
-    pub(super) fn is_new(&self) -> bool {
-        // Relaxed, here and below: nothing else depends on it.
-        !cfg!(loom) && self.mean.load(Ordering::Relaxed) == NEW
-    }
-
-    /// A wait lasted from `since` to `now`, in nanoseconds.
-    pub(in crate::host) fn learn(&self, since: u64, now: u64) {
-        let mean = self.mean.load(Ordering::Relaxed);
-        let mean = if mean == NEW { length(since, now) } else { blend(mean, since, now) };
-        self.mean.store(mean, Ordering::Relaxed);
-    }
-
-    /// For how many nanoseconds a wait should be active; 0: not at all.
-    pub(in crate::host) fn patience(&self) -> u64 {
-        if cfg!(loom) {
-            return 1;
-        }
-        let mean = match self.mean.load(Ordering::Relaxed) {
-            NEW => FIRST_WAITS.get(),
-            mean => mean,
-        };
-        let mean = u64::from(mean);
-        if mean > LONGEST { 0 } else { (2 * mean + 2_000).min(LONGEST) }
-    }
-}
+pub(super) const LONGEST: u64 = WAKE_UP;
 
 /// Looks until `is_over` or for about `patience` nanoseconds, not beyond `deadline`. Says for how many it did; 0: it
 /// did not look at all.
@@ -148,6 +77,7 @@ pub(super) use processors::others;
 #[cfg(not(loom))]
 mod processors {
     use super::super::deadline::Deadline;
+    use super::super::presence;
     use crate::host::clock::{self, Clock};
     use crate::host::cpus;
     use core::hint::spin_loop;
@@ -160,11 +90,14 @@ mod processors {
     /// How often the processor is offered to others, in nanoseconds. An offer costs a system call of some 300 ns.
     const OFFER_EVERY: u64 = 3_000;
     /// Whoever comes back from an offer later than this was not alone on the processor.
-    const TAKEN: u64 = 20_000;
-    /// Or later than this, with the wait over: who was to end it has used this processor for it.
-    const PASSED: u64 = 2_000;
-    /// For how long nobody waits actively after that.
-    const CROWDED_FOR: u64 = 2_000_000;
+    const TAKEN: u64 = 2_000;
+    /// And later than this: not only for somebody's wake-up, or a short run of another thread.
+    const TAKEN_LONG: u64 = 200_000;
+    /// If threads of this process have not had half of that time, nobody waits actively for so many times as long: so a
+    /// crowded host costs the offers a 16th of the time at most.
+    const CROWDED_FOR: u64 = 16;
+    /// But not for longer than this, in nanoseconds.
+    const CROWDED_AT_MOST: u64 = 200_000_000;
 
     /// Threads that wait actively.
     static ACTIVE: AtomicU32 = AtomicU32::new(0);
@@ -232,6 +165,7 @@ mod processors {
                 }
             }
             let time = now();
+            presence::is_here(time);
             if seat.is_none() {
                 seat = Seat::take();
             }
@@ -239,67 +173,32 @@ mod processors {
                 return time - start;
             }
             if time >= offer {
-                yield_now();
-                let back = now();
-                let gone = back - time;
-                if gone > TAKEN || (gone > PASSED && is_over()) {
-                    CROWDED_UNTIL.store(back + CROWDED_FOR, Ordering::Relaxed);
+                let back = offer_processor(time);
+                if back - time > TAKEN {
                     return back - start;
                 }
                 offer = back + OFFER_EVERY;
             }
         }
     }
+
+    /// Offers the processor to others at `time`. Says when the caller has it back.
+    fn offer_processor(time: u64) -> u64 {
+        let (place, used) = presence::used_here();
+        yield_now();
+        let back = now();
+        presence::is_back(back);
+        let gone = back - time;
+        if gone > TAKEN_LONG && presence::used(place) - used < gone / 2 {
+            CROWDED_UNTIL.store(back + (CROWDED_FOR * gone).min(CROWDED_AT_MOST), Ordering::Relaxed);
+        }
+        back
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-
-    fn after(habit: &Habit, waits: u32, nanoseconds: u64) -> u64 {
-        (0..waits).for_each(|_| habit.learn(1_000, 1_000 + nanoseconds));
-        habit.patience()
-    }
-
-    #[test]
-    fn short_waits_are_learnt_and_long_ones_end_it() {
-        let habit = Habit::new();
-        assert_eq!(habit.patience(), 0, "nothing is known yet");
-        let short = after(&habit, 50, 1_500);
-        assert!((1_500..6_000).contains(&short), "{short} ns for waits of 1500 ns");
-        assert!(after(&habit, 1, 10_000_000) > 0, "one long wait among short ones");
-        assert_eq!(after(&habit, 3, 10_000_000), 0);
-        assert!(after(&habit, 50, 1_500) > 0, "and short ones again");
-    }
-
-    #[test]
-    fn a_thread_knows_how_long_waits_on_new_objects_last() {
-        let patience = |waits: u32, nanoseconds: u64, active: u64| {
-            (0..waits).for_each(|_| learn_first(1_000, active, 1_000 + nanoseconds));
-            Habit::new().patience()
-        };
-        assert_eq!(patience(0, 0, 0), 0, "nothing is known yet");
-        assert!(patience(50, 1_500, 1_400) > 0);
-        assert!(patience(50, 30_000, 0) > 0, "most of that is what it takes to wake up");
-        assert_eq!(patience(50, 70_000, 0), 0);
-        let known = Habit::new();
-        known.learn(0, 1_000);
-        assert!(known.patience() > 0 && !known.is_new(), "it goes by its own waits");
-        std::thread::spawn(|| assert_eq!(Habit::new().patience(), 0, "another thread's")).join().expect("no panic");
-    }
-
-    #[test]
-    fn a_timer_is_never_waited_for_actively() {
-        let habit = Habit::new();
-        for _ in 0..100 {
-            assert_eq!(after(&habit, 1, 100_000), 0);
-        }
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_is_no_error() {
-        Habit::new().learn(2, 1);
-    }
 
     #[test]
     fn nobody_looks_without_patience_or_beyond_the_deadline() {

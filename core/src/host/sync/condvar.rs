@@ -1,7 +1,8 @@
 //! Condition variables: an exact queue, first come first served.
 
-use super::active::{self, Habit};
+use super::active;
 use super::deadline::Deadline;
+use super::habit::{self, Habit};
 use super::monitor::Monitor;
 use super::mutex::Mutex;
 use super::owner::Owner;
@@ -95,7 +96,7 @@ impl Condvar {
         release();
         let (message, active) = waiter.wait(patience, deadline);
         if is_first {
-            active::learn_first(waiter.since(), active, active::now());
+            habit::learn_first(waiter.since(), active, active::now());
         }
         // Where there is one, the condition variable may be gone by now.
         match message {

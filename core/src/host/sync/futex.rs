@@ -1,6 +1,7 @@
 //! Sleeping until a word in memory changes: in the host's kernel, and as a fiber among the fibers.
 
 use super::deadline::Deadline;
+use super::presence;
 use super::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
@@ -62,23 +63,24 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
         return if late { Wake::TimedOut } else { Wake::Maybe };
     }
     let timeout = deadline.map_or(core::ptr::null(), |deadline| core::ptr::from_ref(deadline.as_timespec()));
-    // SAFETY: the word is alive during the call, and so is the time. This form of the call takes an absolute time on
-    // CLOCK_MONOTONIC.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            W::address(word),
-            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
-            expected,
-            timeout,
-            core::ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
-        )
+    let sleep = || {
+        // SAFETY: the word is alive during the call, and so is the time. This form of the call takes an absolute time on
+        // CLOCK_MONOTONIC.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                W::address(word),
+                libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                expected,
+                timeout,
+                core::ptr::null::<u32>(),
+                libc::FUTEX_BITSET_MATCH_ANY,
+            )
+        };
+        if result == 0 { 0 } else { Errno::last().0 }
     };
-    if result == 0 {
-        return Wake::Maybe;
-    }
-    match Errno::last().0 {
+    match presence::sleeping(sleep) {
+        0 => Wake::Maybe,
         // The word has changed before; a signal came.
         libc::EAGAIN | libc::EINTR => Wake::Maybe,
         libc::ETIMEDOUT => Wake::TimedOut,

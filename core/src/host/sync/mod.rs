@@ -16,19 +16,23 @@ mod futex;
 #[cfg(loom)]
 #[path = "futex_model.rs"]
 mod futex;
+mod habit;
 mod monitor;
 mod mutex;
 mod owner;
+#[cfg(not(loom))]
+mod presence;
 mod primitive;
 mod queue;
 mod rwlock;
 mod turns;
 
-pub(super) use active::{Habit, look, now};
+pub(super) use active::{look, now};
 pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;
+pub(super) use habit::Habit;
 pub use monitor::Monitor;
 pub use mutex::{Mutex, NotOwner};
 pub use owner::Owner;

@@ -1,6 +1,7 @@
 //! Mutual exclusion: an owner that everybody may read, barging, and a queue in the host.
 
-use super::active::{self, Habit};
+use super::active;
+use super::habit::Habit;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};

@@ -1,7 +1,8 @@
 //! Reader/writer locks: barging, until somebody has waited too long.
 
-use super::active::{self, Habit};
+use super::active;
 use super::deadline::Deadline;
+use super::habit::Habit;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU64, Ordering, UnsafeCell};
