@@ -6,13 +6,15 @@ use super::owner::Owner;
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
 use crate::host::fiber;
+use std::thread;
+use std::time::Duration;
 
 /// A mutex that knows its owner.
 ///
 /// Not fair: who comes by takes a free mutex, even if others wait. The one that is woken competes again. This is what
 /// makes a contended mutex fast, because it is not idle while the next owner wakes up. It would be a matter of luck when
 /// a sleeper's turn comes, so who has been woken looks again for a moment before it sleeps once more, and for longer if it
-/// has waited for [`LUCKLESS`].
+/// has waited for [`LUCKLESS`]. Until then it first sleeps for a while without asking to be woken.
 #[derive(Debug)]
 pub struct Mutex {
     // ```text
@@ -43,6 +45,11 @@ const MARKED: u64 = 4;
 /// Who has waited for so long, in nanoseconds, has had bad luck. The host lets each of its threads run for some
 /// milliseconds at a time, so nobody who waited less has met the mutex more than a few times.
 const LUCKLESS: u64 = 10_000_000;
+
+/// How long the first doze is, and each one twice as long as the one before: some times what it takes to be woken.
+const SHORTEST_DOZE: Duration = Duration::from_micros(100);
+/// But none is longer than this: less than it takes to have bad luck.
+const LONGEST_DOZE: Duration = Duration::from_millis(1);
 
 /// The mutex is free or belongs to another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +150,7 @@ impl Mutex {
         self.sleepers.fetch_add(1, Ordering::Relaxed);
         // Acquire, here and below: whoever sees the mutex free sees the count of everybody who has set WAITED before.
         let mut word = self.word.load(Ordering::Acquire);
+        let mut vain = 0;
         loop {
             let wanted = if word & LOCKED == 0 {
                 // Who sleeps has left no trace in a free mutex; it is for the next owner to remember them.
@@ -163,6 +171,11 @@ impl Mutex {
             let _: Wake = futex::wait(&self.word, wanted as u32, None);
             self.look_again(since);
             word = self.word.load(Ordering::Acquire);
+            if word & LOCKED != 0 && word & WAITED == 0 {
+                vain += 1;
+                self.doze(vain, since);
+                word = self.word.load(Ordering::Acquire);
+            }
         }
         // Relaxed: read by those who will own the mutex after us, to whom it is published by unlocking.
         self.sleepers.fetch_sub(1, Ordering::Relaxed);
@@ -181,6 +194,18 @@ impl Mutex {
         } else {
             active::stay_awake(|| !is_taken());
         }
+    }
+
+    /// Sleeps for a while, without asking to be woken, and looks again. The caller has been woken `vain` times and found
+    /// the mutex taken, so somebody takes it again and again: if the caller asked at once, that one would have to wake it
+    /// in the middle of that, which costs it many short sections, and most likely in vain again. `since`: the wait began.
+    fn doze(&self, vain: u32, since: u64) {
+        // In a model it decides nothing; and it would keep the other fibers from running.
+        if cfg!(loom) || fiber::is_running() || active::now().saturating_sub(since) >= LUCKLESS {
+            return;
+        }
+        thread::sleep((SHORTEST_DOZE * 2u32.saturating_pow(vain - 1)).min(LONGEST_DOZE));
+        self.look_again(since);
     }
 
     /// Gives the mutex back. The mutex may be destroyed by the next owner before this returns: after the exchange only
