@@ -74,7 +74,7 @@ fn running(looks: &mut Kernels) -> Vec<Kernel> {
 }
 
 fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
-    let modules = segment.snapshot()?.contention.modules;
+    let modules = Arc::clone(&segment.snapshot()?.contention.modules);
     let mut names = Symbols::new(&modules);
     let sampler = Sampler::start(segment, args.interval, Pace::Even)?;
     let news = sampler.subscribe(DEPTH);
