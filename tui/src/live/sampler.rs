@@ -1,7 +1,7 @@
 //! The thread that takes samples.
 //!
-//! What a sample costs grows with the guest: of a large one it is much to read ten times a second. Who watches takes samples
-//! at a [`Pace`] then that leaves the machine to the guest; each sample is whole, and tells when it was taken.
+//! What a sample costs grows with the guest: of a large one it is much to read and to show ten times a second. Who watches
+//! takes samples at a [`Pace`] then that leaves the machine to the guest; each sample is whole, and tells when it was taken.
 
 use super::listeners::{Listener, News, Told};
 use super::target::Target;
@@ -26,34 +26,58 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub enum Pace {
     /// One each interval, whatever it costs.
     Even,
-    /// The same, but later where the samples would take more than a fiftieth of a processor.
+    /// The same, but later where samples, and all that this process does with them, would take more than 1/36 of a processor.
     Sparing,
 }
 
-/// The time that a sparing pace leaves between the beginnings of two samples, in times that the first took.
-const SPARING: u32 = 50;
+/// The time from one sample to the next at a sparing pace, in times of what a sample costs: that stays below 3 %.
+const SPARING: u32 = 36;
 
 /// But no longer: a picture that is older is of no use to who watches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Pace {
-    /// When the next sample is due, where the last one was due at `due`, began at `began`, and took so much time of a processor.
-    fn next(self, due: Instant, began: Instant, interval: Duration, took: Duration) -> Instant {
+    /// When the next sample is due, where the last one was due at `due` and began at `began`, and one `costs` so much time of a
+    /// processor.
+    fn next(self, due: Instant, began: Instant, interval: Duration, costs: Duration) -> Instant {
         // What could not be kept up with is left out.
         let even = (due + interval).max(began);
         match self {
             Pace::Even => even,
-            Pace::Sparing => even.max(began + took.saturating_mul(SPARING).min(LONGEST_PAUSE)),
+            Pace::Sparing => even.max(began + costs.saturating_mul(SPARING).min(LONGEST_PAUSE)),
         }
     }
 }
 
-/// The time that the calling thread has had a processor: others that have it meanwhile are no cost of ours.
+/// The time that this process has had processors.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid; where there is no such clock, it stays as it is, and nothing has a cost.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// What samples cost lately.
+#[derive(Debug)]
+struct Cost {
+    /// The time that the process had had processors when the last sample began.
+    spent: Duration,
+    /// What it has had since the sample before that.
+    last: Duration,
+}
+
+impl Cost {
+    fn new() -> Self {
+        Cost { spent: processor_time(), last: Duration::ZERO }
+    }
+
+    /// What a sample costs, now that another one begins. The lesser of the last two: once in a while something else is done,
+    /// as when names are found for the first time.
+    fn at_next(&mut self) -> Duration {
+        let now = processor_time();
+        let costs = now.saturating_sub(std::mem::replace(&mut self.spent, now));
+        std::mem::replace(&mut self.last, costs).min(costs)
+    }
 }
 
 /// A thread that takes samples of a process. It begins with the first who listens, and ends when nobody does any more,
@@ -138,8 +162,7 @@ impl Loop {
         let mut due = Instant::now();
         // No order makes a sample come earlier than its cost allows.
         let mut earliest = due;
-        // One that took longer than the one before had bad luck, or was the first, which finds all that stays as it is.
-        let mut took_before = Duration::ZERO;
+        let mut cost = Cost::new();
         loop {
             match self.orders.recv_deadline(due.min(Instant::now() + LOOK)) {
                 Ok(order) => {
@@ -155,7 +178,7 @@ impl Loop {
             if alive && now < due {
                 continue;
             }
-            let before = processor_time();
+            let costs = cost.at_next();
             let news = match self.target.sample(if alive { State::Alive } else { State::Dead }) {
                 Ok(sample) => News::Sample(Arc::new(sample)),
                 Err(problem) => News::Trouble(problem.to_string().into()),
@@ -168,10 +191,8 @@ impl Loop {
                 return;
             }
             self.last = Some(news);
-            let took = processor_time().saturating_sub(before);
-            let took = std::mem::replace(&mut took_before, took).min(took);
-            earliest = self.pace.next(now, now, Duration::ZERO, took);
-            due = self.pace.next(due, now, self.interval, took);
+            earliest = self.pace.next(now, now, Duration::ZERO, costs);
+            due = self.pace.next(due, now, self.interval, costs);
         }
     }
 
@@ -288,9 +309,9 @@ mod tests {
         let begin = Instant::now();
         let after = |milliseconds| begin + Duration::from_millis(milliseconds);
         let next =
-            |pace: Pace, took| pace.next(begin, after(3), Duration::from_millis(100), Duration::from_millis(took));
-        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 1)), [after(100); 2]);
-        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 10)), [after(100), after(503)]);
+            |pace: Pace, costs| pace.next(begin, after(3), Duration::from_millis(100), Duration::from_millis(costs));
+        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 2)), [after(100); 2]);
+        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 10)), [after(100), after(363)]);
         assert_eq!(next(Pace::Sparing, 1000), after(2003));
     }
 
