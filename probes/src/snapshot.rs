@@ -7,6 +7,7 @@ use crate::layout::place;
 use crate::mode::Mode;
 use crate::process;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a cell was counted: by which virtual CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,8 +193,11 @@ pub struct Snapshot {
     pub migrations: BTreeMap<(u16, u16), u64>,
     /// The host threads.
     pub threads: Vec<Thread>,
-    /// Who waited for what.
-    pub contention: Contention,
+    /// Who waited for what. It is much, and shared by snapshots in which it is the same.
+    pub contention: Arc<Contention>,
+    /// When `contention` was so, in ticks, where that was before the rest was taken. Never from a segment; a recording may put
+    /// down less than all.
+    pub contention_as_of: Option<u64>,
     /// All counters, by place and metric, added up over threads. Runs and gaps that were under way when the snapshot
     /// was taken are not in it; `vcpus` has them.
     pub cells: BTreeMap<(Place, Metric), Distribution>,
@@ -213,7 +217,7 @@ impl Snapshot {
 
     /// When its `contention` was so, in ticks; later than all that is told of waiting.
     pub fn contention_taken(&self) -> u64 {
-        self.contention.as_of.unwrap_or(self.taken)
+        self.contention_as_of.unwrap_or(self.taken)
     }
 
     /// How many calls of `call` have returned; exact.

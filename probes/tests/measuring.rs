@@ -196,7 +196,7 @@ fn a_blocking_call_adds_up(segment: &Segment) {
 /// Who has waited for a lock is known as its holder until it gives it back.
 fn who_has_waited_is_the_holder(segment: &Segment) {
     let watch = Watch::new(0x1000);
-    let locks = || segment.snapshot().unwrap().contention.locks;
+    let locks = || segment.snapshot().unwrap().contention.locks.clone();
     let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
         announce();
         let lock = locks().into_values().next().unwrap();
@@ -205,7 +205,7 @@ fn who_has_waited_is_the_holder(segment: &Segment) {
     });
     ended.tell();
     let snapshot = segment.snapshot().unwrap();
-    let holder = snapshot.contention.locks.into_values().next().unwrap().holder;
+    let holder = snapshot.contention.locks.values().next().unwrap().holder;
     let own = std::thread::current().name().map(str::to_owned);
     let name = |lane| snapshot.threads.iter().find(|thread| thread.lane == lane).map(|thread| thread.name.clone());
     assert!(holder.and_then(name).is_some_and(|name| own.unwrap().starts_with(&name)), "{holder:?}");

@@ -68,7 +68,7 @@ fn loaded_objects_are_told() {
     unsafe { std::env::set_var(rumpscope_probes::ENV_SEGMENT, &path) };
     rumpscope_probes::begin("test", None).unwrap();
     let segment = Segment::open(&path).unwrap();
-    let modules = || segment.snapshot().unwrap().contention.modules;
+    let modules = || segment.snapshot().unwrap().contention.modules.clone();
     assert!(modules().is_empty());
 
     build(&folder, "first.so");

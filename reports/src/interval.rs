@@ -3,6 +3,7 @@
 use rumpscope_probes::contention::Contention;
 use rumpscope_probes::{Coverage, Snapshot, Thread, ThreadTotals};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// A snapshot of the time from `earlier` to `later`, two snapshots of one process: its counters are those that grew, by as
 /// much as they did, so that all that is made of a snapshot can be made of an interval. It began when `earlier` was taken.
@@ -45,15 +46,15 @@ pub fn between(earlier: &Snapshot, later: &Snapshot) -> Snapshot {
             .filter(|(_, count)| *count != 0)
             .collect(),
         threads: later.threads.iter().map(thread).collect(),
-        contention: Contention {
+        contention: Arc::new(Contention {
             recorded: later.contention.recorded,
-            as_of: later.contention.as_of,
             stacks: Default::default(),
             modules: Default::default(),
             locks: BTreeMap::new(),
             waits: Vec::new(),
             lost: 0,
-        },
+        }),
+        contention_as_of: later.contention_as_of,
         cells: added.collect(),
     }
 }

@@ -24,7 +24,7 @@ impl Sample {
     /// rounded down by less than 1/128 of what was added; but who waited for what, where in the histograms events lie that came
     /// since the last whole sample, and performance counters were not put down.
     pub fn is_outline(&self) -> bool {
-        self.snapshot.contention.as_of.is_some()
+        self.snapshot.contention_as_of.is_some()
     }
 }
 

@@ -82,7 +82,8 @@ fn snapshot() -> Snapshot {
         ],
         migrations: BTreeMap::new(),
         threads: Vec::new(),
-        contention: rumpscope_probes::contention::Contention::default(),
+        contention: Default::default(),
+        contention_as_of: None,
         cells,
     }
 }

@@ -14,9 +14,6 @@ pub type StackId = u32;
 pub struct Contention {
     /// Whether waits were recorded at all.
     pub recorded: bool,
-    /// When it was so, in ticks, where that was before the rest of the snapshot was taken. Never from a segment; a recording
-    /// may put down less than all.
-    pub as_of: Option<u64>,
     /// Call chains: return addresses, innermost first. The innermost frames are the hypervisor's own. A chain ends where
     /// unwinding had to; it need not be at a thread's first function. They never change, and are shared by snapshots.
     pub stacks: Arc<BTreeMap<StackId, Vec<u64>>>,

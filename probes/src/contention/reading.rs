@@ -1,6 +1,6 @@
 //! The reader's side: what a segment says of contention.
 
-use super::model::{Contention, Lock, LockKind, StackId, Wait};
+use super::model::{Contention, Lock, LockKind, Module, StackId, Wait};
 use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
 use crate::layout::{cell, flag, header, lock, stack, wait};
@@ -16,24 +16,28 @@ pub(crate) struct KeptContention {
     stacks: Chain,
     by_number: Arc<BTreeMap<StackId, Vec<u64>>>,
     locks: Chain,
-    /// As they were last.
-    last_locks: BTreeMap<u32, Lock>,
+    /// As it was last.
+    last: Arc<Contention>,
     waits: Chain,
 }
 
 impl KeptContention {
-    /// All that is said, but for the modules; `calls`: our number of each of the writer's hypercalls. `None`: the segment is
+    /// All that is said, with these `modules`; `calls`: our number of each of the writer's hypercalls. `None`: the segment is
     /// damaged.
-    pub(crate) fn read(&mut self, words: &Words<'_>, calls: &[Option<Hypercall>]) -> Option<Contention> {
+    pub(crate) fn read(
+        &mut self,
+        words: &Words<'_>,
+        calls: &[Option<Hypercall>],
+        modules: Arc<[Module]>,
+    ) -> Option<Arc<Contention>> {
         self.read_stacks(words)?;
         self.locks.extend(words, header::LOCKS, lock::SIZE)?;
         let mut locks = BTreeMap::new();
         for &position in self.locks.positions() {
             let block = words.block(position as u64, lock::SIZE)?;
             let number = block[lock::NUMBER] as u32;
-            locks.insert(number, lock(words, block, self.last_locks.get(&number))?);
+            locks.insert(number, lock(words, block, self.last.locks.get(&number))?);
         }
-        self.last_locks.clone_from(&locks);
         self.waits.extend(words, header::WAITS, wait::SIZE)?;
         let call = |number: u64| calls.get(usize::try_from(number).ok()?).copied().flatten();
         let mut waits = Vec::with_capacity(self.waits.positions().len());
@@ -41,15 +45,15 @@ impl KeptContention {
             // Of a hypercall that we do not know: from a later version with the same format.
             waits.extend(wait_of(words.block(position as u64, wait::SIZE)?, call));
         }
-        Some(Contention {
+        self.last = Arc::new(Contention {
             recorded: words.header(header::FLAGS) & flag::CONTENTION != 0,
-            as_of: None,
             lost: words.header(header::LOST_WAITS),
             stacks: Arc::clone(&self.by_number),
-            modules: Arc::default(),
+            modules,
             locks,
             waits,
-        })
+        });
+        Some(Arc::clone(&self.last))
     }
 
     fn read_stacks(&mut self, words: &Words<'_>) -> Option<()> {

@@ -6,7 +6,7 @@ use super::words::{Chain, Words};
 use super::{ReadError, Segment};
 use crate::catalogue::Hypercall;
 use crate::clock;
-use crate::contention::{Contention, KeptContention, Module};
+use crate::contention::{KeptContention, Module};
 use crate::layout::{activity, flag, header, lane, module, vcpu};
 use crate::mode::Mode;
 use crate::snapshot::{Activity, Coverage, Process, Snapshot, Thread, ThreadTotals, VcpuNow};
@@ -71,7 +71,7 @@ impl Kept {
         let vcpus = kept.vcpus(segment, &words)?;
         let migrations = kept.migrations(&words).ok_or_else(|| segment.damaged("a virtual CPU lies outside"))?;
         let modules = kept.modules(&words).ok_or_else(|| segment.damaged("a module lies outside"))?;
-        let contention = kept.contention.read(&words, &kept.calls);
+        let contention = kept.contention.read(&words, &kept.calls, modules);
         let contention = contention.ok_or_else(|| segment.damaged("what it says of contention"))?;
         let last_sign = vcpus.iter().filter_map(|vcpu| vcpu.holder.map(|(_, since)| since).or(vcpu.free_since)).max();
         let taken = match (ended, alive, head[header::ENDED_TICKS]) {
@@ -97,7 +97,8 @@ impl Kept {
             vcpus,
             migrations,
             threads,
-            contention: Contention { modules, ..contention },
+            contention,
+            contention_as_of: None,
             cells,
         })
     }

@@ -136,7 +136,7 @@ mod tests {
     fn a_name_does_not_change_with_the_interval() {
         let earlier = testing::snapshot(testing::contention());
         let mut later = earlier.clone();
-        let lock = later.contention.locks.get_mut(&2).unwrap();
+        let lock = Arc::make_mut(&mut later.contention).locks.get_mut(&2).unwrap();
         lock.wait.record(500);
         let waiting = Waiting::between(&earlier, &later, &mut Known);
         assert_eq!(waiting.locks[&2].name, "vcache_alloc #2");

@@ -22,7 +22,6 @@ pub fn since(later: &Contention, earlier: &Contention) -> Contention {
     });
     Contention {
         recorded: later.recorded,
-        as_of: later.as_of,
         stacks: Default::default(),
         modules: Default::default(),
         locks: locks.filter(|(_, lock)| lock.wait.count() != 0 || lock.contended != 0 || lock.waiters != 0).collect(),

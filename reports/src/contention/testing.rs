@@ -113,7 +113,6 @@ pub fn contention() -> Contention {
     ];
     Contention {
         recorded: true,
-        as_of: None,
         stacks: stacks(),
         modules: Default::default(),
         locks: BTreeMap::from(locks),
@@ -150,7 +149,8 @@ pub fn snapshot(contention: Contention) -> Snapshot {
                 totals: Default::default(),
             })
             .into(),
-        contention,
+        contention: contention.into(),
+        contention_as_of: None,
         cells: BTreeMap::new(),
     }
 }

@@ -264,7 +264,8 @@ fn read_histogram(histogram: &mut Histogram, from: &mut Reader, room: &mut Room)
         histogram.push((bucket, grown.add(bucket, from.number()?)));
     }
     if new != 0 {
-        histogram.sort_unstable_by_key(|entry| entry.0);
+        // Stable, since that finds out that these are two lists in order.
+        histogram.sort_by_key(|entry| entry.0);
         if histogram.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(Flaw("a bucket is new that was there"));
         }

@@ -63,11 +63,16 @@ pub(super) fn read<R>(
     room: &mut Room,
 ) -> Result<Vec<R>, Flaw> {
     let edits = source.take_count()?;
-    let mut old = before.into_iter();
-    let mut rows = Vec::with_capacity(old.len());
+    let mut rows = before;
+    // Those that are yet to be looked at. Most often rows come at the end alone, and none of the others is moved.
+    let mut old = Vec::new().into_iter();
     let mut last = Key::default();
-    for _ in 0..edits {
-        let [kept, removed, added] = [source.take_count()?, source.take_count()?, source.take_count()?];
+    for number in 0..edits {
+        let [mut kept, removed, added] = [source.take_count()?, source.take_count()?, source.take_count()?];
+        if number == 0 && kept <= rows.len() {
+            old = rows.split_off(kept).into_iter();
+            kept = 0;
+        }
         if kept.checked_add(removed).is_none_or(|count| count > old.len()) {
             return Err(Flaw("it changes rows that are not there"));
         }

@@ -26,6 +26,7 @@ impl Tables {
             migrations,
             threads,
             contention,
+            contention_as_of: _,
             cells,
         } = snapshot;
         let Process { pid, start_time, program, began_unix_ns } = process;
@@ -33,7 +34,7 @@ impl Tables {
         let Coverage { vcpus_known: _, guest_transitions_seen: _, guest_ended: _, lost_timings, lost_places } =
             coverage;
         // Only whole samples are taken apart here: what they tell of waiting is as of now.
-        let Contention { recorded: _, as_of: _, stacks, modules, locks, waits, lost } = contention;
+        let Contention { recorded: _, stacks, modules, locks, waits, lost } = &**contention;
         let key = [
             u64::from(*pid),
             *start_time,

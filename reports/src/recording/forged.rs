@@ -111,7 +111,7 @@ fn numbers_that_are_too_large_are_refused() {
     let restored = |change: &dyn Fn(&mut Tables)| {
         let mut tables = Tables::of(&sample());
         change(&mut tables);
-        tables.sample()
+        tables.sample(crate::recording::restore::Extent::Whole)
     };
     assert_eq!(restored(&|_| ()), Ok(sample()));
     let many = Flaw("it has more virtual CPUs than there can be");

@@ -157,14 +157,20 @@ impl Player {
     }
 
     /// Gives `each` the last `count` samples up to the current one, oldest first: to fill graphs after a jump. Fewer at
-    /// the beginning. One at a time, since all of them in memory may be much.
+    /// the beginning. One at a time, since all of them in memory may be much. All but the current one and the one before are
+    /// without waits, call chains and modules.
     ///
     /// # Errors
     /// When one of them cannot be read.
     pub fn for_each_before(&mut self, count: usize, mut each: impl FnMut(Arc<Sample>)) -> Result<(), RecordingError> {
         let first = (self.shown + 1).saturating_sub(count);
         for index in first..=self.shown {
-            each(if index == self.shown { Arc::clone(&self.current) } else { self.recording.at(index)? });
+            let before = self.before.as_ref().filter(|_| index + 1 == self.shown);
+            each(match before {
+                _ if index == self.shown => Arc::clone(&self.current),
+                Some(before) => Arc::clone(before),
+                None => self.recording.figures_at(index)?,
+            });
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::frame::{Body, HEAD, Head, Kind, MAGIC};
 use super::interval::Interval;
 use super::layout::{OLDEST, VERSION};
 use super::outline::Outline;
+use super::restore::Extent;
 use super::tables::Tables;
 use crate::run::Ended;
 use crate::sample::Sample;
@@ -214,11 +215,23 @@ impl Recording {
     /// # Errors
     /// When the file cannot be read any more, or a frame contradicts itself.
     pub fn at(&mut self, index: usize) -> Result<Arc<Sample>, RecordingError> {
+        self.extent_at(index, Extent::Whole)
+    }
+
+    /// The same without waits, call chains and modules, where that is less to do: for histories of figures.
+    ///
+    /// # Errors
+    /// As for [`Recording::at`].
+    pub fn figures_at(&mut self, index: usize) -> Result<Arc<Sample>, RecordingError> {
+        self.extent_at(index, Extent::Figures)
+    }
+
+    fn extent_at(&mut self, index: usize, extent: Extent) -> Result<Arc<Sample>, RecordingError> {
         let index = index.min(self.len() - 1);
         let whole = self.last_whole(index);
         let outlined = self.places.get(whole + 1).is_some_and(|place| place.head.kind == Kind::Outline);
         if !outlined {
-            return self.whole(whole).map(Arc::new);
+            return self.whole(whole, extent).map(Arc::new);
         }
         // What is half changed is no sample.
         let mut outlines = match self.outlines.take() {
@@ -234,9 +247,9 @@ impl Recording {
         // What is expected of the first outline is what was so before.
         let before = match self.places[whole].head.kind {
             Kind::Key => None,
-            _ => Some(Outline::of_whole(&self.whole(self.last_whole(whole - 1))?, None)),
+            _ => Some(Outline::of_whole(&self.whole(self.last_whole(whole - 1), Extent::Figures)?, None)),
         };
-        let sample = Arc::new(self.whole(whole)?);
+        let sample = Arc::new(self.whole(whole, Extent::Whole)?);
         let first = Outline::of_whole(&sample, before.as_ref());
         Ok(Outlines { whole, sample, first, room: self.room, last: None })
     }
@@ -260,7 +273,7 @@ impl Recording {
     }
 
     /// Sample `index`, which is whole.
-    fn whole(&mut self, index: usize) -> Result<Sample, RecordingError> {
+    fn whole(&mut self, index: usize, extent: Extent) -> Result<Sample, RecordingError> {
         let key = self.last(index, |kind| kind == Kind::Key);
         let first = match self.at {
             Some(at) if (key..=index).contains(&at) => at + 1,
@@ -274,7 +287,7 @@ impl Recording {
             self.read(number)?;
             self.at = Some(number);
         }
-        self.tables.sample().map_err(|flaw| self.damaged(index, flaw))
+        self.tables.sample(extent).map_err(|flaw| self.damaged(index, flaw))
     }
 
     fn read(&mut self, index: usize) -> Result<(), RecordingError> {

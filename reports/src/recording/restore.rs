@@ -19,10 +19,23 @@ const MOST_CHUNKS: usize = (256 << 20) / (8 * CHUNK_BUCKETS);
 const NO_SUCH_CALL: Flaw = Flaw("it names a hypercall that this version does not know");
 pub(super) const WRONG_ROW: Flaw = Flaw("a row has not the fields of its table");
 
+/// How much of a sample is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// No waits, call chains and modules, of which there may be a hundred times as many rows as of all else.
+    Figures,
+}
+
 impl Tables {
-    /// The sample.
-    pub fn sample(&self) -> Result<Sample, Flaw> {
-        let rows = |number: usize| self.0.get(number).map_or(&[][..], Vec::as_slice);
+    /// The sample, or that much of it.
+    pub fn sample(&self, extent: Extent) -> Result<Sample, Flaw> {
+        let is_wanted = |number: usize| match number {
+            table::STACKS | table::MODULES | table::WAITS => extent == Extent::Whole,
+            _ => true,
+        };
+        let rows = |number: usize| self.0.get(number).filter(|_| is_wanted(number)).map_or(&[][..], Vec::as_slice);
         let [head] = rows(table::SAMPLE) else { return Err(WRONG_ROW) };
         let mut room = MOST_CHUNKS;
         let contention = Contention {
@@ -32,7 +45,6 @@ impl Tables {
             waits: rows(table::WAITS).iter().map(wait).collect::<Result<_, _>>()?,
             // These two stand in the first table.
             recorded: false,
-            as_of: None,
             lost: 0,
         };
         let mut sample = sample(head, contention)?;
@@ -109,7 +121,8 @@ fn sample(row: &Row, contention: Contention) -> Result<Sample, Flaw> {
             vcpus: Vec::new(),
             migrations: BTreeMap::new(),
             threads: Vec::new(),
-            contention: Contention { recorded, lost, ..contention },
+            contention: Arc::new(Contention { recorded, lost, ..contention }),
+            contention_as_of: None,
             cells: BTreeMap::new(),
         },
         state: if dead { State::Dead } else { State::Alive },
@@ -289,17 +302,17 @@ fn distribution(
 ) -> Result<Distribution, Flaw> {
     let mut distribution = Distribution::default();
     (distribution.untimed, distribution.sum, distribution.max) = (untimed, sum, max);
-    let mut last = None;
-    for &(bucket, count) in histogram {
-        let (chunk, bucket) = (usize::from(bucket) / CHUNK_BUCKETS, usize::from(bucket) % CHUNK_BUCKETS);
+    let chunk_of = |&(bucket, _): &(u16, u64)| usize::from(bucket) / CHUNK_BUCKETS;
+    for buckets in histogram.chunk_by(|one, next| chunk_of(one) == chunk_of(next)) {
+        let chunk = chunk_of(&buckets[0]);
         if chunk >= CHUNKS {
             return Err(Flaw("a histogram has more buckets than there are"));
         }
-        if last != Some(chunk) {
-            last = Some(chunk);
-            *room = room.checked_sub(1).ok_or(Flaw("it says more than fits into a segment"))?;
+        *room = room.checked_sub(1).ok_or(Flaw("it says more than fits into a segment"))?;
+        let counts = distribution.chunk_mut(chunk);
+        for &(bucket, count) in buckets {
+            counts[usize::from(bucket) % CHUNK_BUCKETS] = count;
         }
-        distribution.chunk_mut(chunk)[bucket] = count;
     }
     Ok(distribution)
 }

@@ -82,13 +82,13 @@ pub fn sample() -> Sample {
         VcpuNow { index: 2, holder: None, free_since: None },
     ];
     snapshot.migrations = [((0, 1), 7), ((1, 0), 1 << 40), ((255, 2), 1)].into();
-    for (lock, holder) in snapshot.contention.locks.values_mut().zip([Some(2), None, Some(u32::MAX), Some(0)]) {
+    let contention = Arc::make_mut(&mut snapshot.contention);
+    for (lock, holder) in contention.locks.values_mut().zip([Some(2), None, Some(u32::MAX), Some(0)]) {
         lock.holder = holder;
     }
     snapshot.threads[1].now = Activity::Blocked { call: Hypercall::Bio, since: snapshot.taken - 70_000 };
     snapshot.threads[2].now = Activity::WantsVcpu { call: Hypercall::CvWait, since: snapshot.taken - 3 };
-    snapshot.contention.modules =
-        [Module { path: "/lib/librump.so.0".to_owned(), start: 0x10, end: 0x40, bias: 0x10 }].into();
+    contention.modules = [Module { path: "/lib/librump.so.0".to_owned(), start: 0x10, end: 0x40, bias: 0x10 }].into();
     for (place, quantity, call, longest) in [
         (Place::Vcpu(0), Quantity::Call, Hypercall::MutexEnter, 5_000),
         (Place::Vcpu(1), Quantity::Call, Hypercall::MutexEnter, 9_000),
@@ -141,6 +141,7 @@ pub fn next(before: &Sample, event: u64) -> Sample {
         migrations,
         threads,
         contention,
+        contention_as_of: _,
         cells,
     } = &mut sample.snapshot;
     *taken += 2_000_000_000 + event % 1000;
@@ -167,6 +168,7 @@ pub fn next(before: &Sample, event: u64) -> Sample {
         (0..(event >> number) % 7).for_each(|nth| cell.record((event + nth) % (1 << 46)));
         cell.untimed += event % 2;
     }
+    let contention = Arc::make_mut(contention);
     for lock in contention.locks.values_mut() {
         lock.wait.record(event % (1 << 30));
         lock.contended += 1;

@@ -5,7 +5,7 @@
 
 use super::cores::Cores;
 use crate::child::{self, TimeUp};
-use crate::live::{News, Sampler};
+use crate::live::{News, Pace, Sampler};
 use crate::segment_folder::SegmentFolder;
 use crate::{exit, signal};
 use anyhow::Context;
@@ -81,7 +81,7 @@ impl Watcher {
             Some((_, news)) => news.try_iter().for_each(drop),
             // It is not there yet, or not whole yet.
             None => {
-                let sampler = Segment::open(segment).and_then(|segment| Sampler::start(segment, READ));
+                let sampler = Segment::open(segment).and_then(|segment| Sampler::start(segment, READ, Pace::Even));
                 self.0 = sampler.ok().map(|sampler| {
                     let news = sampler.subscribe(DEPTH);
                     (sampler, news)

@@ -2,7 +2,7 @@
 
 use super::run::{description, ran};
 use crate::cli::RecordArgs;
-use crate::live::Sampler;
+use crate::live::{Pace, Sampler};
 use crate::recording::{DEPTH, Tape, Writer, recorder};
 use crate::{attach, exit, interrupt, measured};
 use anyhow::Context;
@@ -31,7 +31,7 @@ fn running(segment: Segment, args: &RecordArgs) -> anyhow::Result<i32> {
     let about = About { ran: Ran::Program { command: vec![process.program.clone()] }, host: Host::this() };
     let recorder = recorder(&args.output, &about, args.limit)?;
     interrupt::catch().context("cannot wait for Ctrl-C")?;
-    let sampler = Sampler::start(segment, args.interval)?;
+    let sampler = Sampler::start(segment, args.interval, Pace::Even)?;
     let writer = Writer::start(recorder, sampler.subscribe(DEPTH), |error| eprintln!("rumpscope: {error}"));
     let begin = Instant::now();
     let limit = args.measured.guest.duration;

@@ -4,7 +4,7 @@ use super::ls;
 use crate::cli::TopArgs;
 use crate::dashboard::{self, Chosen, Options};
 use crate::live::kernels::{Found, Kernel, Kernels};
-use crate::live::{News, Sampler, Watched};
+use crate::live::{News, Pace, Sampler, Watched};
 use crate::top::{Interval, json, text};
 use crate::{attach, exit, interrupt, terminal, viewer};
 use anyhow::{Context, bail};
@@ -74,9 +74,9 @@ fn running(looks: &mut Kernels) -> Vec<Kernel> {
 }
 
 fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
-    let modules = segment.snapshot()?.contention.modules;
+    let modules = Arc::clone(&segment.snapshot()?.contention.modules);
     let mut names = Symbols::new(&modules);
-    let sampler = Sampler::start(segment, args.interval)?;
+    let sampler = Sampler::start(segment, args.interval, Pace::Even)?;
     let news = sampler.subscribe(DEPTH);
     let mut left = if args.once { Some(1) } else { args.count };
     let mut earlier: Option<Arc<Sample>> = None;

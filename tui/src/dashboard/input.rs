@@ -23,8 +23,8 @@ pub enum Input {
     Gone(io::Error),
 }
 
-/// How long the thread waits before it looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long the thread waits before it looks whether it is to end, and whether the terminal has another size.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long its end is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ impl Inputs {
         let wait = move || {
             // Relaxed: nothing else is told by it.
             while !stopped.load(Ordering::Relaxed) {
-                let input = match event::poll(LOOK) {
+                let input = match wait_for_terminal().and_then(event::poll) {
                     Ok(false) => continue,
                     Ok(true) => event::read().map_or_else(|error| Some(Input::Gone(error)), input),
                     Err(error) => Some(Input::Gone(error)),
@@ -70,13 +70,30 @@ impl Drop for Inputs {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let begin = Instant::now();
-        // Where the terminal has gone, the crate that reads it asks it for ever. Then the thread is left behind: it ends
-        // with the process.
+        // Where the terminal went just when the crate looked, the thread is left behind: it ends with the process.
         while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && begin.elapsed() < PATIENCE {
             // It may be about to send something; nobody takes it.
             while self.receiver.try_recv().is_ok() {}
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Waits until there is something to read, or for [`LOOK`]; how long is to be waited then by the crate that reads it.
+///
+/// A terminal that has gone can be read for ever, with nothing in it. The crate would do that, so it must not be asked then.
+fn wait_for_terminal() -> io::Result<Duration> {
+    let mut terminal = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    // SAFETY: no memory is involved.
+    if unsafe { libc::isatty(terminal.fd) } == 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOTTY) {
+        // The crate finds the terminal elsewhere.
+        return Ok(LOOK);
+    }
+    // SAFETY: `terminal` is valid. What is ready, or that a signal came, is found by the crate.
+    unsafe { libc::poll(&mut terminal, 1, LOOK.as_millis() as libc::c_int) };
+    match terminal.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) {
+        0 => Ok(Duration::ZERO),
+        _ => Err(io::Error::from_raw_os_error(libc::EIO)),
     }
 }
 

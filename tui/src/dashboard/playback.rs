@@ -4,10 +4,15 @@ use super::keys::Action;
 use super::scene::Scene;
 use super::status::Progress;
 use rumpscope_reports::recording::{Busiest, Interval, Player};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Samples before the one that was sought that are read for the history: the columns of a wide screen.
 const HISTORY: usize = 240;
+
+/// Where that would take longer than a key may go unheard, only so many are read: the history of a large guest begins anew
+/// where it was jumped to.
+const LITTLE_HISTORY: usize = 40;
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Parts of a recording that a seek goes by.
 const SEEK: usize = 20;
@@ -107,20 +112,29 @@ impl Playback {
         let further = self.shown.and_then(|shown| index.checked_sub(shown));
         match (further, &mut *scene) {
             (Some(0), Some(_)) => return Ok(false),
-            (Some(further), Some(scene)) if further <= HISTORY => {
+            (Some(further), Some(scene)) if further <= LITTLE_HISTORY => {
                 self.player.for_each_before(further, |sample| _ = scene.push(sample))?;
             }
             _ => {
-                // One sample after the other: of a large kernel, each takes megabytes.
-                let mut anew: Option<Scene> = None;
-                self.player.for_each_before(HISTORY, |sample| match &mut anew {
-                    Some(scene) => _ = scene.push(sample),
-                    None => anew = Some(Scene::new(sample, cumulative)),
-                })?;
-                *scene = anew;
+                let begin = Instant::now();
+                *scene = self.anew(LITTLE_HISTORY, cumulative)?;
+                if index >= LITTLE_HISTORY && begin.elapsed() * (HISTORY / LITTLE_HISTORY) as u32 <= PATIENCE {
+                    *scene = self.anew(HISTORY, cumulative)?;
+                }
             }
         }
         self.shown = Some(index);
         Ok(true)
+    }
+
+    /// The scene where the player is, with so many samples of history.
+    fn anew(&mut self, history: usize, cumulative: bool) -> anyhow::Result<Option<Scene>> {
+        // One sample after the other: of a large kernel, each takes megabytes.
+        let mut anew: Option<Scene> = None;
+        self.player.for_each_before(history, |sample| match &mut anew {
+            Some(scene) => _ = scene.push(sample),
+            None => anew = Some(Scene::new(sample, cumulative)),
+        })?;
+        Ok(anew)
     }
 }

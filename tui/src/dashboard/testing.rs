@@ -17,7 +17,6 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use rumpscope_probes::contention::Contention;
 use rumpscope_probes::{
     Activity, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, Metric, Mode, Place, Process, Quantity,
     Snapshot, Thread, ThreadTotals, VcpuNow,
@@ -160,7 +159,8 @@ fn snapshot(cells: &BTreeMap<(Place, Metric), Distribution>, vcpus: u16, second:
         vcpus: (0..vcpus).map(vcpu).collect(),
         migrations: migrations(cells, vcpus),
         threads: threads.collect(),
-        contention: contention::contention(second),
+        contention: contention::contention(second).into(),
+        contention_as_of: None,
         cells: cells.clone(),
     }
 }
@@ -216,7 +216,8 @@ pub fn outlined(vcpus: u16) -> Vec<Sample> {
     let mut samples = samples(vcpus, 3);
     let (before, after) = samples.split_at_mut(1);
     let (before, outline) = (&before[0].snapshot, &mut after[0]);
-    outline.snapshot.contention = Contention { as_of: Some(before.taken), ..before.contention.clone() };
+    outline.snapshot.contention = before.contention.clone();
+    outline.snapshot.contention_as_of = Some(before.taken);
     for (key, cell) in &mut outline.snapshot.cells {
         let (timed, untimed, sum) = (cell.timed(), cell.untimed, cell.sum);
         *cell = before.cells.get(key).cloned().unwrap_or_default();

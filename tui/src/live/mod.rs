@@ -20,5 +20,5 @@ mod threads;
 mod watched;
 
 pub use listeners::News;
-pub use sampler::{SHORTEST, Sampler};
+pub use sampler::{Pace, SHORTEST, Sampler};
 pub use watched::Watched;

@@ -1,4 +1,7 @@
 //! The thread that takes samples.
+//!
+//! What a sample costs grows with the guest: of a large one it is much to read and to show ten times a second. Who watches
+//! takes samples at a [`Pace`] then that leaves the machine to the guest; each sample is whole, and tells when it was taken.
 
 use super::listeners::{Listener, News, Told};
 use super::target::Target;
@@ -18,6 +21,65 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How often who has no room for the last news is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// How samples follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One each interval, whatever it costs.
+    Even,
+    /// The same, but later where samples, and all that this process does with them, would take more than 1/38 of a processor.
+    Sparing,
+}
+
+/// The time from one sample to the next at a sparing pace, in times of what a sample costs: that stays below 3 %.
+const SPARING: u32 = 38;
+
+/// But no longer: a picture that is older is of no use to who watches.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Pace {
+    /// When the next sample is due, where the last one was due at `due` and began at `began`, and one `costs` so much time of a
+    /// processor.
+    fn next(self, due: Instant, began: Instant, interval: Duration, costs: Duration) -> Instant {
+        // What could not be kept up with is left out.
+        let even = (due + interval).max(began);
+        match self {
+            Pace::Even => even,
+            Pace::Sparing => even.max(began + costs.saturating_mul(SPARING).min(LONGEST_PAUSE)),
+        }
+    }
+}
+
+/// The time that this process has had processors.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid; where there is no such clock, it stays as it is, and nothing has a cost.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// What samples cost lately.
+#[derive(Debug)]
+struct Cost {
+    /// The time that the process had had processors when the last sample began.
+    spent: Duration,
+    /// What it has had since the sample before that.
+    last: Duration,
+}
+
+impl Cost {
+    fn new() -> Self {
+        Cost { spent: processor_time(), last: Duration::ZERO }
+    }
+
+    /// What a sample costs, now that another one begins. The lesser of the last two: once in a while something else is done,
+    /// as when names are found for the first time.
+    fn at_next(&mut self) -> Duration {
+        let now = processor_time();
+        let costs = now.saturating_sub(std::mem::replace(&mut self.spent, now));
+        std::mem::replace(&mut self.last, costs).min(costs)
+    }
+}
+
 /// A thread that takes samples of a process. It begins with the first who listens, and ends when nobody does any more,
 /// when the process has ended, or when this is dropped.
 #[derive(Debug)]
@@ -35,17 +97,18 @@ enum Order {
 }
 
 impl Sampler {
-    /// Samples of the process of `segment`, one each `interval` (at least [`SHORTEST`]).
+    /// Samples of the process of `segment`, one each `interval` (at least [`SHORTEST`]), or fewer at a sparing pace.
     ///
     /// # Errors
     /// When the segment cannot be read.
     ///
     /// # Panics
     /// When the host has no thread left.
-    pub fn start(segment: Segment, interval: Duration) -> Result<Self, ReadError> {
+    pub fn start(segment: Segment, interval: Duration, pace: Pace) -> Result<Self, ReadError> {
         let target = Target::new(segment)?;
         let (orders, taken) = unbounded();
-        let state = Loop { target, orders: taken, interval: interval.max(SHORTEST), listeners: Vec::new(), last: None };
+        let interval = interval.max(SHORTEST);
+        let state = Loop { target, orders: taken, interval, pace, listeners: Vec::new(), last: None };
         let thread = std::thread::Builder::new().name("sampler".to_owned()).spawn(move || state.run());
         Ok(Sampler { orders: Some(orders), thread: Some(thread.expect("a thread")) })
     }
@@ -85,6 +148,7 @@ struct Loop {
     target: Target,
     orders: Receiver<Order>,
     interval: Duration,
+    pace: Pace,
     listeners: Vec<Listener>,
     /// What those are told at once who come later.
     last: Option<News>,
@@ -96,11 +160,14 @@ impl Loop {
         let Ok(order) = self.orders.recv() else { return };
         self.obey(order);
         let mut due = Instant::now();
+        // No order makes a sample come earlier than its cost allows.
+        let mut earliest = due;
+        let mut cost = Cost::new();
         loop {
             match self.orders.recv_deadline(due.min(Instant::now() + LOOK)) {
                 Ok(order) => {
                     self.obey(order);
-                    due = due.min(Instant::now() + self.interval);
+                    due = due.min(Instant::now() + self.interval).max(earliest);
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -111,6 +178,7 @@ impl Loop {
             if alive && now < due {
                 continue;
             }
+            let costs = cost.at_next();
             let news = match self.target.sample(if alive { State::Alive } else { State::Dead }) {
                 Ok(sample) => News::Sample(Arc::new(sample)),
                 Err(problem) => News::Trouble(problem.to_string().into()),
@@ -123,8 +191,8 @@ impl Loop {
                 return;
             }
             self.last = Some(news);
-            // What could not be kept up with is left out.
-            due = (due + self.interval).max(now);
+            earliest = self.pace.next(now, now, Duration::ZERO, costs);
+            due = self.pace.next(due, now, self.interval, costs);
         }
     }
 
@@ -199,7 +267,7 @@ mod tests {
     #[test]
     fn samples_come_until_the_process_has_ended() {
         let mut forged = Forged::new("ended");
-        let sampler = Sampler::start(forged.open(), SHORT).unwrap();
+        let sampler = Sampler::start(forged.open(), SHORT, Pace::Even).unwrap();
         let news = sampler.subscribe(4);
         let (first, second) = (next(&news), next(&news));
         assert!(first.snapshot.taken < second.snapshot.taken);
@@ -214,7 +282,7 @@ mod tests {
     #[test]
     fn the_last_sample_waits_for_who_is_slow() {
         let mut forged = Forged::new("slow");
-        let sampler = Sampler::start(forged.open(), SHORT).unwrap();
+        let sampler = Sampler::start(forged.open(), SHORT, Pace::Even).unwrap();
         let (slow, quick) = (sampler.subscribe(1), sampler.subscribe(100));
         next(&quick);
         forged.kill();
@@ -226,7 +294,7 @@ mod tests {
     #[test]
     fn who_comes_later_is_told_at_once() {
         let forged = Forged::new("later");
-        let sampler = Sampler::start(forged.open(), Duration::from_secs(3600)).unwrap();
+        let sampler = Sampler::start(forged.open(), Duration::from_secs(3600), Pace::Even).unwrap();
         let first = next(&sampler.subscribe(1));
         assert_eq!(next(&sampler.subscribe(1)).snapshot.taken, first.snapshot.taken);
         // A shorter interval counts from now on, not from the end of the longer one.
@@ -237,9 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sparing_pace_leaves_the_processor_to_others() {
+        let begin = Instant::now();
+        let after = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let next =
+            |pace: Pace, costs| pace.next(begin, after(3), Duration::from_millis(100), Duration::from_millis(costs));
+        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 2)), [after(100); 2]);
+        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 10)), [after(100), after(383)]);
+        assert_eq!(next(Pace::Sparing, 1000), after(2003));
+    }
+
+    #[test]
     fn nobody_is_sampled_for() {
         let forged = Forged::new("nobody");
-        let sampler = Sampler::start(forged.open(), SHORT).unwrap();
+        let sampler = Sampler::start(forged.open(), SHORT, Pace::Even).unwrap();
         drop(sampler.subscribe(1));
         let thread = sampler.thread.as_ref().unwrap();
         let begin = Instant::now();
@@ -252,7 +331,7 @@ mod tests {
     #[test]
     fn a_segment_that_is_cut_short_is_told_and_read_again_when_it_is_whole() {
         let forged = Forged::new("cut");
-        let sampler = Sampler::start(forged.open(), SHORT).unwrap();
+        let sampler = Sampler::start(forged.open(), SHORT, Pace::Even).unwrap();
         let news = sampler.subscribe(1);
         next(&news);
         forged.truncate(100);
@@ -273,7 +352,7 @@ mod tests {
             ("began", 10, 12345, "another process"),
         ] {
             let mut forged = Forged::new(name);
-            let sampler = Sampler::start(forged.open(), SHORT).unwrap();
+            let sampler = Sampler::start(forged.open(), SHORT, Pace::Even).unwrap();
             let news = sampler.subscribe(1);
             next(&news);
             forged.set(word, value);

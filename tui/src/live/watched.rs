@@ -1,6 +1,6 @@
 //! A process that is watched in the dashboard, and recorded when that is asked for.
 
-use super::{News, Sampler};
+use super::{News, Pace, Sampler};
 use crate::cli::DEFAULT_LIMIT;
 use crate::dashboard::source::Live;
 use crate::recording::{self, Writer};
@@ -44,13 +44,13 @@ struct Recording {
 }
 
 impl Watched {
-    /// The process of `segment`, looked at each `interval`.
+    /// The process of `segment`, looked at each `interval`, or less often where it costs too much.
     ///
     /// # Errors
     /// When the segment cannot be read.
     pub fn start(segment: Segment, interval: Duration) -> Result<Self, ReadError> {
         let process = segment.process()?;
-        let sampler = Sampler::start(segment.try_clone()?, interval)?;
+        let sampler = Sampler::start(segment.try_clone()?, interval, Pace::Sparing)?;
         let news = sampler.subscribe(DEPTH);
         Ok(Watched {
             process,

@@ -2,7 +2,7 @@
 
 use super::writer::{DEPTH, Size, Writer, last_sample, recorder};
 use crate::cli::Limit;
-use crate::live::Sampler;
+use crate::live::{Pace, Sampler};
 use rumpscope_probes::Snapshot;
 use rumpscope_probes::reader::Segment;
 use rumpscope_reports::Ended;
@@ -54,7 +54,7 @@ impl Tape {
         }
         // It is not there yet, or not whole yet.
         let Ok(segment) = Segment::open(segment) else { return };
-        let Ok(sampler) = Sampler::start(segment, self.interval) else { return };
+        let Ok(sampler) = Sampler::start(segment, self.interval, Pace::Even) else { return };
         if let Some(recorder) = self.recorder.take() {
             let (aloud, unsaid) = (self.aloud, Arc::clone(&self.unsaid));
             let tell = move |error: &RecordError| match aloud {

@@ -168,7 +168,7 @@ fn sentence(waiting: &Waiting, cause: &Cause) -> String {
             format!("from the signal of {} until the waiter ran on", locks(waiting, last.locks))
         }
         Root::HandOver => format!("from the release of {} until the waiter ran on", locks(waiting, last.locks)),
-        Root::Unknown => format!("of {} nobody knows who held it", locks(waiting, last.locks)),
+        Root::Unknown => format!("an unknown holder of {}", locks(waiting, last.locks)),
         // These are what the last holder itself waited for.
         Root::Alone(_) | Root::Waited(_) | Root::Circle | Root::Small => {
             return format!("{}{}", alone(&cause.root), behind(&steps));

@@ -7,6 +7,7 @@ use crate::recording::{flatten, restore};
 use crate::sample::{HostThread, Sample, State};
 use rumpscope_probes::contention::Contention;
 use rumpscope_probes::{Coverage, Distribution, Metric, Place, Snapshot};
+use std::sync::Arc;
 
 /// Tables of an outline.
 pub const TABLES: usize = 6;
@@ -71,17 +72,22 @@ pub fn sample(tables: &[Table; TABLES], taken: u64, whole: &Sample) -> Result<Sa
             vcpus: vcpus.iter().map(restore::vcpu).collect::<Result<_, _>>()?,
             migrations: migrations.iter().map(restore::migration).collect::<Result<_, _>>()?,
             threads: threads.iter().map(restore::thread).collect::<Result<_, _>>()?,
-            contention: Contention {
-                recorded,
-                as_of: Some(whole.snapshot.contention_taken()),
-                ..whole.snapshot.contention.clone()
-            },
+            contention: contention(recorded, &whole.snapshot.contention),
+            contention_as_of: Some(whole.snapshot.contention_taken()),
             cells: cells.iter().map(cell).collect::<Result<_, Flaw>>()?,
         },
         state: if dead { State::Dead } else { State::Alive },
         threads: host_threads.iter().map(host_thread).collect::<Result<_, Flaw>>()?,
         missed,
     })
+}
+
+/// What is told of waiting: what `whole` told.
+fn contention(recorded: bool, whole: &Arc<Contention>) -> Arc<Contention> {
+    if recorded == whole.recorded {
+        return Arc::clone(whole);
+    }
+    Arc::new(Contention { recorded, ..Contention::clone(whole) })
 }
 
 /// That of a cell that was `whole`.

@@ -65,5 +65,5 @@ pub(super) fn contention(second: u64) -> Contention {
         wait(mutex, 1, 4, 4, Part::Unknown, None, 0, 100, 5 * ms, ms),
         wait(Hypercall::ClockSleep, 0, 5, 5, Part::Alone, None, 0, 20, 500 * ms, 12 * ms),
     ];
-    Contention { recorded: true, as_of: None, stacks: stacks(), modules: Arc::default(), locks, waits, lost: 0 }
+    Contention { recorded: true, stacks: stacks(), modules: Arc::default(), locks, waits, lost: 0 }
 }

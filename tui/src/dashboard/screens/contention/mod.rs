@@ -3,6 +3,7 @@
 mod list;
 mod mode;
 mod open;
+mod preview;
 
 pub use open::draw_reasons;
 
@@ -15,12 +16,14 @@ use crate::dashboard::table::Table;
 use crate::dashboard::theme::{Role, Theme};
 use list::{GROUPS, GroupLine, LOCKS, LockLine, identity};
 use mode::Mode;
+use preview::Preview;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use rumpscope_reports::Sample;
 use rumpscope_reports::contention::Waiting;
 use rumpscope_reports::contention::group::{By, Key, Realm};
 use rumpscope_reports::units;
+use std::sync::Arc;
 
 /// What is opened: waits that have this in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Contention {
     locks: Table,
     groups: Table,
     open: Option<Opened>,
+    /// What is behind the chosen line, as it was drawn last.
+    preview: Option<Preview>,
     /// What the lines of the last picture stand for.
     keys: Vec<(u64, Key)>,
     /// Where the names of the lists were drawn.
@@ -52,6 +57,7 @@ impl Contention {
             locks: Table::new(&LOCKS, list::WAITING),
             groups: Table::new(&GROUPS, list::WAITING),
             open: None,
+            preview: None,
             keys: Vec::new(),
             tabs: Vec::new(),
         }
@@ -61,7 +67,7 @@ impl Contention {
         if self.mode.by().is_none() { &mut self.locks } else { &mut self.groups }
     }
 
-    fn draw_list(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Waiting) {
+    fn draw_list(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Arc<Waiting>) {
         let (top, body) = split(area, 1);
         self.draw_tabs(top, buffer, view.theme);
         let (body, foot) = split(body, body.height.saturating_sub(1));
@@ -88,11 +94,14 @@ impl Contention {
     }
 
     /// What is behind the chosen line, where there is room for it below the list.
-    fn draw_chosen(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Waiting) {
+    fn draw_chosen(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Arc<Waiting>) {
         if area.height >= PREVIEW
             && let Some(opened) = self.chosen()
         {
-            open::draw(area, buffer, view, waiting, &opened);
+            let preview = self.preview.take().filter(|preview| preview.is_good(area, view, waiting, &opened));
+            let preview = preview.unwrap_or_else(|| Preview::new(area, view, waiting, opened));
+            preview.draw(buffer);
+            self.preview = Some(preview);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::dashboard::testing::Known;
 use crate::dashboard::testing::{self, check, picture, picture_with};
 use crate::dashboard::theme::Palette;
 use crate::dashboard::waits::Waits;
+use std::sync::Arc;
 
 fn screen() -> Contention {
     Contention::new(Waits::known(Box::new(Known)))
@@ -92,7 +93,7 @@ fn what_is_opened_leads_to_the_next() {
 #[test]
 fn what_is_not_recorded_is_said() {
     let mut sample = testing::samples(2, 1).remove(0);
-    sample.snapshot.contention.recorded = false;
+    Arc::make_mut(&mut sample.snapshot.contention).recorded = false;
     let scene = Scene::new(std::sync::Arc::new(sample), false);
     assert!(picture(&mut screen(), &scene, 80, 21).contains("it is not recorded who waits for whom"));
 }
