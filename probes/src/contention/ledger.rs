@@ -41,7 +41,7 @@ const CHAIN: usize = 24;
 /// The same for the chain of a lock's making, which is taken for every lock.
 const MAKER: usize = 6;
 /// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
-/// as time in which it ran. 2.5 KiB of memory.
+/// as time in which it ran. 2 KiB of memory, for threads that have waited as often.
 const REMEMBERED: usize = 64;
 /// At how many places of its own waits a thread charges those who waited for it together.
 const PLACES: usize = 8;
@@ -54,7 +54,7 @@ const MOST: usize = 4096;
 /// Of how many places where many locks are made a thread knows the record without asking others.
 const SHARED: usize = 8;
 /// Chains that a thread finds again without asking others.
-const CACHED: usize = 64;
+const CACHED: usize = 16;
 
 /// Hash and number of the chains that a thread has asked for.
 #[derive(Debug)]
@@ -63,15 +63,8 @@ struct Numbers([(u64, StackId); CACHED]);
 impl Numbers {
     /// That of the calling thread's chain, which is found among `walks` if it can be; 0: there is none.
     #[inline(always)]
-    fn of_caller<const DEPTH: usize>(
-        &mut self,
-        recorder: &Recorder,
-        walks: &mut Option<Box<Remembered<DEPTH>>>,
-    ) -> StackId {
-        if walks.is_none() {
-            *walks = Remembered::new();
-        }
-        walks.as_mut().map_or(0, |walks| walks.chain(|frames| self.of(recorder, frames)))
+    fn of_caller<const DEPTH: usize>(&mut self, recorder: &Recorder, walks: &mut Remembered<DEPTH>) -> StackId {
+        walks.chain(|frames| self.of(recorder, frames))
     }
 
     /// That of the chain `frames`.
@@ -143,11 +136,12 @@ pub(crate) struct Ledger {
     /// Records that many locks share, which were found last.
     shared: [Option<&'static Record>; SHARED],
     next_shared: usize,
-    /// Made when they are needed: many threads make no locks.
-    walks: Option<Box<Remembered<CHAIN>>>,
+    walks: Remembered<CHAIN>,
+    /// Made when it is needed: many threads make no locks.
     makers: Option<Box<Remembered<MAKER>>>,
     numbers: Numbers,
-    own: [Option<OwnWait>; REMEMBERED],
+    /// Its waits, the latest before `next`; as a ring when there are as many as are remembered.
+    own: Vec<OwnWait>,
     next: usize,
     holds: [Option<Hold>; HOLDS],
     /// Kept for its room.
@@ -181,10 +175,10 @@ impl Ledger {
             charges: HashMap::default(),
             shared: [None; SHARED],
             next_shared: 0,
-            walks: None,
+            walks: Remembered::default(),
             makers: None,
             numbers: Numbers([(0, 0); CACHED]),
-            own: [None; REMEMBERED],
+            own: Vec::new(),
             next: 0,
             holds: [None; HOLDS],
             debts: Vec::new(),
@@ -197,7 +191,8 @@ impl Ledger {
 
     /// Another thread has the lane now.
     pub(crate) fn forget_thread(&mut self) {
-        self.own = [None; REMEMBERED];
+        self.own.clear();
+        self.next = 0;
         self.holds = [None; HOLDS];
     }
 
@@ -210,7 +205,7 @@ impl Ledger {
     /// The number of the chain by which the calling thread makes a lock.
     #[inline]
     pub(super) fn maker(&mut self, recorder: &Recorder) -> StackId {
-        self.numbers.of_caller(recorder, &mut self.makers)
+        self.numbers.of_caller(recorder, self.makers.get_or_insert_default())
     }
 
     /// The record for a new lock: the one that it shares with others, or that of its own.
@@ -243,8 +238,11 @@ impl Ledger {
 
     /// The thread has waited itself.
     pub(super) fn remember(&mut self, wait: OwnWait) {
-        self.own[self.next % REMEMBERED] = Some(wait);
-        self.next += 1;
+        match self.own.get_mut(self.next) {
+            Some(oldest) => *oldest = wait,
+            None => self.own.push(wait),
+        }
+        self.next = (self.next + 1) % REMEMBERED;
     }
 
     /// Charges `debt` to the calling thread, which gave the lock back (or a signal) with the chain `stack`: as far as it
@@ -257,10 +255,11 @@ impl Ledger {
         // The latest first: what was over when the debt began is followed by what was over before, but for few that were
         // put off.
         let mut before = 0;
-        for back in 1..=REMEMBERED {
-            let Some(own) = self.own[self.next.wrapping_sub(back) % REMEMBERED].filter(|_| before < PUT_OFF) else {
+        for back in 1..=self.own.len() {
+            if before == PUT_OFF {
                 break;
-            };
+            }
+            let own = self.own[self.next.wrapping_sub(back) % REMEMBERED];
             let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
             if overlap == 0 {
                 before += u32::from(own.to <= from);

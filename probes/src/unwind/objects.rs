@@ -12,6 +12,7 @@ use crate::recorder::Recorder;
 use core::ffi::{CStr, c_int, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// One object, for as long as the loader lets us look.
 pub(super) struct Object<'a> {
@@ -57,8 +58,10 @@ impl<'a> Object<'a> {
         Some(start..end)
     }
 
-    fn contains_code(&self, address: u64) -> bool {
-        self.loaded().any(|header| header.p_flags & libc::PF_X != 0 && self.range(header).contains(&address))
+    /// The part of its code in which `address` lies.
+    fn code_at(&self, address: u64) -> Option<Range<u64>> {
+        let code = self.loaded().filter(|header| header.p_flags & libc::PF_X != 0);
+        code.map(|header| self.range(header)).find(|code| code.contains(&address))
     }
 
     /// Where its `.eh_frame_hdr` is.
@@ -83,11 +86,53 @@ impl<'a> Object<'a> {
     }
 }
 
+/// How many parts of code are remembered: a guest's kernel and its components call from few objects at a time.
+const RECENT: usize = 8;
+
+/// Where code was found last, the newest first: most searches end at the first object that the loader shows, which need
+/// not be the one.
+static LAST: Mutex<[Option<Known>; RECENT]> = Mutex::new([const { None }; RECENT]);
+
+/// A part of an object's code, for as long as nothing is unloaded.
+#[derive(Clone, Copy)]
+struct Known {
+    start: u64,
+    end: u64,
+    info: libc::dl_phdr_info,
+}
+
+// SAFETY: what its pointers lead to is the loader's, and is only read.
+unsafe impl Send for Known {}
+
+/// What is remembered of the code at `address`, moved to the front.
+fn recall(address: u64) -> Option<Known> {
+    let mut last = last();
+    let at = last.iter().position(|known| known.is_some_and(|known| (known.start..known.end).contains(&address)))?;
+    last[..=at].rotate_right(1);
+    last[0]
+}
+
+fn last() -> impl core::ops::DerefMut<Target = [Option<Known>; RECENT]> {
+    // Nobody waits: the loader lets one thread at a time come here.
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The rule of the return address `address`, from the tables; kept in the cache. `None`: there is no code.
 #[cold]
 #[inline(never)]
 pub(super) fn rule(address: u64) -> Option<Rule> {
-    let mut search = Search { address, rule: None, changed: None };
+    search(address, true)
+}
+
+/// Whether there is code at the return address `address`. Quicker than to find its rule.
+#[cold]
+#[inline(never)]
+pub(super) fn is_code(address: u64) -> bool {
+    search(address, false).is_some()
+}
+
+fn search(address: u64, tables: bool) -> Option<Rule> {
+    let mut search = Search { address, tables, rule: None, changed: None };
     // SAFETY: `visit` takes what it is given here.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
     search.rule
@@ -95,6 +140,8 @@ pub(super) fn rule(address: u64) -> Option<Rule> {
 
 struct Search {
     address: u64,
+    /// Whether the rule is to be found; otherwise any will do.
+    tables: bool,
     rule: Option<Rule>,
     /// Whether objects have come or gone since the last search; `None`: not looked at yet.
     changed: Option<bool>,
@@ -128,9 +175,19 @@ impl Search {
             // Relaxed: the loader lets one thread at a time come here.
             SEEN.swap(seen, Ordering::Relaxed) != seen && {
                 cache::clear();
+                *last() = [None; RECENT];
                 true
             }
         });
+        // The address is the one after the call, which may be the last instruction of its function.
+        let inside = self.address.wrapping_sub(1);
+        if !changed && let Some(Known { info, .. }) = recall(inside) {
+            // SAFETY: it was given to us by `dl_iterate_phdr`, in whose callback we are again; as nothing was unloaded since
+            // then, that object is as it was.
+            let object = unsafe { Object::new(&info) };
+            self.take_rule(&object);
+            return true;
+        }
         // SAFETY: from `dl_iterate_phdr`, in whose callback we are.
         let object = unsafe { Object::new(info) };
         if changed && let Some(recorder) = recorder {
@@ -140,13 +197,26 @@ impl Search {
                 record::record(&recorder.arena, &object);
             }
         }
-        // The address is the one after the call, which may be the last instruction of its function.
-        if self.rule.is_none() && object.contains_code(self.address.wrapping_sub(1)) {
-            let rule = tables::rule(&object, self.address.wrapping_sub(1)).unwrap_or(Rule::End);
-            // Here, not later: a change would have emptied the cache before.
-            cache::put(self.address, rule);
-            self.rule = Some(rule);
+        if self.rule.is_none()
+            && let Some(Range { start, end }) = object.code_at(inside)
+        {
+            let mut last = last();
+            last.rotate_right(1);
+            last[0] = Some(Known { start, end, info: *info });
+            self.take_rule(&object);
         }
         self.rule.is_some() && !changed
+    }
+
+    /// Reads the rule in the tables of the object that the address lies in.
+    fn take_rule(&mut self, object: &Object<'_>) {
+        if !self.tables {
+            self.rule = Some(Rule::End);
+            return;
+        }
+        let rule = tables::rule(object, self.address.wrapping_sub(1)).unwrap_or(Rule::End);
+        // Here, not later: a change would have emptied the cache before.
+        cache::put(self.address, rule);
+        self.rule = Some(rule);
     }
 }

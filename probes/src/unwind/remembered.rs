@@ -18,40 +18,44 @@ pub(crate) use walks::Remembered;
 #[cfg(target_arch = "x86_64")]
 mod walks {
     use crate::unwind::{objects, stack, walk};
-    use core::alloc::Layout;
 
     /// log2 of how many stack pointers are told apart.
     const SET_BITS: u32 = 3;
     /// How many chains are remembered for those that are not: a function may make five objects of one kind.
     const WAYS: usize = 8;
 
-    /// Some chains of a thread, at most `DEPTH` deep, each with the number that its user gave it. For 24, 17 KiB.
-    #[derive(Debug)]
+    /// Some chains of a thread, at most `DEPTH` deep, each with the number that its user gave it. For 24, 17 KiB when all
+    /// of it is in use; most threads wait at one place or two.
+    #[derive(Debug, Default)]
     pub(crate) struct Remembered<const DEPTH: usize> {
-        sets: [Set<DEPTH>; 1 << SET_BITS],
+        sets: [Set; 1 << SET_BITS],
+        walks: Vec<Walk<DEPTH>>,
     }
 
-    #[derive(Clone, Copy, Debug)]
-    struct Set<const DEPTH: usize> {
-        walks: [Walk<DEPTH>; WAYS],
+    #[derive(Debug, Default)]
+    struct Set {
+        /// Where the innermost return address of each chain was; 0: there is none.
+        sp: [usize; WAYS],
+        /// Which of `walks` it is.
+        walk: [u8; WAYS],
         /// Which one was found last.
-        last: usize,
+        last: u8,
         /// Which one gives way to the next.
-        oldest: usize,
+        oldest: u8,
+        /// How many there are.
+        used: u8,
     }
 
     /// A chain, and where it was found.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Debug)]
     struct Walk<const DEPTH: usize> {
-        /// Where the innermost return address was; 0: nothing is remembered.
-        sp: usize,
         /// What was loaded then.
         seen: u64,
         /// Its user's; 0: it has none yet.
         number: u32,
         depth: u32,
         frames: [u64; DEPTH],
-        /// Where each was, in words above `sp`.
+        /// Where each was, in words above the first.
         places: [u16; DEPTH],
     }
 
@@ -67,13 +71,11 @@ mod walks {
                 // compiler knows nothing here.
                 place <= top - 8 && unsafe { (place as *const u64).read_volatile() } == *frame
             };
-            self.sp == sp && self.seen == seen && frames.all(is_there)
+            self.seen == seen && frames.all(is_there)
         }
 
-        /// Becomes the calling thread's chain.
-        #[cold]
-        #[inline(never)]
-        fn walk(&mut self, sp: usize, bp: usize, top: usize) {
+        /// Becomes the calling thread's chain; whether it can be found again where it was.
+        fn walk(&mut self, sp: usize, bp: usize, top: usize) -> bool {
             let mut far = false;
             let (frames, places) = (&mut self.frames, &mut self.places);
             let depth = walk::climb([sp, bp, top], DEPTH, |nth, frame, at| {
@@ -81,21 +83,13 @@ mod walks {
                 far |= above > u16::MAX.into();
                 (frames[nth], places[nth]) = (frame, above as u16);
             });
-            // One that is spread over more than half a MiB is not remembered.
-            self.sp = if far { 0 } else { sp };
             (self.seen, self.number, self.depth) = (objects::seen(), 0, depth as u32);
+            // One that is spread over more than half a MiB is not remembered.
+            !far
         }
     }
 
     impl<const DEPTH: usize> Remembered<DEPTH> {
-        /// Nothing is remembered yet, so hardly a page of it is touched. `None`: there is no memory for it.
-        pub(crate) fn new() -> Option<Box<Self>> {
-            // SAFETY: its size is not 0.
-            let room = unsafe { std::alloc::alloc_zeroed(Layout::new::<Self>()) }.cast::<Self>();
-            // SAFETY: null, or allocated as `Box` does; all that is in it are numbers, for which zeros are fine.
-            (!room.is_null()).then(|| unsafe { Box::from_raw(room) })
-        }
-
         /// The number of the calling thread's chain, whose innermost return address lies in the caller; 0 where there is
         /// none. One that is not remembered gets it from `number`, and keeps it if it is not 0.
         #[inline(always)]
@@ -112,20 +106,37 @@ mod walks {
         extern "C" fn find(&mut self, sp: usize, bp: usize) -> *mut Walk<DEPTH> {
             let (top, seen) = (stack::top(sp), objects::seen());
             // Fibonacci hashing, as in the cache of rules.
-            let set = (sp as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS);
-            let set = &mut self.sets[set as usize];
+            let number = (sp as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS);
+            let set = &mut self.sets[number as usize];
             // Often the same again, or the next of several in turn.
-            let known = (set.last..set.last + WAYS).map(|way| way % WAYS);
-            let mut known = known.filter(|way| set.walks[*way].is_at(sp, top, seen));
-            if let Some(way) = known.next() {
-                set.last = way;
-                return &raw mut set.walks[way];
+            for way in (0..WAYS).map(|way| (usize::from(set.last) + way) % WAYS) {
+                if set.sp[way] == sp {
+                    let walk = &mut self.walks[usize::from(set.walk[way])];
+                    if walk.is_at(sp, top, seen) {
+                        set.last = way as u8;
+                        return walk;
+                    }
+                }
+            }
+            self.walk(number as usize, [sp, bp, top])
+        }
+
+        /// Walks a chain that is not remembered, and remembers it in place of the oldest one.
+        #[cold]
+        #[inline(never)]
+        fn walk(&mut self, set: usize, [sp, bp, top]: [usize; 3]) -> *mut Walk<DEPTH> {
+            let set = &mut self.sets[set];
+            let way = usize::from(set.oldest);
+            if set.used == way as u8 {
+                set.walk[way] = self.walks.len() as u8;
+                set.used += 1;
+                self.walks.push(Walk { seen: 0, number: 0, depth: 0, frames: [0; DEPTH], places: [0; DEPTH] });
             }
             set.last = set.oldest;
-            let oldest = &mut set.walks[set.oldest];
-            set.oldest = (set.oldest + 1) % WAYS;
-            oldest.walk(sp, bp, top);
-            oldest
+            set.oldest = (set.oldest + 1) % WAYS as u8;
+            let walk = &mut self.walks[usize::from(set.walk[way])];
+            set.sp[way] = if walk.walk(sp, bp, top) { sp } else { 0 };
+            walk
         }
     }
 
@@ -146,14 +157,10 @@ mod walks {
 mod other {
     use crate::unwind;
 
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(crate) struct Remembered<const DEPTH: usize>;
 
     impl<const DEPTH: usize> Remembered<DEPTH> {
-        pub(crate) fn new() -> Option<Box<Self>> {
-            Some(Box::new(Remembered))
-        }
-
         /// As on x86-64.
         pub(crate) fn chain(&mut self, number: impl FnOnce(&[u64]) -> u32) -> u32 {
             let mut frames = [0; unwind::DEPTH];

@@ -32,11 +32,13 @@ fn find_top(sp: usize, known: Stack) -> usize {
     (sp | (PAGE - 1)) + 1
 }
 
-/// The host thread's stack, asked of the host. Of the main thread it is the part that it could have, of which only what
-/// has been used is mapped; but a stack is mapped from the stack pointer upwards.
+/// The host thread's stack, asked of the host.
 fn of_thread() -> Stack {
     /// Not zero, so that a host that cannot say is asked once.
     const UNKNOWN: Stack = Stack { low: 1, high: 1 };
+    if let Some(stack) = of_main_thread() {
+        return stack;
+    }
     let mut attributes = MaybeUninit::uninit();
     // SAFETY: initialises them, or says that it did not.
     if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
@@ -50,4 +52,18 @@ fn of_thread() -> Stack {
         failed
     };
     if failed { UNKNOWN } else { Stack { low: low.addr(), high: low.addr().saturating_add(size).max(1) } }
+}
+
+/// The stack of the process's first thread, if that is the caller; for which the C library would read the list of all that
+/// is mapped. Only what has been used of it is mapped; but a stack is mapped from the stack pointer upwards.
+fn of_main_thread() -> Option<Stack> {
+    /// Linux keeps at least 128 MiB for it, counted from its top, and maps nothing else there.
+    const FREE: usize = 64 << 20;
+    // SAFETY: no preconditions.
+    let is_main = unsafe { libc::gettid() == libc::getpid() };
+    // SAFETY: as above.
+    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    // The name of the program is above all frames.
+    let high = name & !7;
+    (is_main && high > FREE).then(|| Stack { low: high - FREE, high })
 }

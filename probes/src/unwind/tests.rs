@@ -344,7 +344,7 @@ proptest! {
         turns in prop::collection::vec(any::<prop::sample::Index>(), 1..200),
     ) {
         // Paths of one length end with the same stack pointer.
-        let mut remembered = Remembered::<24>::new().unwrap();
+        let mut remembered = Remembered::<24>::default();
         let mut chains: Vec<Vec<u64>> = Vec::new();
         let mut numbers = std::collections::BTreeMap::new();
         for turn in turns {
@@ -366,7 +366,7 @@ proptest! {
 
 #[test]
 fn a_chain_is_walked_once() {
-    let mut remembered = Remembered::<24>::new().unwrap();
+    let mut remembered = Remembered::<24>::default();
     let mut walked = 0;
     for _ in 0..100 {
         wander::<0>(&[true, false, true], &mut || {
@@ -388,14 +388,14 @@ fn a_chain_is_walked_once() {
 fn what_was_remembered_of_objects_that_have_gone_is_not_used() {
     unsafe extern "C" fn take_remembered(argument: *mut c_void) {
         // SAFETY: as it is given below.
-        let (remembered, walked) = unsafe { &mut *argument.cast::<(Box<Remembered<24>>, u32)>() };
+        let (remembered, walked) = unsafe { &mut *argument.cast::<(Remembered<24>, u32)>() };
         remembered.chain(|frames| {
             assert_eq!(names(&frames[1..7]), C_FRAMES);
             *walked += 1;
             *walked
         });
     }
-    let mut walks = (Remembered::<24>::new().unwrap(), 0u32);
+    let mut walks = (Remembered::<24>::default(), 0u32);
     // Most of them are loaded where the one before was, with other frames.
     for round in 0..4 {
         let library = Library::load(&format!("remembered{round}"), &[["-O2", "-O0"][round % 2]]);

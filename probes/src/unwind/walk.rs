@@ -72,7 +72,16 @@ impl Walker {
         let Some(mut address) = self.read(self.sp) else { return 0 };
         self.sp += 8;
         for count in 0..most {
-            let Some(rule) = cache::get(address).or_else(|| objects::rule(address)) else { return count };
+            let known = cache::get(address);
+            if count + 1 == most {
+                // Its caller is not asked for.
+                if known.is_none() && !objects::is_code(address) {
+                    return count;
+                }
+                found(count, address, self.sp - 8);
+                break;
+            }
+            let Some(rule) = known.or_else(|| objects::rule(address)) else { return count };
             found(count, address, self.sp - 8);
             match self.leave(rule) {
                 Some(next) => address = next,
