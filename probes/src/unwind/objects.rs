@@ -12,7 +12,7 @@ use crate::recorder::Recorder;
 use core::ffi::{CStr, c_int, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// One object, for as long as the loader lets us look.
 pub(super) struct Object<'a> {
@@ -89,9 +89,18 @@ impl<'a> Object<'a> {
 /// How many parts of code are remembered: a guest's kernel and its components call from few objects at a time.
 const RECENT: usize = 8;
 
-/// Where code was found last, the newest first: most searches end at the first object that the loader shows, which need
-/// not be the one.
-static LAST: Mutex<[Option<Known>; RECENT]> = Mutex::new([const { None }; RECENT]);
+/// Where code was found last: most searches end at the first object that the loader shows, which need not be the one.
+///
+/// The loader lets one thread at a time come here, so nobody waits for it. But a signal may interrupt that thread and search
+/// itself, and a process may be forked meanwhile: who finds it locked does without.
+static LAST: Mutex<Recent> = Mutex::new(Recent { seen: 0, code: [const { None }; RECENT] });
+
+struct Recent {
+    /// What was loaded then.
+    seen: u64,
+    /// The newest first.
+    code: [Option<Known>; RECENT],
+}
 
 /// A part of an object's code, for as long as nothing is unloaded.
 #[derive(Clone, Copy)]
@@ -106,15 +115,20 @@ unsafe impl Send for Known {}
 
 /// What is remembered of the code at `address`, moved to the front.
 fn recall(address: u64) -> Option<Known> {
-    let mut last = last();
-    let at = last.iter().position(|known| known.is_some_and(|known| (known.start..known.end).contains(&address)))?;
-    last[..=at].rotate_right(1);
-    last[0]
+    let mut last = LAST.try_lock().ok()?;
+    let is_there = |known: &Option<Known>| known.is_some_and(|known| (known.start..known.end).contains(&address));
+    let at = last.code.iter().position(is_there).filter(|_| last.seen == seen())?;
+    last.code[..=at].rotate_right(1);
+    last.code[0]
 }
 
-fn last() -> impl core::ops::DerefMut<Target = [Option<Known>; RECENT]> {
-    // Nobody waits: the loader lets one thread at a time come here.
-    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+fn remember(known: Known) {
+    let Ok(mut last) = LAST.try_lock() else { return };
+    if last.seen != seen() {
+        *last = Recent { seen: seen(), code: [None; RECENT] };
+    }
+    last.code.rotate_right(1);
+    last.code[0] = Some(known);
 }
 
 /// The rule of the return address `address`, from the tables; kept in the cache. `None`: there is no code.
@@ -175,7 +189,6 @@ impl Search {
             // Relaxed: the loader lets one thread at a time come here.
             SEEN.swap(seen, Ordering::Relaxed) != seen && {
                 cache::clear();
-                *last() = [None; RECENT];
                 true
             }
         });
@@ -200,9 +213,7 @@ impl Search {
         if self.rule.is_none()
             && let Some(Range { start, end }) = object.code_at(inside)
         {
-            let mut last = last();
-            last.rotate_right(1);
-            last[0] = Some(Known { start, end, info: *info });
+            remember(Known { start, end, info: *info });
             self.take_rule(&object);
         }
         self.rule.is_some() && !changed
