@@ -206,7 +206,7 @@ fn totals_agree(run: &str) {
         assert_eq!(waits().map(|wait| wait.count).sum::<u64>(), lock.wait.count(), "waits for {lock:?}");
         assert_eq!(lock.contended, lock.wait.count());
         let parts: u64 = waits().map(|wait| wait.ticks).sum();
-        assert_within(parts, [lock.wait.sum; 2], 0.001, &format!("parts of the waits for {lock:?}"));
+        assert_eq!(parts, lock.wait.sum, "parts of the waits for {lock:?}");
     }
     for call in [Hypercall::MutexEnter, Hypercall::RwEnter, Hypercall::CvWait] {
         let off = snapshot.total(Metric { quantity: Quantity::Off, call });

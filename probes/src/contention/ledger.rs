@@ -93,7 +93,7 @@ pub(super) struct Account {
 }
 
 /// An interval, in ticks, that somebody waited for the calling thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Debt {
     pub(super) account: Account,
     pub(super) from: u64,
@@ -169,7 +169,7 @@ pub(super) fn with_ledger<R>(work: impl FnOnce(&'static Recorder, &mut Ledger, P
 }
 
 impl Ledger {
-    fn new(lane: u32) -> Self {
+    pub(super) fn new(lane: u32) -> Self {
         Ledger {
             lane,
             charges: HashMap::default(),

@@ -123,6 +123,8 @@ pub(super) struct Waited {
 pub(super) struct Left {
     pub(super) charged_until: u64,
     pub(super) released_by: Option<u32>,
+    /// When it ended.
+    pub(super) to: u64,
 }
 
 impl Record {
@@ -210,15 +212,20 @@ impl Record {
         }
     }
 
-    /// The wait of the thread with this lane, which began at `since`, has ended.
-    pub(super) fn ended(&self, arena: &Arena, lane: u32, since: u64, waited: Waited) -> Left {
+    /// The wait of the thread with this lane, which began at `since`, ended at `to`. Who has given the lock back meanwhile, as
+    /// one of several readers may, has been charged for some time after that: then the wait lasted until then, so that it
+    /// remains the sum of its parts. The ticks of `waited` are set here.
+    pub(super) fn ended(&self, arena: &Arena, lane: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
         let mut guarded = self.guarded();
         let own = |waiting: &Waiting| waiting.account.waiter_lane == lane && waiting.since == since;
         let at = guarded.waiting.iter().position(own);
         let left = match at.map(|at| guarded.waiting.remove(at)) {
-            Some(Waiting { charged_until, released_by, .. }) => Left { charged_until, released_by },
-            None => Left { charged_until: since, released_by: None },
+            Some(Waiting { charged_until, released_by, .. }) => {
+                Left { charged_until, released_by, to: to.max(charged_until) }
+            }
+            None => Left { charged_until: since, released_by: None, to },
         };
+        waited.ticks = clock::between(since, left.to);
         self.tell_waiters(arena, &guarded);
         self.count(arena, &mut guarded, waited);
         left
@@ -370,5 +377,48 @@ impl Waiting {
             self.charged_until = now;
         }
         self.released_by = Some(ledger.lane());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::catalogue::Hypercall;
+    use crate::layout::cell;
+    use crate::snapshot::Place;
+    use core::ptr::NonNull;
+
+    const SIZE: usize = 64 * 1024 / 8;
+
+    fn arena() -> Arena {
+        let words: Vec<_> = (0..SIZE).map(|_| crate::primitive::AtomicU64::new(0)).collect();
+        let words = NonNull::from(words.leak()).cast();
+        // SAFETY: leaked, and all of it may be written.
+        unsafe { Arena::new(words, SIZE, |_, _, _| true) }.expect("room for a header")
+    }
+
+    /// One of several readers gives the lock back after the waiter has taken it, and before the waiter has said so.
+    #[test]
+    fn a_wait_is_as_long_as_what_is_charged_for_it() {
+        let arena = arena();
+        let origin = Origin { kind: LockKind::Rwlock, made: 0, address: 0x1000 };
+        let record = Record::create(&arena, 1, origin, 1, false).unwrap();
+        let account = Account { call: Hypercall::RwEnter, lock: 1, place: Place::Unknown, waiter: 0, waiter_lane: 7 };
+        record.begin(&arena, 0x2000, account, 1_000);
+        let mut releaser = Ledger::new(3);
+        record.owe(&arena, 0x2000, None, 1_700, &mut releaser);
+        let debt = Debt { account, from: 1_000, to: 1_700 };
+        assert_eq!(releaser.debts, [debt]);
+
+        let left = record.ended(&arena, 7, [1_000, 1_500], Waited { ticks: 500, spun: false, taken: 1 });
+        assert_eq!((left.charged_until, left.released_by, left.to), (1_700, Some(3), 1_700));
+        let wait = arena.word(record.position + lock::WAIT).load(Ordering::Relaxed) as usize;
+        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 700);
+
+        // Nobody gave anything back in time.
+        record.begin(&arena, 0x2000, account, 2_000);
+        let left = record.ended(&arena, 7, [2_000, 2_100], Waited { ticks: 100, spun: true, taken: 1 });
+        assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
+        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 800);
     }
 }

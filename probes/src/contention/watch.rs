@@ -154,21 +154,23 @@ impl Watch {
         });
         // The caller has the lock, so it is still there.
         let to = clock::now();
-        transition::wait_end(to);
         let ticks = clock::between(since, to);
         // Relaxed: the holder's, of which there may be several.
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
         let Some(begun) = begun else {
+            transition::wait_end(to);
             return (active, self.moment(kind, call, since, to, Waited { ticks, spun: true, taken }));
         };
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let lock = self.address();
         let left = with_ledger(|recorder, ledger, _| {
-            let left = begun.record.ended(&recorder.arena, ledger.lane(), since, Waited { ticks, spun, taken });
-            (left, begin_hold(recorder, ledger, begun.record, Hold { lock, since: to, after_wait: true }))
+            let waited = Waited { ticks, spun, taken };
+            let left = begun.record.ended(&recorder.arena, ledger.lane(), [since, to], waited);
+            (left, begin_hold(recorder, ledger, begun.record, Hold { lock, since: left.to, after_wait: true }))
         });
+        transition::wait_end(left.as_ref().map_or(to, |(left, _)| left.to));
         self.goes(left.is_some_and(|(_, timed)| timed));
-        (active, Ended(left.map(|(left, _)| End { begun, left, to, signalled: None })))
+        (active, Ended(left.map(|(left, _)| End { begun, left, signalled: None })))
     }
 
     /// A wait that was over in a moment, by looking: nobody was told of it.
@@ -178,8 +180,8 @@ impl Watch {
             record.passed(&recorder.arena, waited);
             let waiter = ledger.chain(recorder);
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
-            let left = Left { charged_until: since, released_by: None };
-            End { begun: Begun { record, account, since }, left, to, signalled: None }
+            let left = Left { charged_until: since, released_by: None, to };
+            End { begun: Begun { record, account, since }, left, signalled: None }
         }))
     }
 
@@ -193,10 +195,11 @@ impl Watch {
         let Some(begun) = self.begin(LockKind::Condvar, call, since) else { return (wait().0, Ended(None)) };
         let (outcome, signalled) = wait();
         let to = clock::now();
-        transition::wait_end(to);
         let waited = Waited { ticks: clock::between(since, to), spun: false, taken: signalled.into() };
-        let left = with_ledger(|recorder, ledger, _| begun.record.ended(&recorder.arena, ledger.lane(), since, waited));
-        (outcome, Ended(left.map(|left| End { begun, left, to, signalled: Some(signalled) })))
+        let left =
+            with_ledger(|recorder, ledger, _| begun.record.ended(&recorder.arena, ledger.lane(), [since, to], waited));
+        transition::wait_end(left.map_or(to, |left| left.to));
+        (outcome, Ended(left.map(|left| End { begun, left, signalled: Some(signalled) })))
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -346,7 +349,6 @@ pub struct Ended(Option<End>);
 struct End {
     begun: Begun,
     left: Left,
-    to: u64,
     /// Of a wait for a signal, whether one came.
     signalled: Option<bool>,
 }
@@ -354,7 +356,7 @@ struct End {
 impl Ended {
     /// Puts it into the figures. To be called when the thread is back where it was, so that nobody waits for that.
     pub fn tell(self) {
-        let Some(End { begun, left, to, signalled }) = self.0 else { return };
+        let Some(End { begun, left, signalled }) = self.0 else { return };
         let Begun { record, account, since } = begun;
         with_ledger(|recorder, ledger, _| {
             let (part, from) = match (signalled, left.released_by) {
@@ -364,13 +366,13 @@ impl Ended {
                 (_, None) => (Part::Unknown, since),
             };
             let from = from.max(since);
-            ledger.end(recorder, account, part, left.released_by, clock::between(from, to));
+            ledger.end(recorder, account, part, left.released_by, clock::between(from, left.to));
             ledger.remember(OwnWait {
                 call: account.call,
                 lock: record.number,
                 stack: account.waiter,
                 from: since,
-                to,
+                to: left.to,
             });
         });
     }
