@@ -7,7 +7,8 @@
 //! The guest runs in a process of its own; its segment is read ten times in a second, as a dashboard at its fastest does,
 //! with the guest at work beside it. `first` is the first reading, which finds all memory new; the others are told by
 //! their median and their longest. *Processor* is the time that the reading thread had a processor, which is what a reader
-//! takes from others; its part of one processor is at ten readings a second.
+//! takes from others; its part of one processor is at ten readings a second. `outline` is the same time of a reading without
+//! histograms, which is taken between two whole ones.
 
 use rumpscope_bench_suite::guest::{self, GuestOptions};
 use rumpscope_bench_suite::hypervisor::{Hypervisor, own_library};
@@ -163,13 +164,13 @@ fn resident() -> usize {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     println!(
-        "workload  vCPUs  cells  locks  waits  chains     used    first   median  longest  processor  of one  resident"
+        "workload  vCPUs  cells  locks  waits  chains     used    first   median  longest  processor  of one  outline  of one  resident"
     );
     for &workload in &options.workloads {
         let mut guest = Guest::start(workload, options.ncpu)?;
         let mut reader = Reader::new(guest.open()?);
         std::thread::sleep(options.warm_up);
-        let (mut wall, mut own) = (Vec::new(), Vec::new());
+        let (mut wall, mut own, mut outlines) = (Vec::new(), Vec::new(), Vec::new());
         let mut kept = None;
         let begin = Instant::now();
         for read in 0..=options.reads {
@@ -180,6 +181,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             drop(black_box(earlier));
             wall.push(start.elapsed().as_secs_f64() * 1e6);
             own.push((processor() - before).as_secs_f64() * 1e6);
+            let half = options.interval / 2;
+            std::thread::sleep((options.interval * read + half).saturating_sub(begin.elapsed()));
+            let before = processor();
+            drop(black_box(reader.outline()?));
+            outlines.push((processor() - before).as_secs_f64() * 1e6);
             std::thread::sleep((options.interval * (read + 1)).saturating_sub(begin.elapsed()));
         }
         let snapshot = kept.ok_or("nothing was read")?;
@@ -187,7 +193,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         own.remove(0);
         let at = |values: &[f64], part| quantile(values, part).unwrap_or(f64::NAN);
         println!(
-            "{:<8} {:>6} {:>6} {:>6} {:>6} {:>7} {:>8} {first:>6.0}us {:>6.0}us {:>6.0}us {:>8.0}us {:>6.2}% {:>6} MiB",
+            "{:<8} {:>6} {:>6} {:>6} {:>6} {:>7} {:>8} {first:>6.0}us {:>6.0}us {:>6.0}us {:>8.0}us {:>6.2}% {:>6.0}us {:>6.2}% {:>6} MiB",
             workload.name(),
             snapshot.vcpus.len(),
             snapshot.cells.len(),
@@ -199,6 +205,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             at(&wall, 1.0),
             at(&own, 0.5),
             at(&own, 0.5) * 10.0 / 1e6 * 100.0,
+            at(&outlines, 0.5),
+            at(&outlines, 0.5) * 10.0 / 1e6 * 100.0,
             resident() >> 20,
         );
     }

@@ -2,13 +2,49 @@
 
 use crate::arena::{Arena, Chain};
 use crate::buckets::{CHUNK_BUCKETS, chunk_and_bucket};
-use crate::layout::{cell, chunk, header};
+use crate::layout::{cell, chunk, header, table};
 use crate::primitive::{AtomicU64, Ordering, add};
 use crate::snapshot::Place;
 use core::ptr::NonNull;
 
 /// Values below this have a bucket each, in the first two chunks.
 const LINEAR: usize = 2 * CHUNK_BUCKETS;
+
+/// Room for cells of one lane, which lie side by side as far as there is room for several.
+#[derive(Debug, Default)]
+pub(crate) struct Slab {
+    next: core::cell::Cell<usize>,
+    left: core::cell::Cell<usize>,
+}
+
+impl Slab {
+    /// The position of a new cell with its table.
+    fn allocate(&self, arena: &Arena) -> Option<usize> {
+        if self.left.get() == 0 {
+            let Some(position) = arena.allocate(cell::SIDE_BY_SIDE * (cell::SIZE + table::SIZE)) else {
+                return alone(arena);
+            };
+            self.next.set(position);
+            self.left.set(cell::SIDE_BY_SIDE);
+        }
+        let (position, left) = (self.next.get(), self.left.get());
+        self.next.set(position + cell::SIZE);
+        self.left.set(left - 1);
+        // Behind this cell and those that are left, and the tables of those before it.
+        let table = position + left * cell::SIZE + (cell::SIDE_BY_SIDE - left) * table::SIZE;
+        // Relaxed: published by `append`.
+        arena.word(position + cell::TABLE).store(table as u64, Ordering::Relaxed);
+        Some(position)
+    }
+}
+
+/// The position of a new cell with its table and nothing else.
+fn alone(arena: &Arena) -> Option<usize> {
+    let position = arena.allocate(cell::SIZE + table::SIZE)?;
+    // Relaxed: published by who says where the cell is.
+    arena.word(position + cell::TABLE).store((position + cell::SIZE) as u64, Ordering::Relaxed);
+    Some(position)
+}
 
 /// A cell in the segment, from its writer's side. Exactly one thread at a time may call the methods that write; that is
 /// what makes them plain additions. A signal handler that makes hypercalls would be a second writer; rump kernels have
@@ -18,18 +54,19 @@ const LINEAR: usize = 2 * CHUNK_BUCKETS;
 pub(crate) struct Cell(NonNull<AtomicU64>);
 
 impl Cell {
-    /// A new cell for `metric` of `lane` at `place`; `None` when there is no room.
-    pub(crate) fn create(arena: &Arena, lane: u32, place: Place, metric: usize) -> Option<Self> {
-        let position = arena.allocate(cell::SIZE)?;
+    /// A new cell for `metric` of `lane` at `place`, in the lane's `slab`; `None` when there is no room.
+    pub(crate) fn create(arena: &Arena, slab: &Slab, lane: u32, place: Place, metric: usize) -> Option<Self> {
+        let position = slab.allocate(arena)?;
         let key = u64::from(lane) << 32 | u64::from(place.number()) << 16 | metric as u64;
-        arena.word(position + cell::KEY).store(key, Ordering::Relaxed);
+        let cell = Cell(NonNull::from(arena.word(position)));
+        arena.word(cell.table() + table::KEY).store(key, Ordering::Relaxed);
         arena.append(Chain::Cells, position);
-        Some(Cell(NonNull::from(arena.word(position))))
+        Some(cell)
     }
 
     /// A new cell that is in no chain, and its position.
     pub(crate) fn create_apart(arena: &Arena) -> Option<(Self, usize)> {
-        let position = arena.allocate(cell::SIZE)?;
+        let position = alone(arena)?;
         Some((Cell(NonNull::from(arena.word(position))), position))
     }
 
@@ -40,6 +77,19 @@ impl Cell {
         unsafe { self.0.add(index).as_ref() }
     }
 
+    /// The position of its table.
+    #[inline(always)]
+    fn table(&self) -> usize {
+        // Relaxed: as it was when the cell was made.
+        self.word(cell::TABLE).load(Ordering::Relaxed) as usize
+    }
+
+    /// The word that has the position of chunk `index`, or of the first two.
+    #[inline(always)]
+    fn chunk<'a>(&'a self, arena: &'a Arena, index: usize) -> &'a AtomicU64 {
+        if index < 2 { self.word(cell::LINEAR) } else { arena.word(self.table() + table::chunk(index)) }
+    }
+
     /// Counts one event that took `ticks`.
     #[inline(always)]
     pub(crate) fn record(&self, arena: &Arena, ticks: u64) {
@@ -47,7 +97,7 @@ impl Cell {
         // found without any arithmetic that the next clock read would have to wait for.
         let (index, bucket) = if ticks < LINEAR as u64 { (0, ticks as usize) } else { chunk_and_bucket(ticks) };
         // Relaxed: written by this thread.
-        let mut position = self.word(cell::CHUNKS + index).load(Ordering::Relaxed) as usize;
+        let mut position = self.chunk(arena, index).load(Ordering::Relaxed) as usize;
         if position == 0 {
             position = match self.add_chunk(arena, index) {
                 Some(position) => position,
@@ -60,6 +110,9 @@ impl Cell {
         if ticks > max.load(Ordering::Relaxed) {
             max.store(ticks, Ordering::Relaxed);
         }
+        let timed = self.word(cell::TIMED);
+        // Release: who sees that the event was counted finds it in the histogram.
+        timed.store(timed.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
     /// Gives the histogram its chunk `index`, or the first two. Where there is no room, counts the event as untimed and
@@ -67,17 +120,15 @@ impl Cell {
     #[cold]
     #[inline(never)]
     fn add_chunk(&self, arena: &Arena, index: usize) -> Option<usize> {
-        let chunks = if index < 2 { 0..2 } else { index..index + 1 };
-        let Some(position) = arena.allocate(chunks.len() * chunk::SIZE) else {
+        let chunks = if index < 2 { 2 } else { 1 };
+        let Some(position) = arena.allocate(chunks * chunk::SIZE) else {
             self.count();
             // A locked addition: many threads may run out of room at once. Relaxed: a counter.
             arena.word(header::LOST_TIMINGS).fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        for (nth, chunk) in chunks.enumerate() {
-            // Release: a reader that follows the position finds the chunk below USED.
-            self.word(cell::CHUNKS + chunk).store((position + nth * chunk::SIZE) as u64, Ordering::Release);
-        }
+        // Release: a reader that follows the position finds the chunk below USED.
+        self.chunk(arena, index).store(position as u64, Ordering::Release);
         Some(position)
     }
 
@@ -132,7 +183,7 @@ mod tests {
         #[test]
         fn a_cell_agrees_with_hdrhistogram(values in proptest::collection::vec(1u64..(1 << 42), 1..200)) {
             let arena = arena(1 << 16);
-            let cell = Cell::create(&arena, 0, Place::OffCpu, 0).unwrap();
+            let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
             let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1 << 43, 3).unwrap();
             for &value in &values {
                 cell.record(&arena, value);
@@ -156,20 +207,20 @@ mod tests {
 
     #[test]
     fn a_full_segment_loses_times_but_no_counts() {
-        let arena = arena(header::SIZE + cell::SIZE + 2 * chunk::SIZE);
-        let cell = Cell::create(&arena, 0, Place::OffCpu, 0).unwrap();
+        let arena = arena(header::SIZE + cell::SIZE + table::SIZE + 2 * chunk::SIZE);
+        let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
         (0..10).for_each(|_| cell.record(&arena, 5));
         (0..10).for_each(|_| cell.record(&arena, 5_000));
         let distribution = distribution(&arena, 0);
         assert_eq!((distribution.count(), distribution.timed(), distribution.sum), (20, 10, 50));
         assert_eq!(arena.word(header::LOST_TIMINGS).load(Ordering::Relaxed), 10);
-        assert!(Cell::create(&arena, 0, Place::OffCpu, 1).is_none());
+        assert!(Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 1).is_none());
     }
 
     #[test]
     fn a_sample_counts_all() {
         let arena = arena(1 << 12);
-        let cell = Cell::create(&arena, 0, Place::OffCpu, 0).unwrap();
+        let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
         let mut timed = 0;
         for _ in 0..1000 {
             if cell.count_or_sample(|| 10) {

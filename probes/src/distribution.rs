@@ -1,7 +1,8 @@
 //! What a reader has of one metric: exact counts and a whole histogram.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS, bounds, chunk_and_bucket};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// Counts, sum, maximum and histogram of one metric, in clock ticks. Distributions add up ([`merge`](Self::merge)) and,
 /// since nothing in the segment is ever reset, an interval is a difference ([`since`](Self::since)).
@@ -16,8 +17,16 @@ pub struct Distribution {
     /// Timed events of which only the sum is known, and not where in the histogram they belong. Those of a segment are all
     /// known; a recording may have put down no more of them.
     pub unplaced: u64,
-    /// Shared by all distributions in which they are the same; a reader makes many that differ little.
+    /// Shared by all distributions in which they are the same, all together and each by itself; a reader makes many that
+    /// differ little. `None`: there are none.
+    histogram: Option<Arc<Histogram>>,
+}
+
+/// The chunks of a histogram, by their numbers, and how many events are in them, once that was asked for.
+#[derive(Clone, Default)]
+struct Histogram {
     chunks: Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>>,
+    events: OnceLock<u64>,
 }
 
 /// Adds the counts of a chunk to others.
@@ -35,11 +44,8 @@ impl Distribution {
 
     /// The events that were timed; the histogram holds these, but for `unplaced`.
     pub fn timed(&self) -> u64 {
-        // Chunk by chunk, which the processor adds several at a time.
-        let chunks = self.chunks.iter().flatten();
-        chunks.fold(self.unplaced, |timed, counts| {
-            timed.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
-        })
+        let placed = self.histogram.as_ref().map_or(0, |histogram| *histogram.events.get_or_init(|| histogram.count()));
+        self.unplaced.saturating_add(placed)
     }
 
     /// Whether the histogram has all that was timed: otherwise nothing can be said of the longest, or of any percentile.
@@ -63,6 +69,14 @@ impl Distribution {
         Arc::make_mut(self.place(chunk).get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
     }
 
+    /// Gives it these counts as its chunk `chunk`, if it has others there.
+    pub(crate) fn update_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS]) {
+        let place = self.place(chunk);
+        if place.as_ref().is_none_or(|own| **own != *counts) {
+            *place = Some(Arc::new(*counts));
+        }
+    }
+
     /// Gives it these counts as its chunk `chunk`.
     ///
     /// # Panics
@@ -79,12 +93,23 @@ impl Distribution {
         }
     }
 
+    fn chunks(&self) -> &[Option<Arc<[u64; CHUNK_BUCKETS]>>] {
+        self.histogram.as_ref().map_or(&[], |histogram| &histogram.chunks)
+    }
+
+    fn chunks_mut(&mut self) -> &mut Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>> {
+        let histogram = Arc::make_mut(self.histogram.get_or_insert_default());
+        histogram.events.take();
+        &mut histogram.chunks
+    }
+
     fn place(&mut self, chunk: usize) -> &mut Option<Arc<[u64; CHUNK_BUCKETS]>> {
         assert!(chunk < CHUNKS);
-        if self.chunks.len() <= chunk {
-            self.chunks.resize_with(chunk + 1, || None);
+        let chunks = self.chunks_mut();
+        if chunks.len() <= chunk {
+            chunks.resize_with(chunk + 1, || None);
         }
-        &mut self.chunks[chunk]
+        &mut chunks[chunk]
     }
 
     /// One whose histogram is yet to come.
@@ -94,17 +119,18 @@ impl Distribution {
 
     /// Gives it the chunk `chunk`, which it has not yet, with these counts: that of `like`, if it has the same.
     pub(crate) fn share_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS], like: &Distribution) {
-        if self.chunks.capacity() == 0 {
-            self.chunks.reserve_exact(like.chunks.len().max(chunk + 1));
+        let chunks = self.chunks_mut();
+        if chunks.capacity() == 0 {
+            chunks.reserve_exact(like.chunks().len().max(chunk + 1));
         }
-        self.chunks.resize(chunk, None);
-        let same = like.chunks.get(chunk).and_then(Option::as_ref).filter(|like| ***like == *counts);
-        self.chunks.push(Some(same.map_or_else(|| Arc::new(*counts), Arc::clone)));
+        chunks.resize(chunk, None);
+        let same = like.chunks().get(chunk).and_then(Option::as_ref).filter(|like| ***like == *counts);
+        chunks.push(Some(same.map_or_else(|| Arc::new(*counts), Arc::clone)));
     }
 
     /// The buckets that counted something, smallest first: lowest and highest value (inclusive, in ticks) and count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
-        self.chunks.iter().enumerate().filter_map(|(chunk, counts)| Some((chunk, counts.as_ref()?))).flat_map(
+        self.chunks().iter().enumerate().filter_map(|(chunk, counts)| Some((chunk, counts.as_ref()?))).flat_map(
             |(chunk, counts)| {
                 counts.iter().enumerate().filter(|(_, count)| **count != 0).map(move |(bucket, &count)| {
                     let (low, high) = bounds(chunk, bucket);
@@ -120,7 +146,8 @@ impl Distribution {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(same)
+        let (own, others) = (self.chunks(), other.chunks());
+        std::ptr::eq(own, others) || (own.len() == others.len() && own.iter().zip(others).all(same))
     }
 
     /// Adds all of `other`.
@@ -129,7 +156,11 @@ impl Distribution {
         self.sum = self.sum.wrapping_add(other.sum);
         self.max = self.max.max(other.max);
         self.unplaced = self.unplaced.saturating_add(other.unplaced);
-        for (chunk, counts) in other.chunks.iter().enumerate() {
+        if self.histogram.is_none() {
+            self.histogram.clone_from(&other.histogram);
+            return;
+        }
+        for (chunk, counts) in other.chunks().iter().enumerate() {
             if let Some(counts) = counts {
                 self.add_chunk(chunk, counts);
             }
@@ -147,7 +178,7 @@ impl Distribution {
         let mut whole = Distribution { sum: scaled(self.sum), max: self.max, ..Distribution::default() };
         // Rounded as running totals, so that the buckets add up to the count.
         let (mut seen, mut given) = (0, 0);
-        for (chunk, counts) in self.chunks.iter().enumerate() {
+        for (chunk, counts) in self.chunks().iter().enumerate() {
             let Some(counts) = counts else { continue };
             let into = whole.chunk_mut(chunk);
             for (into, &count) in into.iter_mut().zip(counts.iter()) {
@@ -182,21 +213,41 @@ impl Distribution {
             return added;
         }
         added.unplaced = self.unplaced;
-        for (chunk, counts) in self.chunks.iter().enumerate() {
+        if std::ptr::eq(self.chunks(), earlier.chunks()) {
+            return added;
+        }
+        for (chunk, counts) in self.chunks().iter().enumerate() {
             let Some(counts) = counts else { continue };
-            let before = earlier.chunks.get(chunk).and_then(Option::as_ref);
+            let before = earlier.chunks().get(chunk).and_then(Option::as_ref);
             if before.is_some_and(|before| Arc::ptr_eq(before, counts)) {
                 continue;
             }
             let before = before.map_or(&[0; CHUNK_BUCKETS], |before| before);
             let grown = std::array::from_fn(|bucket| counts[bucket].saturating_sub(before[bucket]));
             if let Some(highest) = grown.iter().rposition(|grown| *grown != 0) {
-                added.chunks.reserve_exact(self.chunks.len() - added.chunks.len());
+                let missing = self.chunks().len() - added.chunks().len();
+                added.chunks_mut().reserve_exact(missing);
                 added.set_chunk(chunk, grown);
                 added.max = bounds(chunk, highest).1.min(self.max);
             }
         }
         added
+    }
+}
+
+/// Without what was found out of it.
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.chunks.fmt(f)
+    }
+}
+
+impl Histogram {
+    fn count(&self) -> u64 {
+        // Chunk by chunk, which the processor adds several at a time.
+        self.chunks.iter().flatten().fold(0, |events: u64, counts| {
+            events.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::arena::{Arena, Chain};
 use crate::catalogue::{Hypercall, Quantity};
-use crate::cell::Cell;
+use crate::cell::{Cell, Slab};
 use crate::contention::Ledger;
 use crate::events::Block;
 use crate::layout::lane;
@@ -34,6 +34,7 @@ pub(crate) struct Lane {
     position: usize,
     /// Boxed, so that threads can keep a row's address while others are added.
     rows: BTreeMap<Place, Box<Row>>,
+    cells: Slab,
     /// Made when its thread first waits, or is waited for.
     pub(crate) ledger: Option<Box<Ledger>>,
     /// Where its events are recorded; `None`: there were none yet.
@@ -50,7 +51,7 @@ impl Lane {
         let position = arena.allocate(lane::SIZE)?;
         arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
         arena.append(Chain::Lanes, position);
-        Some(Lane { number, position, rows: BTreeMap::new(), ledger: None, events: None })
+        Some(Lane { number, position, rows: BTreeMap::new(), cells: Slab::default(), ledger: None, events: None })
     }
 
     /// Says who writes it from now on; 0: nobody. Then the last one's name stays: its times are still there.
@@ -119,12 +120,12 @@ impl Row {
         parts.as_ref()?[quantity as usize - 1]
     }
 
-    /// The same, made where there is none; `None` when there is no room.
+    /// The same, made where there is none; `None` when there is no room. `lane` is the row's own.
     ///
     /// # Safety
     /// As for [`Row::cell`].
     #[cold]
-    pub(crate) unsafe fn make_cell(&self, arena: &Arena, lane: u32, metric: usize) -> Option<Cell> {
+    pub(crate) unsafe fn make_cell(&self, arena: &Arena, lane: &Lane, metric: usize) -> Option<Cell> {
         let slot = match self.calls.get(metric) {
             // SAFETY: by contract no other thread touches the slot.
             Some(slot) => unsafe { &mut *slot.get() },
@@ -135,7 +136,7 @@ impl Row {
             }
         };
         if slot.is_none() {
-            *slot = Cell::create(arena, lane, self.place, metric);
+            *slot = Cell::create(arena, &lane.cells, lane.number, self.place, metric);
         }
         *slot
     }

@@ -10,7 +10,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;
@@ -122,21 +122,40 @@ pub mod overflow {
 
 /// A cell: one metric of one lane at one place. Only the lane's thread writes it.
 pub mod cell {
-    /// Lane (high 32 bits), place (16 bits), metric (low 16 bits).
-    pub const KEY: usize = 1;
+    /// Position of its table.
+    pub const TABLE: usize = 1;
     /// Events that were not timed.
     pub const UNTIMED: usize = 2;
+    /// Events that were timed. Written last: those that it counts are in the histogram, the sum and the maximum.
+    pub const TIMED: usize = 3;
     /// Sum of the timed events, in ticks.
-    pub const SUM: usize = 3;
+    pub const SUM: usize = 4;
     /// The longest of them.
-    pub const MAX: usize = 4;
+    pub const MAX: usize = 5;
     /// The value of `UNTIMED` at which the next event is timed, in cells that are sampled; of use to the writer only.
-    pub const SAMPLE_AT: usize = 5;
-    /// Positions of the chunks of the histogram; 0: nothing counted there.
-    pub const CHUNKS: usize = 8;
+    pub const SAMPLE_AT: usize = 6;
+    /// Position of the first two chunks of the histogram, which lie side by side; 0: nothing counted there.
+    pub const LINEAR: usize = 7;
     /// Words of a cell.
-    pub const SIZE: usize = CHUNKS + super::CHUNKS;
+    pub const SIZE: usize = 8;
+    /// So many cells of a lane lie side by side, and their tables after them, for readers that look at all cells again and
+    /// again.
+    pub const SIDE_BY_SIDE: usize = 16;
 }
+
+/// The table of a cell: what it is of, and where its histogram is.
+pub mod table {
+    /// Lane (high 32 bits), place (16 bits), metric (low 16 bits).
+    pub const KEY: usize = 0;
+    /// The word with the position of chunk `index`, 2 or more; 0: nothing counted there.
+    pub const fn chunk(index: usize) -> usize {
+        index - 1
+    }
+    /// Words of a table.
+    pub const SIZE: usize = 40;
+}
+
+const _: () = assert!(table::chunk(CHUNKS) <= table::SIZE);
 
 /// A chunk of a histogram: the counts of its buckets.
 pub mod chunk {
@@ -347,7 +366,7 @@ pub mod place {
 const fn is_aligned(words: usize) -> bool {
     words.is_multiple_of(BLOCK_ALIGN)
 }
-const _: () = assert!(is_aligned(header::SIZE) && is_aligned(cell::SIZE) && is_aligned(chunk::SIZE));
+const _: () = assert!(is_aligned(header::SIZE) && is_aligned(cell::SIZE + table::SIZE) && is_aligned(chunk::SIZE));
 const _: () = assert!(is_aligned(lane::SIZE) && is_aligned(vcpu::SIZE));
 const _: () = assert!(is_aligned(lock::SIZE) && is_aligned(wait::SIZE));
 const _: () = assert!(Metric::COUNT <= 1 << 16);

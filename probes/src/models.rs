@@ -3,10 +3,10 @@
 //! Run by `RUSTFLAGS="--cfg loom" cargo test --release -p rumpscope-probes models`.
 
 use crate::catalogue::{Hypercall, Metric};
-use crate::cell::Cell;
+use crate::cell::{Cell, Slab};
 use crate::events::{Owner, Packed, Store};
 use crate::lane::Lane;
-use crate::layout::{cell, chunk, event_block, header};
+use crate::layout::{cell, chunk, event_block, header, table};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::snapshot::Place;
 use crate::testing::{arena, blocks, distribution};
@@ -15,7 +15,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 /// Enough for the header and a few blocks; small, because loom tracks every word.
-const WORDS: usize = header::SIZE + 2 * (cell::SIZE + 2 * chunk::SIZE);
+const WORDS: usize = header::SIZE + 2 * (cell::SIZE + table::SIZE + 2 * chunk::SIZE);
 const METRIC: usize = Metric::call(Hypercall::MutexEnter).number();
 
 /// Two threads make and write cells of their own while a third reads: it sees whole cells only, and never more than was
@@ -28,14 +28,15 @@ fn writers_and_a_reader() {
             .map(|lane| {
                 let arena = arena.clone();
                 thread::spawn(move || {
-                    let cell = Cell::create(&arena, lane, Place::Vcpu(0), METRIC).unwrap();
+                    let cell = Cell::create(&arena, &Slab::default(), lane, Place::Vcpu(0), METRIC).unwrap();
                     cell.record(&arena, 3);
                     cell.record(&arena, 3);
                 })
             })
             .collect();
         for block in blocks(&arena, header::CELLS) {
-            let key = arena.word(block + cell::KEY).load(Ordering::Relaxed);
+            let table = arena.word(block + cell::TABLE).load(Ordering::Relaxed) as usize;
+            let key = arena.word(table + table::KEY).load(Ordering::Relaxed);
             assert_eq!(key & 0xffff, METRIC as u64, "chained before it was filled");
         }
         assert!(distribution(&arena, METRIC as u64).timed() <= 4);
@@ -55,10 +56,9 @@ fn a_lane_changes_hands() {
         lane.assign(&arena, 1, "one");
         let free = Arc::new(Mutex::new(None::<Lane>));
         let count = |arena: &crate::arena::Arena, lane: &mut Lane| {
-            let number = lane.number;
-            let row = lane.row(Place::OffCpu);
-            // SAFETY: the lane is this thread's.
-            let cell = unsafe { row.make_cell(arena, number, METRIC) }.unwrap();
+            let row = core::ptr::from_ref(lane.row(Place::OffCpu));
+            // SAFETY: the lane is this thread's, and the row the lane's own.
+            let cell = unsafe { (*row).make_cell(arena, lane, METRIC) }.unwrap();
             cell.count();
         };
         let first = thread::spawn({

@@ -278,8 +278,8 @@ impl Local {
     #[inline(never)]
     fn make_cell(&mut self, recorder: &Recorder, row: *const Row, metric: usize) -> Option<Cell> {
         let row = if row.is_null() { self.find_row(recorder) } else { row };
-        // SAFETY: null, or the thread's own lane; only its number is read.
-        let lane = unsafe { self.lane.as_ref() }.map(|lane| lane.number);
+        // SAFETY: null, or the thread's own lane, which nobody else touches.
+        let lane = unsafe { self.lane.as_ref() };
         // SAFETY: null, or a row of that lane.
         let row = unsafe { row.as_ref() };
         if let (Some(row), Some(lane)) = (row, lane) {

@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::distribution::Distribution;
-use crate::layout::{LINK, cell, header};
+use crate::layout::{LINK, cell, chunk, header, table};
 use crate::primitive::{AtomicU64, Ordering};
 use core::ptr::NonNull;
 
@@ -32,12 +32,17 @@ pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
     let read = |position: usize| arena.word(position).load(Ordering::Acquire);
     let mut total = Distribution::default();
     for position in blocks(arena, header::CELLS) {
-        if read(position + cell::KEY) & 0xffff == metric {
+        let table = read(position + cell::TABLE) as usize;
+        if read(table + table::KEY) & 0xffff == metric {
             total.untimed += read(position + cell::UNTIMED);
             total.sum += read(position + cell::SUM);
             total.max = total.max.max(read(position + cell::MAX));
             for index in 0..CHUNKS_READ {
-                let chunk = read(position + cell::CHUNKS + index) as usize;
+                let chunk = match (index, read(position + cell::LINEAR) as usize) {
+                    (0 | 1, 0) => 0,
+                    (0 | 1, linear) => linear + index * chunk::SIZE,
+                    _ => read(table + table::chunk(index)) as usize,
+                };
                 if chunk != 0 {
                     for (bucket, count) in total.chunk_mut(index).iter_mut().enumerate().take(BUCKETS_READ) {
                         *count += read(chunk + bucket);

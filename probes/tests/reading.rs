@@ -44,6 +44,24 @@ fn assert_same(kept: &Snapshot, anew: &Snapshot) {
     assert_eq!(format!("{:?}", kept.locks), format!("{:?}", anew.locks));
 }
 
+/// An outline has all figures of `anew`, which was read at the same time, and the histograms of the whole snapshot `before`.
+fn assert_outline(outline: &Snapshot, before: &Snapshot, anew: &Snapshot) {
+    assert_eq!(outline.contention_as_of, Some(before.taken));
+    assert!(std::sync::Arc::ptr_eq(&outline.contention, &before.contention));
+    assert_eq!((&outline.vcpus, &outline.migrations), (&anew.vcpus, &anew.migrations));
+    assert!(outline.cells.keys().eq(anew.cells.keys()));
+    for (key, now) in &anew.cells {
+        let outline = &outline.cells[key];
+        assert_eq!((outline.count(), outline.untimed, outline.sum), (now.count(), now.untimed, now.sum), "{key:?}");
+        let placed = before.cells.get(key).map_or(0, |before| before.timed());
+        assert_eq!(outline.unplaced, now.timed() - placed, "{key:?}");
+        let buckets: Vec<_> = before.cells.get(key).map(|before| before.buckets().collect()).unwrap_or_default();
+        assert!(outline.buckets().eq(buckets), "{key:?}");
+    }
+    let totals = |snapshot: &Snapshot| snapshot.threads.iter().map(|thread| thread.totals).collect::<Vec<_>>();
+    assert_eq!(totals(outline), totals(anew));
+}
+
 /// Words are overwritten one after the other while a reader goes on: it reads or refuses, and is of use again afterwards.
 fn forge(path: &Path, whole: &[u8]) {
     let forged = path.with_extension("forged");
@@ -59,11 +77,14 @@ fn forge(path: &Path, whole: &[u8]) {
         file.write_all_at(whole, 0).unwrap();
         let mut reader = Reader::new(Segment::open(&forged).unwrap());
         let before = reader.snapshot().unwrap();
+        let mut outlining = Reader::new(Segment::open(&forged).unwrap());
+        outlining.snapshot().unwrap();
         for (word, value) in changes {
             file.write_all_at(&value.to_ne_bytes(), word as u64 * 8).unwrap();
             // Whatever they say; that they say it is the test.
             let _ = reader.snapshot().map(|snapshot| snapshot.calls(Hypercall::Open));
             let _ = reader.snapshot();
+            let _ = outlining.outline().map(|outline| outline.calls(Hypercall::Open));
         }
         file.write_all_at(whole, 0).unwrap();
         // What was kept of a segment that lied may be wrong until something is refused; a new reader is not.
@@ -86,13 +107,15 @@ fn reading_again_is_reading_anew() {
     unsafe { std::env::set_var("RUMPSCOPE_EVENTS", "off") };
     rumpscope_probes::begin("test", None).unwrap();
     let mut reader = Reader::new(Segment::open(&path).unwrap());
+    let anew = || Segment::open(&path).unwrap().snapshot().unwrap();
+    assert_eq!(reader.outline().unwrap().contention_as_of, None, "the first one is whole");
     for round in 0..100 {
+        let before = reader.snapshot().unwrap();
         work(round);
-        // An event that took no tick is seen when all is looked at again: every 16th time.
-        for _ in 0..16 {
-            reader.snapshot().unwrap();
-        }
-        assert_same(&reader.snapshot().unwrap(), &Segment::open(&path).unwrap().snapshot().unwrap());
+        assert_outline(&reader.outline().unwrap(), &before, &anew());
+        work(round + 1);
+        assert_outline(&reader.outline().unwrap(), &before, &anew());
+        assert_same(&reader.snapshot().unwrap(), &anew());
     }
     // As much of it as is in use, which the header says in word 3.
     let segment = std::fs::read(&path).unwrap();

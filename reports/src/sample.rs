@@ -20,9 +20,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether it is the outline of a sample, from a recording that has no room for all of it: counts are exact, and times are
-    /// rounded down by less than 1/128 of what was added; but who waited for what, where in the histograms events lie that came
-    /// since the last whole sample, and performance counters were not put down.
+    /// Whether it is the outline of a sample, where there was no room or no time for all of it: counts are exact; but who waited
+    /// for what, and where in the histograms events lie that came since the last whole sample, is not known. From a recording,
+    /// times are rounded down by a part of what was added, and performance counters are missing.
     pub fn is_outline(&self) -> bool {
         self.snapshot.contention_as_of.is_some()
     }

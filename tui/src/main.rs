@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod dashboard;
 mod exit;
+mod heap;
 mod interrupt;
 mod live;
 mod measured;

@@ -6,6 +6,7 @@ use crate::dashboard::keys::KeyMap;
 use crate::dashboard::source::{Live, Source};
 use crate::dashboard::theme::{Palette, Theme};
 use crate::dashboard::{self, Options, Outcome};
+use crate::heap;
 use crate::terminal;
 use anyhow::Context;
 use std::io::IsTerminal;
@@ -17,11 +18,12 @@ pub fn is_possible() -> bool {
         && std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// How it is to be.
+/// How it is to be. The process is made ready for it.
 ///
 /// # Errors
 /// When the key map cannot be read or understood.
 pub fn options(look: &LookArgs) -> anyhow::Result<Options> {
+    heap::keep_small();
     Ok(Options {
         theme: Theme {
             palette: look.palette.unwrap_or_else(Palette::detect),

@@ -3,7 +3,7 @@
 use super::model::{Contention, Lock, LockKind, Module, StackId, Wait};
 use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
-use crate::layout::{cell, flag, header, lock, stack, wait};
+use crate::layout::{flag, header, lock, stack, wait};
 use crate::reader::{Chain, Words, distribution};
 use crate::snapshot::Place;
 use crate::unwind::DEPTH;
@@ -26,25 +26,32 @@ impl KeptContention {
     /// damaged.
     pub(crate) fn read(
         &mut self,
-        words: &Words<'_>,
+        words: &mut Words<'_>,
         calls: &[Option<Hypercall>],
         modules: Arc<[Module]>,
     ) -> Option<Arc<Contention>> {
         self.read_stacks(words)?;
         self.locks.extend(words, header::LOCKS, lock::SIZE)?;
         let mut locks = BTreeMap::new();
-        for &position in self.locks.positions() {
-            let block = words.block(position as u64, lock::SIZE)?;
+        let mut blocks = Vec::with_capacity(self.locks.positions().len());
+        words.each(self.locks.positions(), lock::SIZE, |_, block| {
+            blocks.push(*block.first_chunk::<{ lock::SIZE }>()?);
+            Some(())
+        })?;
+        // What the figures of its waits count is in the histogram that is read after them.
+        words.renew();
+        for block in &blocks {
             let number = block[lock::NUMBER] as u32;
             locks.insert(number, lock(words, block, self.last.locks.get(&number))?);
         }
         self.waits.extend(words, header::WAITS, wait::SIZE)?;
         let call = |number: u64| calls.get(usize::try_from(number).ok()?).copied().flatten();
         let mut waits = Vec::with_capacity(self.waits.positions().len());
-        for &position in self.waits.positions() {
+        words.each(self.waits.positions(), wait::SIZE, |_, block| {
             // Of a hypercall that we do not know: from a later version with the same format.
-            waits.extend(wait_of(words.block(position as u64, wait::SIZE)?, call));
-        }
+            waits.extend(wait_of(block, call));
+            Some(())
+        })?;
         self.last = Arc::new(Contention {
             recorded: words.header(header::FLAGS) & flag::CONTENTION != 0,
             lost: words.header(header::LOST_WAITS),
@@ -56,7 +63,12 @@ impl KeptContention {
         Some(Arc::clone(&self.last))
     }
 
-    fn read_stacks(&mut self, words: &Words<'_>) -> Option<()> {
+    /// What was said last.
+    pub(crate) fn last(&self) -> Arc<Contention> {
+        Arc::clone(&self.last)
+    }
+
+    fn read_stacks(&mut self, words: &mut Words<'_>) -> Option<()> {
         let known = self.stacks.positions().len();
         self.stacks.extend(words, header::STACKS, stack::FRAMES)?;
         let added = &self.stacks.positions()[known..];
@@ -68,22 +80,23 @@ impl KeptContention {
         for &position in added {
             let block = words.block(position as u64, stack::FRAMES)?;
             let depth = usize::try_from(block[stack::DEPTH]).ok().filter(|depth| *depth <= DEPTH)?;
+            let number = block[stack::NUMBER] as u32;
             let frames = words.block((position + stack::FRAMES) as u64, depth)?;
-            stacks.insert(block[stack::NUMBER] as u32, frames.to_vec());
+            stacks.insert(number, frames.to_vec());
         }
         Some(())
     }
 }
 
 /// The lock in `block`; `last` is what it was before.
-fn lock(words: &Words<'_>, block: &[u64], last: Option<&Lock>) -> Option<Lock> {
+fn lock(words: &mut Words<'_>, block: &[u64], last: Option<&Lock>) -> Option<Lock> {
     let made = block[lock::MADE];
     let none = Distribution::default();
-    let cell = |position: u64, last: Option<&Distribution>| {
+    let mut cell = |position: u64, last: Option<&Distribution>| {
         if position == 0 || words.is_newer(position) {
             return Some(Distribution::default());
         }
-        distribution(words, words.block(position, cell::SIZE)?, last.unwrap_or(&none))
+        distribution(words, position, last.unwrap_or(&none))
     };
     Some(Lock {
         kind: LockKind::from_number(block[lock::KIND])?,

@@ -1,15 +1,17 @@
 //! Counters and histograms of a segment, added up over threads.
 //!
-//! Most of them have not changed since they were read last, and most parts of those that have, neither: what is the same
-//! is shared with the distributions that were made of it before, instead of being made anew.
+//! The figures of all cells stand in few places, and are read at every look. Of the histograms, which are many times as much,
+//! only those are read whose figures have changed, and only for a whole snapshot; what is the same as before is shared with
+//! the distributions that were made of it then.
 
 use super::words::{Chain, Words};
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::distribution::{Distribution, add_counts};
-use crate::layout::{cell, chunk, header, overflow};
+use crate::layout::{cell, chunk, header, overflow, table};
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 type Key = (Place, Metric);
 
@@ -17,19 +19,14 @@ type Key = (Place, Metric);
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     chain: Chain,
-    /// How many of the chain's blocks have been assigned to a sum.
-    assigned: usize,
-    by_key: BTreeMap<Key, Sum>,
-    /// How often they were read.
-    reads: u32,
-}
-
-/// Cells of one metric at one place, one for each thread.
-#[derive(Debug, Default)]
-struct Sum {
+    /// How many of the chain's blocks have been looked at.
+    known: usize,
+    /// Those of which we know the metric, in the order of their positions.
     cells: Vec<Known>,
-    /// What they came to last.
-    last: Distribution,
+    positions: Vec<usize>,
+    /// The sums by what they are of.
+    by_key: BTreeMap<Key, usize>,
+    sums: Vec<Sum>,
 }
 
 /// A cell that was read before.
@@ -37,136 +34,235 @@ struct Sum {
 struct Known {
     position: usize,
     lane: u32,
-    /// Its figures without the histogram, which change with nearly every event: not with one that took no tick.
-    figures: [u64; FIGURES],
-    /// The events in each chunk of its histogram. Counts only grow: a chunk that has as many as before is as it was.
-    timed: [u64; CHUNKS],
-    /// All its events.
-    events: u64,
-    /// Whether it had changed when it was read last. A cell is written one word after the other, so what has just changed
-    /// may have been seen in part.
-    unsettled: bool,
+    /// The sum that it is a part of.
+    sum: usize,
+    figures: Figures,
+    /// Which chunks of the histogram there were when it was read last, and where they are.
+    chunks: Box<[(u8, usize)]>,
+    /// It has changed since then.
+    changed: bool,
 }
 
-/// Untimed events, sum and maximum, which stand side by side.
-const FIGURES: usize = 3;
-const _: () = assert!(cell::SUM == cell::UNTIMED + 1 && cell::MAX == cell::UNTIMED + 2);
+/// Cells of one metric at one place, one for each thread.
+#[derive(Debug)]
+struct Sum {
+    metric: Metric,
+    figures: Figures,
+    /// As it was when a whole snapshot was made last, and how many timed events it had then.
+    last: Distribution,
+    placed: u64,
+    /// A cell has changed since then.
+    changed: bool,
+}
 
-/// Chunks of a histogram, as bits.
-type Chunks = u64;
-const _: () = assert!(CHUNKS <= Chunks::BITS as usize);
+/// The figures of a cell, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Figures {
+    untimed: u64,
+    timed: u64,
+    sum: u64,
+    max: u64,
+}
 
-/// So often, all histograms are looked at, whether their cells seem to have changed or not: an event that took no tick
-/// changes nothing else.
-const ALL: u32 = 16;
+impl Figures {
+    fn of(block: &[u64]) -> Self {
+        let [untimed, timed, sum, max] = [cell::UNTIMED, cell::TIMED, cell::SUM, cell::MAX].map(|word| block[word]);
+        Figures { untimed, timed, sum, max }
+    }
+
+    fn add(&mut self, other: Figures) {
+        self.untimed = self.untimed.saturating_add(other.untimed);
+        self.timed = self.timed.saturating_add(other.timed);
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.max = self.max.max(other.max);
+    }
+
+    fn events(&self) -> u64 {
+        self.untimed.saturating_add(self.timed)
+    }
+}
 
 impl Cells {
-    /// What they hold now; what `threads`, which are in the order of their lanes, have of it is added to their totals.
+    /// What they hold now; what `threads`, which are in the order of their lanes, have of it is added to their totals. Where
+    /// it is not to be `whole`, the histograms are those of the last time that it was.
     pub(super) fn read(
         &mut self,
-        words: &Words<'_>,
+        words: &mut Words<'_>,
         calls: &[Option<Hypercall>],
         threads: &mut [Thread],
+        whole: bool,
     ) -> Option<BTreeMap<Key, Distribution>> {
-        self.chain.extend(words, header::CELLS, cell::SIZE)?;
-        for &position in &self.chain.positions()[self.assigned..] {
-            let key = words.block(position as u64, cell::SIZE)?[cell::KEY];
-            let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
-            let place = Place::from_number((key >> 16) as u16);
-            let lane = (key >> 32) as u32;
-            self.by_key.entry((place, metric)).or_default().cells.push(Known::new(position, lane));
-        }
-        self.assigned = self.chain.positions().len();
-        let all = self.reads.is_multiple_of(ALL);
-        self.reads = self.reads.wrapping_add(1);
-        for (&(_, metric), sum) in &mut self.by_key {
-            sum.read(words, all)?;
-            for known in &sum.cells {
-                if let Some(thread) = thread_of(threads, known.lane) {
-                    add_to_thread(&mut thread.totals, metric, known.events, known.figures[cell::SUM - cell::UNTIMED]);
-                }
-            }
+        self.find(words, calls)?;
+        self.read_figures(words, threads, whole)?;
+        if whole {
+            self.read_histograms(words)?;
         }
         // In the order of the keys, so the map is built in one go.
-        let mut cells = self.by_key.iter().map(|(key, sum)| (*key, sum.last.clone())).collect();
+        let mut cells = self.by_key.iter().map(|(key, sum)| (*key, self.sums[*sum].distribution(whole))).collect();
         add_overflow(words, calls, &mut cells)?;
         Some(cells)
+    }
+
+    /// Looks for cells that were added.
+    fn find(&mut self, words: &mut Words<'_>, calls: &[Option<Hypercall>]) -> Option<()> {
+        self.chain.extend(words, header::CELLS, cell::SIZE)?;
+        let added = &self.chain.positions()[self.known..];
+        if added.is_empty() {
+            return Some(());
+        }
+        let mut added = added.to_vec();
+        added.sort_unstable();
+        let mut tables = Vec::with_capacity(added.len());
+        words.each(&added, cell::SIZE, |number, block| {
+            tables.push((block[cell::TABLE] as usize, *added.get(number)?));
+            Some(())
+        })?;
+        tables.sort_unstable();
+        let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
+        let mut keys = Vec::with_capacity(tables.len());
+        words.each(&positions, table::SIZE, |_, block| {
+            keys.push(block[table::KEY]);
+            Some(())
+        })?;
+        for ((_, position), key) in tables.into_iter().zip(keys) {
+            let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
+            let place = Place::from_number((key >> 16) as u16);
+            let sum = *self.by_key.entry((place, metric)).or_insert_with(|| {
+                self.sums.push(Sum::new(metric));
+                self.sums.len() - 1
+            });
+            let (lane, figures, chunks) = ((key >> 32) as u32, Figures::default(), Box::default());
+            self.cells.push(Known { position, lane, sum, figures, chunks, changed: false });
+        }
+        self.known = self.chain.positions().len();
+        self.cells.sort_unstable_by_key(|cell| cell.position);
+        self.positions = self.cells.iter().map(|cell| cell.position).collect();
+        Some(())
+    }
+
+    /// Reads the figures of all cells; of those that have changed also, if it is to be `whole`, where their histograms are.
+    fn read_figures(&mut self, words: &mut Words<'_>, threads: &mut [Thread], whole: bool) -> Option<()> {
+        self.sums.iter_mut().for_each(|sum| sum.figures = Figures::default());
+        let Cells { cells, positions, sums, .. } = self;
+        // The tables of cells that have changed, and which cells these are.
+        let mut tables = Vec::new();
+        words.each(positions, cell::SIZE, |number, block| {
+            let cell = cells.get_mut(number)?;
+            let sum = sums.get_mut(cell.sum)?;
+            let figures = Figures::of(block);
+            if figures != cell.figures {
+                cell.figures = figures;
+                (cell.changed, sum.changed) = (true, true);
+            }
+            if whole && cell.changed {
+                tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
+            }
+            sum.figures.add(figures);
+            if let Some(thread) = thread_of(threads, cell.lane) {
+                add_to_thread(&mut thread.totals, sum.metric, figures);
+            }
+            Some(())
+        })?;
+        if tables.is_empty() {
+            return Some(());
+        }
+        // What the figures count is in the histograms that are read after them; not in those that were read with them.
+        words.renew();
+        tables.sort_unstable();
+        let positions: Vec<_> = tables.iter().map(|(table, ..)| *table).collect();
+        let newer = words.newer();
+        words.each(&positions, table::SIZE, |number, block| {
+            let (_, cell, linear) = *tables.get(number)?;
+            let cell = cells.get_mut(cell)?;
+            cell.chunks = chunks(linear, block, &newer).map(|(index, position)| (index as u8, position)).collect();
+            cell.changed = false;
+            Some(())
+        })
+    }
+
+    /// Reads the histograms of all sums of which a cell has changed, in the order in which they lie in the segment.
+    fn read_histograms(&mut self, words: &mut Words<'_>) -> Option<()> {
+        let Cells { cells, sums, .. } = self;
+        // The chunks of the sums, and where in the segment the parts of each of them are.
+        let mut numbers = vec![[None; CHUNKS]; sums.len()];
+        let mut chunks: Vec<(usize, u8)> = Vec::new();
+        let mut parts: Vec<(usize, usize)> = Vec::new();
+        for cell in cells.iter().filter(|cell| sums[cell.sum].changed) {
+            for (index, position) in &cell.chunks {
+                let number = *numbers[cell.sum][usize::from(*index)].get_or_insert_with(|| {
+                    chunks.push((cell.sum, *index));
+                    chunks.len() - 1
+                });
+                parts.push((*position, number));
+            }
+        }
+        parts.sort_unstable();
+        let positions: Vec<_> = parts.iter().map(|(position, _)| *position).collect();
+        // No chunk is a part of two cells: a segment in which one is could have us add up far more than it holds.
+        if positions.windows(2).any(|pair| pair[1] - pair[0] < chunk::SIZE) {
+            return None;
+        }
+        let mut counts = vec![[0; CHUNK_BUCKETS]; chunks.len()];
+        words.each(&positions, chunk::SIZE, |number, block| {
+            add_counts(&mut counts[parts.get(number)?.1], block.first_chunk()?);
+            Some(())
+        })?;
+        for sum in sums.iter_mut().filter(|sum| sum.changed) {
+            (sum.last.untimed, sum.last.sum, sum.last.max) = (sum.figures.untimed, sum.figures.sum, sum.figures.max);
+        }
+        for ((sum, index), counts) in chunks.into_iter().zip(&counts) {
+            sums[sum].last.update_chunk(usize::from(index), counts);
+        }
+        for sum in sums.iter_mut().filter(|sum| sum.changed) {
+            sum.placed = sum.last.timed();
+            sum.changed = false;
+        }
+        Some(())
     }
 }
 
 impl Sum {
-    /// Brings it up to date; `all`: also cells that do not seem to have changed.
-    fn read(&mut self, words: &Words<'_>, all: bool) -> Option<()> {
-        let (mut looked, mut changed) = (false, 0);
-        for known in &mut self.cells {
-            let block = words.block(known.position as u64, cell::SIZE)?;
-            let figures = *block[cell::UNTIMED..].first_chunk()?;
-            let differs = std::mem::replace(&mut known.figures, figures) != figures;
-            if differs || known.unsettled || all {
-                looked = true;
-                changed |= known.look(words, block)?;
-            }
-            known.unsettled = differs;
-        }
-        if looked {
-            self.add_up(words, changed)?;
-        }
-        Some(())
+    fn new(metric: Metric) -> Self {
+        Sum { metric, figures: Figures::default(), last: Distribution::default(), placed: 0, changed: false }
     }
 
-    /// Adds the cells up, and of their histograms those chunks that have `changed`; the others are shared with what was
-    /// made of it before.
-    fn add_up(&mut self, words: &Words<'_>, mut changed: Chunks) -> Option<()> {
-        let Sum { cells, last } = self;
-        (last.untimed, last.sum, last.max) = (0, 0, 0);
-        for Known { figures: [untimed, sum, max], .. } in cells.iter() {
-            last.untimed = last.untimed.saturating_add(*untimed);
-            last.sum = last.sum.wrapping_add(*sum);
-            last.max = last.max.max(*max);
+    /// All of it, if it is `whole`; otherwise its figures with the histogram of before.
+    fn distribution(&self, whole: bool) -> Distribution {
+        let mut distribution = self.last.clone();
+        if !whole {
+            let Figures { untimed, timed, sum, .. } = self.figures;
+            (distribution.untimed, distribution.sum) = (untimed, sum);
+            distribution.unplaced = timed.saturating_sub(self.placed);
         }
-        while changed != 0 {
-            let index = changed.trailing_zeros() as usize;
-            changed &= changed - 1;
-            let mut counts = [0; CHUNK_BUCKETS];
-            for known in cells.iter() {
-                let position = words.block(known.position as u64, cell::SIZE)?[cell::CHUNKS + index];
-                if position != 0 && !words.is_newer(position) {
-                    add_counts(&mut counts, chunk(words, position)?);
-                }
-            }
-            last.set_chunk(index, counts);
-        }
-        Some(())
-    }
-}
-
-impl Known {
-    fn new(position: usize, lane: u32) -> Self {
-        Known { position, lane, figures: [0; FIGURES], timed: [0; CHUNKS], events: 0, unsettled: true }
-    }
-
-    /// Looks at the histogram of the cell, which is in `block`: which chunks have changed.
-    fn look(&mut self, words: &Words<'_>, block: &[u64]) -> Option<Chunks> {
-        let mut changed = 0;
-        for (index, position) in chunks(words, block) {
-            let timed = chunk(words, position)?.iter().fold(0, |timed, count| count.wrapping_add(timed));
-            if std::mem::replace(&mut self.timed[index], timed) != timed {
-                changed |= 1 << index;
-            }
-        }
-        self.events = self.timed.iter().fold(block[cell::UNTIMED], |events, timed| events.wrapping_add(*timed));
-        Some(changed)
+        distribution
     }
 }
 
 /// What the cell in `block` holds; what of it is as in `last` is shared with that.
-pub(crate) fn distribution(words: &Words<'_>, block: &[u64], last: &Distribution) -> Option<Distribution> {
-    let [untimed, sum, max] = *block[cell::UNTIMED..].first_chunk()?;
+pub(crate) fn distribution(words: &mut Words<'_>, position: u64, last: &Distribution) -> Option<Distribution> {
+    let block: [u64; cell::SIZE] = *words.block(position, cell::SIZE)?.first_chunk()?;
+    let newer = words.newer();
+    let Figures { untimed, timed, sum, max } = Figures::of(&block);
+    if (untimed, timed, sum, max) == (last.untimed, last.timed(), last.sum, last.max) {
+        return Some(last.clone());
+    }
     let mut distribution = Distribution::without_histogram(untimed, sum, max);
-    for (index, position) in chunks(words, block) {
-        distribution.share_chunk(index, chunk(words, position)?, last);
+    // As in `Cells::read_figures`.
+    words.renew();
+    let table: [u64; table::SIZE] = *words.block(block[cell::TABLE], table::SIZE)?.first_chunk()?;
+    for (index, position) in chunks(block[cell::LINEAR], &table, &newer) {
+        distribution.share_chunk(index, words.block(position as u64, chunk::SIZE)?.first_chunk()?, last);
     }
     Some(distribution)
+}
+
+/// The chunks of a histogram, and where they are: the first two at `linear`, the others by the table of its cell.
+fn chunks(linear: u64, table: &[u64], newer: &Range<u64>) -> impl Iterator<Item = (usize, usize)> {
+    let is_there = |position: &u64| *position != 0 && !newer.contains(position);
+    let first =
+        Some(linear).filter(is_there).map(|linear| [(0, linear), (1, linear.saturating_add(chunk::SIZE as u64))]);
+    let others = (2..CHUNKS).map(|index| (index, table[table::chunk(index)])).filter(move |(_, at)| is_there(at));
+    first.into_iter().flatten().chain(others).map(|(index, position)| (index, position as usize))
 }
 
 /// The thread that has a lane. Lanes are numbered from 0, so in a segment that is not forged it is at its number.
@@ -185,33 +281,25 @@ fn metric(calls: &[Option<Hypercall>], number: usize) -> Option<Metric> {
     Some(Metric { quantity, call })
 }
 
-/// The chunk at a position.
-fn chunk<'a>(words: &Words<'a>, position: u64) -> Option<&'a [u64; CHUNK_BUCKETS]> {
-    words.block(position, chunk::SIZE)?.first_chunk()
-}
-
-/// The chunks of a cell, and which of its histogram they are.
-fn chunks(words: &Words<'_>, block: &[u64]) -> impl Iterator<Item = (usize, u64)> {
-    let words = *words;
-    let positions = block[cell::CHUNKS..cell::SIZE].iter().copied().enumerate();
-    positions.filter(move |(_, position)| *position != 0 && !words.is_newer(*position))
-}
-
-/// Adds a cell of `metric`, that many events and ticks, to the totals of its thread.
-fn add_to_thread(totals: &mut ThreadTotals, metric: Metric, events: u64, ticks: u64) {
+/// Adds what a cell of `metric` has to the totals of its thread.
+fn add_to_thread(totals: &mut ThreadTotals, metric: Metric, figures: Figures) {
     let (total, added) = match metric.quantity {
-        Quantity::Call | Quantity::Slow => (&mut totals.calls, events),
-        Quantity::Run => (&mut totals.run, ticks),
-        Quantity::Off => (&mut totals.off, ticks),
-        Quantity::Reschedule | Quantity::SlowReschedule => (&mut totals.wanted, ticks),
-        Quantity::Migration => (&mut totals.migrations, events),
+        Quantity::Call | Quantity::Slow => (&mut totals.calls, figures.events()),
+        Quantity::Run => (&mut totals.run, figures.sum),
+        Quantity::Off => (&mut totals.off, figures.sum),
+        Quantity::Reschedule | Quantity::SlowReschedule => (&mut totals.wanted, figures.sum),
+        Quantity::Migration => (&mut totals.migrations, figures.events()),
         _ => return,
     };
     *total = total.saturating_add(added);
 }
 
 /// Adds what found no room for a cell.
-fn add_overflow(words: &Words<'_>, calls: &[Option<Hypercall>], cells: &mut BTreeMap<Key, Distribution>) -> Option<()> {
+fn add_overflow(
+    words: &mut Words<'_>,
+    calls: &[Option<Hypercall>],
+    cells: &mut BTreeMap<Key, Distribution>,
+) -> Option<()> {
     if words.header(header::LOST_PLACES) == 0 || words.header(header::OVERFLOW) == 0 {
         return Some(());
     }

@@ -61,14 +61,13 @@ fn boot() -> u64 {
 }
 
 /// Our number of each of the writer's hypercalls, by name; `None` in the list: we do not know it.
-pub(super) fn calls(words: &Words<'_>) -> Option<Vec<Option<Hypercall>>> {
-    let names = catalogue(words)?;
+pub(super) fn calls(catalogue: &[u64]) -> Vec<Option<Hypercall>> {
     let known: HashMap<&str, Hypercall> = CATALOGUE.iter().map(|entry| (entry.name, entry.call)).collect();
-    Some(names.chunks(layout::catalogue::NAME).map(|name| known.get(text(name).as_str()).copied()).collect())
+    catalogue.chunks(layout::catalogue::NAME).map(|name| known.get(text(name).as_str()).copied()).collect()
 }
 
 /// The words of the catalogue.
-pub(super) fn catalogue<'a>(words: &Words<'a>) -> Option<&'a [u64]> {
+pub(super) fn catalogue<'a>(words: &'a mut Words<'_>) -> Option<&'a [u64]> {
     let count = usize::try_from(words.header(header::CALLS)).ok()?;
     words.block(words.header(header::CATALOGUE), count.checked_mul(layout::catalogue::NAME)?)
 }

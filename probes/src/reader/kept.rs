@@ -20,8 +20,8 @@ const TRIES: usize = 16;
 /// What does not change in a segment, or not often. Good for one segment, and for one writer of it.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The copy of the words, for its memory.
-    words: Vec<u64>,
+    /// What words are copied to, for its memory.
+    copy: Vec<u64>,
     /// Whose all the rest is, and when measuring began.
     writer: Option<(Process, u64)>,
     of_writer: OfWriter,
@@ -38,25 +38,36 @@ struct OfWriter {
     by_address: Arc<[Module]>,
     cells: Cells,
     contention: KeptContention,
+    /// When the last whole snapshot was taken, in ticks.
+    whole_at: Option<u64>,
+}
+
+/// How much a snapshot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// No histograms, and nothing of waiting, that was not in the last whole one.
+    Outline,
 }
 
 impl Kept {
-    /// All that is in `segment` now; `ended`: its process ended then, in ticks, as its parent has seen.
+    /// What is in `segment` now: all of it, or else, if there has been a whole snapshot of it before, its outline. `ended`: its
+    /// process ended then, in ticks, as its parent has seen.
     ///
     /// # Errors
     /// When it cannot be read or contradicts itself. Nothing that is kept is of use then.
-    pub(super) fn snapshot(&mut self, segment: &Segment, ended: Option<u64>) -> Result<Snapshot, ReadError> {
+    pub(super) fn snapshot(
+        &mut self,
+        segment: &Segment,
+        extent: Extent,
+        ended: Option<u64>,
+    ) -> Result<Snapshot, ReadError> {
         let head = segment.header()?;
         let process = process_of(&head);
         let alive = process.is_alive();
         let clock = clock_info(&head);
         clock::adopt(clock.source);
-        let used = head[header::USED];
-        if used < header::SIZE as u64 || used > head[header::CAPACITY] {
-            return Err(segment.damaged("it uses more words than it has"));
-        }
-        segment.read_into(&mut self.words, used as usize)?;
-        let words = Words::new(&self.words, head[header::CAPACITY]);
+        let words = &mut Words::new(segment, &head, &mut self.copy)?;
         let read_at = clock::now();
         let began = head[header::BEGAN_TICKS];
         if self.writer.as_ref().is_none_or(|(writer, start)| *writer != process || *start != began) {
@@ -64,15 +75,21 @@ impl Kept {
             self.writer = Some((process.clone(), began));
         }
         let kept = &mut self.of_writer;
-        kept.read_calls(&words).ok_or_else(|| segment.damaged("its catalogue lies outside"))?;
-        let mut threads = kept.threads(&words, read_at).ok_or_else(|| segment.damaged("a lane lies outside"))?;
-        let cells = kept.cells.read(&words, &kept.calls, &mut threads);
-        let cells = cells.ok_or_else(|| segment.damaged("a histogram or its overflow table lies outside"))?;
-        let vcpus = kept.vcpus(segment, &words)?;
-        let migrations = kept.migrations(&words).ok_or_else(|| segment.damaged("a virtual CPU lies outside"))?;
-        let modules = kept.modules(&words).ok_or_else(|| segment.damaged("a module lies outside"))?;
-        let contention = kept.contention.read(&words, &kept.calls, modules);
-        let contention = contention.ok_or_else(|| segment.damaged("what it says of contention"))?;
+        let whole_before = kept.whole_at.filter(|_| extent == Extent::Outline);
+        kept.read_calls(words).ok_or_else(|| words.problem("its catalogue lies outside"))?;
+        let mut threads = kept.threads(words, read_at).ok_or_else(|| words.problem("a lane lies outside"))?;
+        let cells = kept.cells.read(words, &kept.calls, &mut threads, whole_before.is_none());
+        let cells = cells.ok_or_else(|| words.problem("a histogram or its overflow table lies outside"))?;
+        let (vcpus, migrations) = kept.vcpus(segment, words)?;
+        let contention = match whole_before {
+            Some(_) => kept.contention.last(),
+            None => {
+                let modules = kept.modules(words).ok_or_else(|| words.problem("a module lies outside"))?;
+                let contention = kept.contention.read(words, &kept.calls, modules);
+                kept.whole_at = Some(read_at);
+                contention.ok_or_else(|| words.problem("what it says of contention"))?
+            }
+        };
         let last_sign = vcpus.iter().filter_map(|vcpu| vcpu.holder.map(|(_, since)| since).or(vcpu.free_since)).max();
         let taken = match (ended, alive, head[header::ENDED_TICKS]) {
             (Some(ended), ..) => ended,
@@ -98,24 +115,24 @@ impl Kept {
             migrations,
             threads,
             contention,
-            contention_as_of: None,
+            contention_as_of: whole_before,
             cells,
         })
     }
 }
 
 impl OfWriter {
-    fn read_calls(&mut self, words: &Words<'_>) -> Option<()> {
+    fn read_calls(&mut self, words: &mut Words<'_>) -> Option<()> {
         let catalogue = catalogue(words)?;
         if self.catalogue != catalogue {
-            self.calls = calls(words)?;
+            self.calls = calls(catalogue);
             catalogue.clone_into(&mut self.catalogue);
         }
         Some(())
     }
 
     /// The threads at `now` (ticks), by lane, without what they have counted.
-    fn threads(&mut self, words: &Words<'_>, now: u64) -> Option<Vec<Thread>> {
+    fn threads(&mut self, words: &mut Words<'_>, now: u64) -> Option<Vec<Thread>> {
         self.lanes.extend(words, header::LANES, lane::SIZE)?;
         let mut threads = Vec::with_capacity(self.lanes.positions().len());
         for &position in self.lanes.positions() {
@@ -132,12 +149,15 @@ impl OfWriter {
         Some(threads)
     }
 
-    fn vcpus(&mut self, segment: &Segment, words: &Words<'_>) -> Result<Vec<VcpuNow>, ReadError> {
-        let outside = || segment.damaged("a virtual CPU lies outside");
-        self.vcpus.extend(words, header::VCPUS, vcpu::SIZE).ok_or_else(outside)?;
+    /// Virtual CPUs, by index, and how often threads came to one of them from which.
+    fn vcpus(&mut self, segment: &Segment, words: &mut Words<'_>) -> Result<(Vec<VcpuNow>, Migrations), ReadError> {
+        const OUTSIDE: &str = "a virtual CPU lies outside";
+        self.vcpus.extend(words, header::VCPUS, vcpu::SIZE).ok_or_else(|| words.problem(OUTSIDE))?;
         let mut vcpus = Vec::with_capacity(self.vcpus.positions().len());
+        let mut migrations = Migrations::new();
         for &position in self.vcpus.positions() {
-            let mut block = words.block(position as u64, vcpu::SIZE).ok_or_else(outside)?.to_vec();
+            let block = words.block(position as u64, vcpu::SIZE).map(<[u64]>::to_vec);
+            let mut block = block.ok_or_else(|| words.problem(OUTSIDE))?;
             for _ in 0..TRIES {
                 if block[vcpu::SEQUENCE].is_multiple_of(2) {
                     break;
@@ -147,32 +167,23 @@ impl OfWriter {
             if block[vcpu::INDEX] >= vcpu::MOST as u64 {
                 return Err(segment.damaged("it has more virtual CPUs than there can be"));
             }
+            let came_from = block[vcpu::CAME_FROM..].iter().enumerate().filter(|(_, count)| **count != 0);
+            let index = block[vcpu::INDEX] as u16;
+            migrations.extend(came_from.map(|(from, count)| ((from as u16, index), *count)));
             let (holder, since) = (block[vcpu::HOLDER], block[vcpu::SINCE]);
             vcpus.push(VcpuNow {
-                index: block[vcpu::INDEX] as u16,
+                index,
                 holder: holder.checked_sub(1).map(|lane| (lane as u32, since)),
                 free_since: (holder == 0 && since != 0).then_some(since),
             });
         }
         vcpus.sort_unstable_by_key(|vcpu| vcpu.index);
-        Ok(vcpus)
-    }
-
-    /// By where they came from and went to.
-    fn migrations(&self, words: &Words<'_>) -> Option<BTreeMap<(u16, u16), u64>> {
-        let mut migrations = BTreeMap::new();
-        for &position in self.vcpus.positions() {
-            let block = words.block(position as u64, vcpu::SIZE)?;
-            for (from, &count) in block[vcpu::CAME_FROM..].iter().enumerate().filter(|(_, count)| **count != 0) {
-                migrations.insert((from as u16, block[vcpu::INDEX] as u16), count);
-            }
-        }
-        Some(migrations)
+        Ok((vcpus, migrations))
     }
 
     /// By address. Where one was loaded in another's place, only the later one: nothing else tells which one an address
     /// is of.
-    fn modules(&mut self, words: &Words<'_>) -> Option<Arc<[Module]>> {
+    fn modules(&mut self, words: &mut Words<'_>) -> Option<Arc<[Module]>> {
         let known = self.modules.positions().len();
         self.modules.extend(words, header::MODULES, module::PATH)?;
         if self.modules.positions().len() == known {
@@ -184,7 +195,7 @@ impl OfWriter {
         for &position in self.modules.positions() {
             let block = words.block(position as u64, module::PATH)?;
             let [start, end] = [block[module::START], block[module::END]];
-            let length = block[module::PATH_BYTES];
+            let (length, bias) = (block[module::PATH_BYTES], block[module::BIAS]);
             if start >= end || length > module::LONGEST_PATH {
                 return None;
             }
@@ -194,12 +205,15 @@ impl OfWriter {
             {
                 modules.remove(&earlier);
             }
-            modules.insert(start, Module { path, start, end, bias: block[module::BIAS] });
+            modules.insert(start, Module { path, start, end, bias });
         }
         self.by_address = modules.into_values().collect();
         Some(Arc::clone(&self.by_address))
     }
 }
+
+/// By the indices of where threads came from and went to.
+type Migrations = BTreeMap<(u16, u16), u64>;
 
 /// What a thread said that it waits for, at `now` (ticks).
 fn activity(word: u64, calls: &[Option<Hypercall>], now: u64) -> Activity {

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::layout::{self, header as word};
 use crate::snapshot::{Process, Snapshot};
 use header::{clock_source, process_of};
-use kept::Kept;
+use kept::{Extent, Kept};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -87,7 +87,7 @@ impl Segment {
     /// # Errors
     /// When it cannot be read or contradicts itself.
     pub fn snapshot(&self) -> Result<Snapshot, ReadError> {
-        Kept::default().snapshot(self, None)
+        Kept::default().snapshot(self, Extent::Whole, None)
     }
 
     /// The same of a process that ended at `ended` (ticks, from [`Segment::now`]) as its parent has seen.
@@ -95,11 +95,11 @@ impl Segment {
     /// # Errors
     /// As for [`Segment::snapshot`].
     pub fn snapshot_ended(&self, ended: u64) -> Result<Snapshot, ReadError> {
-        Kept::default().snapshot(self, Some(ended))
+        Kept::default().snapshot(self, Extent::Whole, Some(ended))
     }
 
     pub(crate) fn header(&self) -> Result<Vec<u64>, ReadError> {
-        let words = match self.read(word::SIZE) {
+        let words = match self.read_at(0, word::SIZE) {
             Err(ReadError::Damaged { path, .. }) => return Err(ReadError::NoSegment { path }),
             words => words?,
         };
@@ -113,23 +113,6 @@ impl Segment {
         Ok(words)
     }
 
-    /// The first `count` words.
-    fn read(&self, count: usize) -> Result<Vec<u64>, ReadError> {
-        let mut words = Vec::new();
-        self.read_into(&mut words, count)?;
-        Ok(words)
-    }
-
-    /// Makes `words` the first `count` words. A header that claims more than the file has is found out before anything is
-    /// allocated.
-    fn read_into(&self, words: &mut Vec<u64>, count: usize) -> Result<(), ReadError> {
-        if (count as u64).checked_mul(8).is_none_or(|bytes| bytes > self.length().unwrap_or(0)) {
-            return Err(self.damaged("the file is shorter than it says"));
-        }
-        words.resize(count, 0);
-        self.fill(words, 0)
-    }
-
     /// The bytes that the file has now.
     pub(crate) fn length(&self) -> Result<u64, ReadError> {
         let length = self.file.metadata().map(|data| data.len());
@@ -138,11 +121,12 @@ impl Segment {
 
     /// Our hypercalls by the writer's number.
     pub(crate) fn calls(&self) -> Result<Vec<Option<Hypercall>>, ReadError> {
-        let head = self.header()?;
-        let count = usize::try_from(head[word::CATALOGUE].saturating_add(head[word::CALLS].saturating_mul(4)));
-        let words = self.read(count.unwrap_or(usize::MAX).max(head.len()))?;
-        let words = Words::new(&words, head[word::CAPACITY]);
-        header::calls(&words).ok_or_else(|| self.damaged("its catalogue lies outside"))
+        let (head, mut copy) = (self.header()?, Vec::new());
+        let mut words = Words::new(self, &head, &mut copy)?;
+        match header::catalogue(&mut words) {
+            Some(catalogue) => Ok(header::calls(catalogue)),
+            None => Err(words.problem("its catalogue lies outside")),
+        }
     }
 
     pub(crate) fn read_at(&self, position: usize, count: usize) -> Result<Vec<u64>, ReadError> {
@@ -189,7 +173,21 @@ impl Reader {
     /// # Errors
     /// As for [`Segment::snapshot`].
     pub fn snapshot(&mut self) -> Result<Snapshot, ReadError> {
-        let snapshot = self.kept.snapshot(&self.segment, None);
+        self.read(Extent::Whole)
+    }
+
+    /// The outline of what is in the segment now, which costs much less than all of it: all figures are exact, but that how
+    /// long each event took, and who waited for what, are those of the last whole snapshot
+    /// ([`Snapshot::contention_as_of`]). The first one is whole.
+    ///
+    /// # Errors
+    /// As for [`Segment::snapshot`].
+    pub fn outline(&mut self) -> Result<Snapshot, ReadError> {
+        self.read(Extent::Outline)
+    }
+
+    fn read(&mut self, extent: Extent) -> Result<Snapshot, ReadError> {
+        let snapshot = self.kept.snapshot(&self.segment, extent, None);
         if snapshot.is_err() {
             // What was kept of it may be what is wrong.
             self.kept = Kept::default();

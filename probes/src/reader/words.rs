@@ -1,39 +1,132 @@
-//! A copy of a segment's words, and blocks in it. Nothing in the copy is trusted: whatever points outside is `None`.
+//! The words of a segment as a reader sees them: read in pieces, since all of them are much, and most have not changed. Nothing
+//! in them is trusted: whatever points outside is `None`.
 
-use crate::layout::{BLOCK_ALIGN, LINK};
+use super::{ReadError, Segment};
+use crate::layout::{LINK, header};
+use std::ops::Range;
 
-/// A copy of the words in use.
-#[derive(Clone, Copy)]
+/// What is read at least where one block is asked for: 1 KiB. Blocks of a kind often lie side by side.
+const LEAST: usize = 128;
+/// What is read at once at most where many are: 64 KiB, which stay in a processor's own cache.
+const MOST: usize = 8192;
+/// What between two blocks is rather read than left out, 2 KiB: that is copied in the time of a system call.
+const GAP: usize = 256;
+
+/// The words in use, and a copy of some of them.
+#[derive(Debug)]
 pub(crate) struct Words<'a> {
-    words: &'a [u64],
-    /// Positions from the copy's end up to here are blocks that were added while it was made.
-    capacity: u64,
+    segment: &'a Segment,
+    /// The header.
+    head: &'a [u64],
+    used: usize,
+    /// A copy of `length` words from `from` on; kept for its memory.
+    copy: &'a mut Vec<u64>,
+    from: usize,
+    length: usize,
+    /// Why something could not be read.
+    problem: Option<ReadError>,
 }
 
 impl<'a> Words<'a> {
-    /// `words` are at least a whole header.
-    pub(super) fn new(words: &'a [u64], capacity: u64) -> Self {
-        Words { words, capacity }
+    /// Those of `segment`, whose header is `head`; `copy` is for its memory.
+    ///
+    /// # Errors
+    /// When it has fewer words than it says.
+    pub(super) fn new(segment: &'a Segment, head: &'a [u64], copy: &'a mut Vec<u64>) -> Result<Self, ReadError> {
+        let used = head[header::USED];
+        if used < header::SIZE as u64 || used > head[header::CAPACITY] {
+            return Err(segment.damaged("it uses more words than it has"));
+        }
+        // Found out before anything is allocated for it.
+        if used.checked_mul(8).is_none_or(|bytes| bytes > segment.length().unwrap_or(0)) {
+            return Err(segment.damaged("the file is shorter than it says"));
+        }
+        Ok(Words { segment, head, used: used as usize, copy, from: 0, length: 0, problem: None })
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.words.len()
-    }
-
-    pub(crate) fn block(&self, position: u64, size: usize) -> Option<&'a [u64]> {
-        let position = usize::try_from(position).ok()?;
-        self.words.get(position..position.checked_add(size)?)
+        self.used
     }
 
     /// A word of the header.
     pub(crate) fn header(&self, word: usize) -> u64 {
-        self.words[word]
+        self.head[word]
     }
 
-    /// Whether what is at `position` is newer than the copy.
+    /// Whether what is at `position` was added after the header was read.
     pub(crate) fn is_newer(&self, position: u64) -> bool {
-        (self.words.len() as u64..self.capacity).contains(&position)
+        self.newer().contains(&position)
+    }
+
+    /// The positions of what was added after the header was read.
+    pub(super) fn newer(&self) -> Range<u64> {
+        self.used as u64..self.head[header::CAPACITY]
+    }
+
+    /// Why there was `None`: something could not be read, or what was read is `damaged`.
+    pub(super) fn problem(&mut self, damaged: &'static str) -> ReadError {
+        self.problem.take().unwrap_or_else(|| self.segment.damaged(damaged))
+    }
+
+    /// What is read from now on was written no earlier.
+    pub(crate) fn renew(&mut self) {
+        self.length = 0;
+    }
+
+    /// The block of `size` words at `position`.
+    pub(crate) fn block(&mut self, position: u64, size: usize) -> Option<&[u64]> {
+        let position = usize::try_from(position).ok()?;
+        let end = position.checked_add(size).filter(|end| *end <= self.used)?;
+        if position < self.from || end > self.from + self.length {
+            self.read(position, size.max(LEAST).min(self.used - position))?;
+        }
+        self.copy.get(position - self.from..end - self.from)
+    }
+
+    /// Has `visit` look at the blocks of `size` words at `positions`, which had better rise: each with its number. Ends where
+    /// that says `None`.
+    pub(crate) fn each(
+        &mut self,
+        positions: &[usize],
+        size: usize,
+        mut visit: impl FnMut(usize, &[u64]) -> Option<()>,
+    ) -> Option<()> {
+        let mut next = 0;
+        while let Some(&first) = positions.get(next) {
+            let fits = |pair: &&[usize]| {
+                let (before, after) = (pair[0], pair[1]);
+                before <= after
+                    && after.saturating_sub(before) <= size.saturating_add(GAP)
+                    && after.saturating_add(size).saturating_sub(first) <= MOST
+            };
+            let more = positions[next..].windows(2).take_while(fits).count();
+            let end = positions[next + more].checked_add(size).filter(|end| *end <= self.used)?;
+            self.read(first, end - first)?;
+            for (number, position) in positions.iter().enumerate().skip(next).take(more + 1) {
+                visit(number, self.copy.get(position - first..position - first + size)?)?;
+            }
+            next += more + 1;
+        }
+        Some(())
+    }
+
+    /// Copies the `length` words from `from` on, which are in use.
+    fn read(&mut self, from: usize, length: usize) -> Option<()> {
+        if self.copy.len() < length {
+            self.copy.resize(length.max(MOST), 0);
+        }
+        (self.from, self.length) = (from, 0);
+        match self.segment.fill(&mut self.copy[..length], from) {
+            Ok(()) => {
+                self.length = length;
+                Some(())
+            }
+            Err(problem) => {
+                self.problem = Some(problem);
+                None
+            }
+        }
     }
 }
 
@@ -46,8 +139,8 @@ pub(crate) struct Chain {
 impl Chain {
     /// Looks for blocks that were added; `head` is the word of the header with the position of the first, and `size` what
     /// each has at least. `None`: the chain runs outside or in a circle.
-    pub(crate) fn extend(&mut self, words: &Words<'_>, head: usize, size: usize) -> Option<()> {
-        let most = words.count() / size.next_multiple_of(BLOCK_ALIGN);
+    pub(crate) fn extend(&mut self, words: &mut Words<'_>, head: usize, size: usize) -> Option<()> {
+        let most = words.count() / size;
         let mut next = match self.positions.last() {
             Some(last) => words.block(*last as u64, size)?[LINK],
             None => words.header(head),

@@ -29,7 +29,11 @@ pub struct Function {
 impl DebugInfo {
     /// None if `file` has none that can be read, or more than `most` bytes.
     pub fn of<'a>(file: &impl Object<'a>, most: u64) -> Option<Self> {
-        file.section_by_name(".debug_info").filter(|section| section.size() <= most)?;
+        // In separate files it is often compressed.
+        let bytes = file.section_by_name(".debug_info")?.compressed_file_range().ok()?.uncompressed_size;
+        if bytes > most {
+            return None;
+        }
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         let section = |name: &str| {
             let data = file.section_by_name(name).and_then(|section| section.uncompressed_data().ok());

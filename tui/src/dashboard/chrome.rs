@@ -95,8 +95,12 @@ pub fn head(area: Rect, buffer: &mut Buffer, view: &View<'_>, status: &Status) {
         (4, format!("timing {}", snapshot.mode.name()), Role::Faint),
         (7, clock, Role::Faint),
     ];
-    if view.sample.is_outline() {
-        items.insert(1, (1, "outline".to_owned(), Role::Warning));
+    match &view.whole {
+        Some(whole) => {
+            items.insert(3, (2, format!("percentiles of {}", micro(whole.span.seconds * 1e9)), Role::Faint));
+        }
+        None if view.sample.is_outline() => items.insert(1, (1, "outline".to_owned(), Role::Warning)),
+        None => {}
     }
     if let Some(file) = &status.recording {
         items.insert(1, (1, format!("REC {}", file_name(file)), Role::Error));

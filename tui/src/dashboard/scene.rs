@@ -2,10 +2,14 @@
 
 use super::keys::KeyMap;
 use super::model::{History, Point, Span, lock_points};
-use super::screen::{Size, View};
+use super::screen::{Size, View, Whole};
 use super::theme::Theme;
 use rumpscope_reports::Sample;
 use std::sync::Arc;
+
+/// How old a whole sample may be, in seconds, whose percentiles are shown beside newer figures. Of a live guest they come at
+/// least every 5 seconds; in a recording there may be minutes between them.
+const FRESH: f64 = 6.0;
 
 /// The samples that are compared, what they say, and how it went before. A copy of it is a frozen picture.
 #[derive(Clone, Debug)]
@@ -14,10 +18,13 @@ pub struct Scene {
     /// The one before; none, where the process is seen for the first time.
     before: Option<Arc<Sample>>,
     span: Span,
+    /// Of the time between the last two whole samples, or up to the last one, where `span` is of outlines.
+    whole_span: Option<Span>,
     cumulative: bool,
     history: History,
-    /// The last sample that was whole, and how many outlines came after it.
+    /// The last sample that was whole, and the whole one before it; how many outlines came after it.
     whole: Option<Arc<Sample>>,
+    whole_before: Option<Arc<Sample>>,
     outlines: usize,
 }
 
@@ -26,7 +33,9 @@ impl Scene {
     pub fn new(sample: Arc<Sample>, cumulative: bool) -> Self {
         Scene {
             span: Span::new(None, &sample),
+            whole_span: None,
             whole: Some(sample.clone()).filter(|sample| !sample.is_outline()),
+            whole_before: None,
             outlines: 0,
             latest: sample,
             before: None,
@@ -55,20 +64,54 @@ impl Scene {
         if sample.is_outline() {
             self.outlines += 1;
         } else {
+            self.whole_span = None;
             self.fill_up_to(&sample);
         }
         self.span = if self.cumulative { Span::new(None, &sample) } else { span };
         self.before = Some(std::mem::replace(&mut self.latest, sample));
+        self.complete();
         false
     }
 
     /// Puts into the history what `sample`, a whole one, tells of the outlines before it.
     fn fill_up_to(&mut self, sample: &Arc<Sample>) {
-        let whole = self.whole.replace(sample.clone());
+        self.whole_before = self.whole.replace(sample.clone());
         let outlines = std::mem::take(&mut self.outlines);
-        if let Some(whole) = whole.filter(|_| outlines != 0) {
+        if let Some(whole) = self.whole_before.as_ref().filter(|_| outlines != 0) {
             let locks = lock_points(&whole.snapshot, &sample.snapshot);
-            self.history.share(outlines + 1, &Span::new(Some(&whole), sample), &locks);
+            let span = Span::new(Some(whole), sample);
+            self.history.share(outlines + 1, &span, &locks);
+            if !self.cumulative {
+                self.whole_span = Some(span);
+            }
+        }
+    }
+
+    /// Where the span is of outlines: takes what these do not tell from the last whole samples, if they are fresh.
+    fn complete(&mut self) {
+        let is_outline = |sample: &Arc<Sample>| sample.is_outline();
+        if !is_outline(&self.latest) && !self.earlier().is_some_and(is_outline) {
+            self.whole_span = None;
+            return;
+        }
+        let snapshot = &self.latest.snapshot;
+        let is_fresh = |whole: &&Arc<Sample>| {
+            let age = snapshot.taken.saturating_sub(whole.snapshot.taken);
+            snapshot.clock.nanoseconds(age) / 1e9 <= FRESH
+        };
+        let (Some(whole), earlier) = (self.whole.as_ref().filter(is_fresh), &self.whole_before) else {
+            self.whole_span = None;
+            return;
+        };
+        if self.whole_span.is_none() {
+            self.whole_span = match (self.cumulative, earlier) {
+                (true, _) => Some(Span::new(None, whole)),
+                (false, Some(earlier)) => Some(Span::new(Some(earlier), whole)),
+                (false, None) => None,
+            };
+        }
+        if let Some(whole) = &self.whole_span {
+            self.span.take_percentiles(whole);
         }
     }
 
@@ -76,6 +119,8 @@ impl Scene {
     pub fn set_cumulative(&mut self, cumulative: bool) {
         self.cumulative = cumulative;
         self.span = Span::new(self.earlier().map(AsRef::as_ref), &self.latest);
+        self.whole_span = None;
+        self.complete();
     }
 
     /// The latest sample.
@@ -99,6 +144,11 @@ impl Scene {
             sample: &self.latest,
             earlier: self.earlier(),
             span: &self.span,
+            whole: self.whole_span.as_ref().zip(self.whole.as_ref()).map(|(span, sample)| Whole {
+                sample,
+                earlier: self.whole_before.as_ref().filter(|_| !self.cumulative),
+                span,
+            }),
             history: &self.history,
             theme,
             keys,
@@ -147,6 +197,34 @@ mod tests {
             assert_eq!(point.heat.range(), whole.heat.range());
             assert!(!point.locks.is_empty());
         }
+    }
+
+    /// The outline of the last of `samples`, of which the one before is whole.
+    fn outline_last(samples: &mut [Arc<Sample>]) {
+        let [.., before, last] = &samples[..] else { panic!("two samples") };
+        let outline = testing::outline(&before.snapshot, last);
+        *samples.last_mut().unwrap() = Arc::new(outline);
+    }
+
+    #[test]
+    fn an_outline_has_the_percentiles_of_the_last_whole_interval() {
+        let mut samples = shared(testing::samples(2, 3));
+        outline_last(&mut samples);
+        let mut scene = Scene::new(samples[0].clone(), false);
+        scene.push(samples[1].clone());
+        assert!(scene.whole_span.is_none());
+        let whole = scene.span().clone();
+        scene.push(samples[2].clone());
+        let (theme, keys) = (Theme::default(), KeyMap::default());
+        let view = testing::view(&scene, &theme, &keys, ratatui::layout::Rect::new(0, 0, 120, 40)).of_whole();
+        assert!(Arc::ptr_eq(view.sample, &samples[1]) && view.earlier.is_some_and(|one| Arc::ptr_eq(one, &samples[0])));
+        let of = |span: &Span| span.calls.iter().map(|call| (call.call, call.times.p99_ns)).collect::<Vec<_>>();
+        assert_eq!(of(scene.span()), of(&whole));
+        // Long after the last whole one they are of no use.
+        let mut late = Sample::clone(&samples[2]);
+        late.snapshot.taken += (7.0 * late.snapshot.clock.ticks_per_second) as u64;
+        scene.push(Arc::new(late));
+        assert!(scene.whole_span.is_none() && scene.span().calls.iter().all(|call| !call.times.has_percentiles()));
     }
 
     #[test]

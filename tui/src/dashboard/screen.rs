@@ -17,8 +17,12 @@ pub struct View<'a> {
     pub sample: &'a Arc<Sample>,
     /// The one it is compared with; `None`: all since the start is shown.
     pub earlier: Option<&'a Arc<Sample>>,
-    /// The difference of the two.
+    /// The difference of the two. Of calls that were made in it, and of which it is not known how long each took, percentiles
+    /// are those of `whole`.
     pub span: &'a Span,
+    /// What is shown of how long each event took and of who waited for what, where the two samples do not tell: the
+    /// interval between the last whole ones, if that is not long ago.
+    pub whole: Option<Whole<'a>>,
     /// How it went before. It goes interval by interval, even where `span` is the whole.
     pub history: &'a History,
     /// What things look like.
@@ -31,7 +35,26 @@ pub struct View<'a> {
     pub frozen: bool,
 }
 
-impl View<'_> {
+/// An interval between whole samples: as in [`View`].
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<'a> {
+    /// The sample at its end.
+    pub sample: &'a Arc<Sample>,
+    /// The one at its beginning; `None`: all since the start is shown.
+    pub earlier: Option<&'a Arc<Sample>>,
+    /// The difference of the two.
+    pub span: &'a Span,
+}
+
+impl<'a> View<'a> {
+    /// The same for a screen that shows nothing else than what only whole samples tell.
+    pub fn of_whole(&self) -> View<'a> {
+        match self.whole {
+            Some(Whole { sample, earlier, span }) => View { sample, earlier, span, ..*self },
+            None => *self,
+        }
+    }
+
     /// What the time of the latest sample is called.
     pub fn moment(&self) -> &'static str {
         if self.frozen { "held" } else { "now" }

@@ -214,8 +214,13 @@ fn host_threads(vcpus: u16, second: u64) -> Vec<HostThread> {
 /// Three samples, as a recording has them that has an outline of the second.
 pub fn outlined(vcpus: u16) -> Vec<Sample> {
     let mut samples = samples(vcpus, 3);
-    let (before, after) = samples.split_at_mut(1);
-    let (before, outline) = (&before[0].snapshot, &mut after[0]);
+    samples[1] = outline(&samples[0].snapshot, &samples[1]);
+    samples
+}
+
+/// The outline of `sample`; `before` was the last whole one.
+pub fn outline(before: &Snapshot, sample: &Sample) -> Sample {
+    let mut outline = sample.clone();
     outline.snapshot.contention = before.contention.clone();
     outline.snapshot.contention_as_of = Some(before.taken);
     for (key, cell) in &mut outline.snapshot.cells {
@@ -224,7 +229,7 @@ pub fn outlined(vcpus: u16) -> Vec<Sample> {
         (cell.untimed, cell.sum, cell.unplaced) = (untimed, sum, timed - cell.timed());
     }
     outline.threads.iter_mut().for_each(|thread| thread.counters.clear());
-    samples
+    outline
 }
 
 /// The history of `count` intervals of that kernel.

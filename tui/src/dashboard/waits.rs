@@ -4,6 +4,7 @@
 //! thread finds them, and a picture is drawn of what it has found so far; when there is more, it is drawn again. The thread
 //! begins when a screen asks for the first time, and finds each name once.
 
+use crate::heap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use rumpscope_probes::Snapshot;
 use rumpscope_probes::contention::Module;
@@ -166,7 +167,7 @@ fn begin() -> Finder {
 }
 
 /// How many bytes of debug information a file may have to be asked for lines and inlined functions. The components of a
-/// rump kernel have less; a large program's would take hundreds of megabytes.
+/// rump kernel have less; a large program's would take hundreds of megabytes, and that of the C library alone 30.
 const MOST_DEBUG_INFO: u64 = 4 << 20;
 
 /// Names for a process that has `modules`, found without much memory or time.
@@ -197,7 +198,7 @@ impl Finding {
             self.book.complete(contention, symbols);
             *asked = Instant::now();
             // What was read of a file to make tables of it is several times what they take.
-            give_back();
+            heap::give_back();
         }
         self.forget_files();
         Waiting::by(job.earlier.as_ref().map(|earlier| &earlier.snapshot), &job.later.snapshot, &self.book)
@@ -205,18 +206,9 @@ impl Finding {
 
     fn forget_files(&mut self) {
         if self.files.take_if(|(_, asked)| asked.elapsed() >= KEPT).is_some() {
-            give_back();
+            heap::give_back();
         }
     }
-}
-
-/// Gives memory that nobody uses back to the host.
-fn give_back() {
-    // SAFETY: no preconditions.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 /// Why there is nothing to show of waiting, if that is so.

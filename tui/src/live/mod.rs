@@ -13,6 +13,7 @@
 mod counters;
 pub mod kernels;
 mod listeners;
+mod pace;
 mod sampler;
 mod target;
 mod task_files;
@@ -20,5 +21,6 @@ mod threads;
 mod watched;
 
 pub use listeners::News;
-pub use sampler::{Pace, SHORTEST, Sampler};
+pub use pace::Pace;
+pub use sampler::{SHORTEST, Sampler};
 pub use watched::Watched;

@@ -1,10 +1,12 @@
 //! The thread that takes samples.
 //!
 //! What a sample costs grows with the guest: of a large one it is much to read and to show ten times a second. Who watches
-//! takes samples at a [`Pace`] then that leaves the machine to the guest; each sample is whole, and tells when it was taken.
+//! takes samples at a [`Pace`] then that leaves the machine to the guest, and between whole ones their outlines, which cost
+//! less.
 
 use super::listeners::{Listener, News, Told};
-use super::target::Target;
+use super::pace::{Cost, Pace};
+use super::target::{Extent, Target};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_reports::State;
@@ -20,65 +22,6 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// How often who has no room for the last news is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
-
-/// How samples follow one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// One each interval, whatever it costs.
-    Even,
-    /// The same, but later where samples, and all that this process does with them, would take more than 1/38 of a processor.
-    Sparing,
-}
-
-/// The time from one sample to the next at a sparing pace, in times of what a sample costs: that stays below 3 %.
-const SPARING: u32 = 38;
-
-/// But no longer: a picture that is older is of no use to who watches.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-impl Pace {
-    /// When the next sample is due, where the last one was due at `due` and began at `began`, and one `costs` so much time of a
-    /// processor.
-    fn next(self, due: Instant, began: Instant, interval: Duration, costs: Duration) -> Instant {
-        // What could not be kept up with is left out.
-        let even = (due + interval).max(began);
-        match self {
-            Pace::Even => even,
-            Pace::Sparing => even.max(began + costs.saturating_mul(SPARING).min(LONGEST_PAUSE)),
-        }
-    }
-}
-
-/// The time that this process has had processors.
-fn processor_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid; where there is no such clock, it stays as it is, and nothing has a cost.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
-}
-
-/// What samples cost lately.
-#[derive(Debug)]
-struct Cost {
-    /// The time that the process had had processors when the last sample began.
-    spent: Duration,
-    /// What it has had since the sample before that.
-    last: Duration,
-}
-
-impl Cost {
-    fn new() -> Self {
-        Cost { spent: processor_time(), last: Duration::ZERO }
-    }
-
-    /// What a sample costs, now that another one begins. The lesser of the last two: once in a while something else is done,
-    /// as when names are found for the first time.
-    fn at_next(&mut self) -> Duration {
-        let now = processor_time();
-        let costs = now.saturating_sub(std::mem::replace(&mut self.spent, now));
-        std::mem::replace(&mut self.last, costs).min(costs)
-    }
-}
 
 /// A thread that takes samples of a process. It begins with the first who listens, and ends when nobody does any more,
 /// when the process has ended, or when this is dropped.
@@ -162,7 +105,7 @@ impl Loop {
         let mut due = Instant::now();
         // No order makes a sample come earlier than its cost allows.
         let mut earliest = due;
-        let mut cost = Cost::new();
+        let mut cost = Cost::new(due);
         loop {
             match self.orders.recv_deadline(due.min(Instant::now() + LOOK)) {
                 Ok(order) => {
@@ -178,8 +121,9 @@ impl Loop {
             if alive && now < due {
                 continue;
             }
-            let costs = cost.at_next();
-            let news = match self.target.sample(if alive { State::Alive } else { State::Dead }) {
+            let extent = cost.next(self.pace, now, self.interval);
+            let (state, extent) = if alive { (State::Alive, extent) } else { (State::Dead, Extent::Whole) };
+            let news = match self.target.sample(state, extent) {
                 Ok(sample) => News::Sample(Arc::new(sample)),
                 Err(problem) => News::Trouble(problem.to_string().into()),
             };
@@ -191,8 +135,9 @@ impl Loop {
                 return;
             }
             self.last = Some(news);
-            earliest = self.pace.next(now, now, Duration::ZERO, costs);
-            due = self.pace.next(due, now, self.interval, costs);
+            earliest = now + cost.pause(self.pace, self.interval);
+            // What could not be kept up with is left out.
+            due = (due + self.interval).max(earliest);
         }
     }
 
@@ -302,17 +247,6 @@ mod tests {
         next(&news);
         sampler.set_interval(SHORT);
         assert!(next(&news).snapshot.taken > first.snapshot.taken);
-    }
-
-    #[test]
-    fn a_sparing_pace_leaves_the_processor_to_others() {
-        let begin = Instant::now();
-        let after = |milliseconds| begin + Duration::from_millis(milliseconds);
-        let next =
-            |pace: Pace, costs| pace.next(begin, after(3), Duration::from_millis(100), Duration::from_millis(costs));
-        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 2)), [after(100); 2]);
-        assert_eq!([Pace::Even, Pace::Sparing].map(|pace| next(pace, 10)), [after(100), after(383)]);
-        assert_eq!(next(Pace::Sparing, 1000), after(2003));
     }
 
     #[test]

@@ -5,6 +5,14 @@ use rumpscope_probes::Process;
 use rumpscope_probes::reader::{ReadError, Reader, Segment};
 use rumpscope_reports::{HostThread, Sample, State};
 
+/// How much a sample has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// See [`Reader::outline`]; the first one is whole.
+    Outline,
+}
+
 /// Why there is no sample.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
@@ -52,12 +60,15 @@ impl Target {
         self.process.is_alive()
     }
 
-    /// How it is now; `state` is what [`Target::is_alive`] said before.
+    /// How it is now, all of it or its outline; `state` is what [`Target::is_alive`] said before.
     ///
     /// # Errors
     /// When the segment cannot be read, or is another's.
-    pub(super) fn sample(&mut self, state: State) -> Result<Sample, Problem> {
-        let mut snapshot = self.segment.snapshot()?;
+    pub(super) fn sample(&mut self, state: State, extent: Extent) -> Result<Sample, Problem> {
+        let mut snapshot = match extent {
+            Extent::Whole => self.segment.snapshot()?,
+            Extent::Outline => self.segment.outline()?,
+        };
         let began = self.last.map_or(snapshot.began, |(_, began)| began);
         if snapshot.process != self.process || snapshot.began != began {
             return Err(Problem::Replaced { before: self.process.pid, now: snapshot.process.pid });
@@ -155,6 +166,6 @@ pub(super) mod testing {
     /// A sample of nothing.
     pub(in super::super) fn sample() -> Sample {
         let forged = Forged::new(&format!("sample-{:?}", std::thread::current().id()));
-        Target::new(forged.open()).unwrap().sample(State::Alive).unwrap()
+        Target::new(forged.open()).unwrap().sample(State::Alive, Extent::Whole).unwrap()
     }
 }

@@ -40,6 +40,8 @@ pub struct Watched {
 #[derive(Debug)]
 struct Recording {
     path: PathBuf,
+    /// Its own, for all that is recorded is whole.
+    sampler: Sampler,
     writer: Writer,
 }
 
@@ -50,7 +52,7 @@ impl Watched {
     /// When the segment cannot be read.
     pub fn start(segment: Segment, interval: Duration) -> Result<Self, ReadError> {
         let process = segment.process()?;
-        let sampler = Sampler::start(segment.try_clone()?, interval, Pace::Sparing)?;
+        let sampler = Sampler::start(segment.try_clone()?, interval, Pace::Outlining)?;
         let news = sampler.subscribe(DEPTH);
         Ok(Watched {
             process,
@@ -77,17 +79,18 @@ impl Watched {
         let ran = Ran::Program { command: vec![self.process.program.clone()] };
         let recorder = recording::recorder(&path, &About { ran, host: Host::this() }, DEFAULT_LIMIT)?;
         let trouble = Arc::clone(&self.trouble);
-        let writer = Writer::start(recorder, self.sampler.subscribe(recording::DEPTH), move |error| {
+        let sampler = Sampler::start(self.segment.try_clone()?, self.interval, Pace::Sparing)?;
+        let writer = Writer::start(recorder, sampler.subscribe(recording::DEPTH), move |error| {
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         });
         let told = format!("recording to {}", path.display());
-        self.recording = Some(Recording { path, writer });
+        self.recording = Some(Recording { path, sampler, writer });
         Ok(told)
     }
 
     /// Ends the recording that is under way, if one is.
     fn stop_recording(&mut self) -> anyhow::Result<Option<String>> {
-        let Some(Recording { path, writer }) = self.recording.take() else { return Ok(None) };
+        let Some(Recording { path, writer, .. }) = self.recording.take() else { return Ok(None) };
         let ended = if self.process.is_alive() { Ended::Running } else { Ended::Gone };
         match writer.finish(None, &ended)? {
             Some(_) => Ok(Some(format!("recorded in {}", path.display()))),
@@ -116,7 +119,8 @@ impl Live for Watched {
 
     fn set_interval(&mut self, interval: Duration) {
         self.interval = interval.max(super::SHORTEST);
-        self.sampler.set_interval(self.interval);
+        let recording = self.recording.as_ref().map(|recording| &recording.sampler);
+        [Some(&self.sampler), recording].into_iter().flatten().for_each(|sampler| sampler.set_interval(self.interval));
     }
 
     fn recording(&self) -> Option<String> {

@@ -162,7 +162,8 @@ fn an_outline_is_told() {
         assert_eq!(call.split_whitespace().filter(|word| *word == "-").count(), 4, "{picture}");
         picture
     };
-    assert!(without_percentiles(&mut app).lines().next().unwrap().contains("  outline  "));
+    let head = |picture: &str| picture.lines().next().unwrap().to_owned();
+    assert!(head(&without_percentiles(&mut app)).contains("  outline  "));
     press(&mut app, "4");
     let picture = screenshot(&mut app, 120, 40);
     assert!(picture.contains("the recording has an outline of this time"), "{picture}");
@@ -170,7 +171,11 @@ fn an_outline_is_told() {
     let picture = screenshot(&mut app, 120, 40);
     assert!(picture.contains("client 1"), "{picture}");
     app.take(News::Sample(Arc::new(last)));
-    assert!(!without_percentiles(&mut app).contains("outline"));
+    // Those of all the time between the whole ones.
+    press(&mut app, "2");
+    let picture = screenshot(&mut app, 120, 40);
+    assert!(!call(&picture).contains(" - ") && !picture.contains("outline"), "{picture}");
+    assert!(head(&picture).contains("last 1.00s  percentiles of 2.00s"), "{picture}");
     press(&mut app, "4");
     let picture = screenshot(&mut app, 120, 40);
     assert!(picture.contains("rwlock") && !picture.contains("outline"), "{picture}");

@@ -86,6 +86,15 @@ impl Span {
         }
     }
 
+    /// Has the percentiles of hypercalls of which it is not known how long each call took from `other`.
+    pub fn take_percentiles(&mut self, other: &Span) {
+        for call in self.calls.iter_mut().filter(|call| call.times.is_timed() && !call.times.has_percentiles()) {
+            let Some(CallSpan { times: other, .. }) = other.call(call.call) else { continue };
+            let Figures { placed, p50_ns, p99_ns, p99_9_ns, max_ns, .. } = *other;
+            call.times = Figures { placed, p50_ns, p99_ns, p99_9_ns, max_ns, ..call.times };
+        }
+    }
+
     /// That of one hypercall.
     pub fn call(&self, call: Hypercall) -> Option<&CallSpan> {
         self.calls.iter().find(|span| span.call == call)

@@ -31,7 +31,7 @@ impl Screen for Calls {
 
     fn draw(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>) {
         if let Some(call) = self.open {
-            detail::draw(area, buffer, view, call);
+            detail::draw(area, buffer, &view.of_whole(), call);
             return;
         }
         let rows: Vec<_> = view.span.calls.iter().map(|span| CallRow::new(span, view)).collect();

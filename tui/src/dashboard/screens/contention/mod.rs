@@ -180,6 +180,7 @@ impl Screen for Contention {
     }
 
     fn draw(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>) {
+        let view = &view.of_whole();
         if let Some(why) = why_none(view.sample) {
             put(buffer, line(area, 1), why, view.theme.style(Role::Warning));
             return;

@@ -96,7 +96,8 @@ impl Screen for Threads {
         let spans = threads(earlier, view.sample, view.span.seconds);
         match self.open {
             Some(key) => {
-                let waiting = self.waits.borrow_mut().of(view.earlier, view.sample);
+                let whole = view.of_whole();
+                let waiting = self.waits.borrow_mut().of(whole.earlier, whole.sample);
                 let span = spans.iter().find(|span| span.key == key);
                 open::draw(area, buffer, view, span, &waiting);
             }

@@ -90,6 +90,7 @@ impl Screen for Transitions {
     }
 
     fn draw(&mut self, area: Rect, buffer: &mut Buffer, view: &View<'_>) {
+        let view = &view.of_whole();
         let spans = transitions(&view.span.snapshot, view.span.seconds);
         match self.open {
             Some(cause) => {
