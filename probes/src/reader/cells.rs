@@ -39,7 +39,7 @@ struct Known {
     figures: Figures,
     /// Which chunks of the histogram there were when it was read last, and where they are.
     chunks: Box<[(u8, usize)]>,
-    /// It has changed since then.
+    /// It has changed since then, or had a chunk that was newer than the reading.
     changed: bool,
 }
 
@@ -152,8 +152,9 @@ impl Cells {
             let figures = Figures::of(block);
             if figures != cell.figures {
                 cell.figures = figures;
-                (cell.changed, sum.changed) = (true, true);
+                cell.changed = true;
             }
+            sum.changed |= cell.changed;
             if whole && cell.changed {
                 tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
             }
@@ -175,7 +176,8 @@ impl Cells {
             let (_, cell, linear) = *tables.get(number)?;
             let cell = cells.get_mut(cell)?;
             cell.chunks = chunks(linear, block, &newer).map(|(index, position)| (index as u8, position)).collect();
-            cell.changed = false;
+            // What its figures count there is read the next time, whether they change by then or not.
+            cell.changed = newer.contains(&linear) || block.iter().skip(1).any(|position| newer.contains(position));
             Some(())
         })
     }
