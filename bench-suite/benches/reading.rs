@@ -14,7 +14,7 @@ use rumpscope_bench_suite::guest::{self, GuestOptions};
 use rumpscope_bench_suite::hypervisor::{Hypervisor, own_library};
 use rumpscope_bench_suite::statistics::quantile;
 use rumpscope_bench_suite::workload::Workload;
-use rumpscope_probes::reader::{Reader, Segment};
+use rumpscope_probes::reader::{Extent, Reader, Segment};
 use rumpscope_probes::{ENV_SEGMENT, own_folder, segment_folder};
 use std::error::Error;
 use std::hint::black_box;
@@ -184,7 +184,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let half = options.interval / 2;
             std::thread::sleep((options.interval * read + half).saturating_sub(begin.elapsed()));
             let before = processor();
-            drop(black_box(reader.outline()?));
+            drop(black_box(reader.read(Extent::Outline)?));
             outlines.push((processor() - before).as_secs_f64() * 1e6);
             std::thread::sleep((options.interval * (read + 1)).saturating_sub(begin.elapsed()));
         }

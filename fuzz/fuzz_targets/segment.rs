@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rumpscope_probes::reader::{Reader, Segment};
+use rumpscope_probes::reader::{Extent, Reader, Segment};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(segment) = Segment::open(&rumpscope_fuzz::file(bytes)) else { return };
@@ -10,5 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = segment.timeline();
     let mut reader = Reader::new(segment);
     let _ = reader.snapshot();
+    let _ = reader.read(Extent::Outline);
     let _ = reader.snapshot();
 });

@@ -196,7 +196,7 @@ pub struct Snapshot {
     /// Who waited for what. It is much, and shared by snapshots in which it is the same.
     pub contention: Arc<Contention>,
     /// When `contention` was so, in ticks, where that was before the rest was taken: this is an outline then, from a recording
-    /// that did not put down more, or from [`Reader::outline`](crate::reader::Reader::outline).
+    /// that did not put down more, or from a reader's [`Extent::Outline`](crate::reader::Extent::Outline).
     pub contention_as_of: Option<u64>,
     /// All counters, by place and metric, added up over threads. Runs and gaps that were under way when the snapshot
     /// was taken are not in it; `vcpus` has them.

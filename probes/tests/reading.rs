@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rumpscope_probes::contention::{LockKind, Watch};
-use rumpscope_probes::reader::{Reader, Segment};
+use rumpscope_probes::reader::{Extent, Reader, Segment};
 use rumpscope_probes::{Hypercall, Place, Snapshot, measure, transition};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn forge(path: &Path, whole: &[u8]) {
             // Whatever they say; that they say it is the test.
             let _ = reader.snapshot().map(|snapshot| snapshot.calls(Hypercall::Open));
             let _ = reader.snapshot();
-            let _ = outlining.outline().map(|outline| outline.calls(Hypercall::Open));
+            let _ = outlining.read(Extent::Outline).map(|outline| outline.calls(Hypercall::Open));
         }
         file.write_all_at(whole, 0).unwrap();
         // What was kept of a segment that lied may be wrong until something is refused; a new reader is not.
@@ -131,13 +131,13 @@ fn reading_again_is_reading_anew() {
     rumpscope_probes::begin("test", None).unwrap();
     let mut reader = Reader::new(Segment::open(&path).unwrap());
     let anew = || Segment::open(&path).unwrap().snapshot().unwrap();
-    assert_eq!(reader.outline().unwrap().contention_as_of, None, "the first one is whole");
+    assert_eq!(reader.read(Extent::Outline).unwrap().contention_as_of, None, "the first one is whole");
     for round in 0..100 {
         let before = reader.snapshot().unwrap();
         work(round);
-        assert_outline(&reader.outline().unwrap(), &before, &anew());
+        assert_outline(&reader.read(Extent::Outline).unwrap(), &before, &anew());
         work(round + 1);
-        assert_outline(&reader.outline().unwrap(), &before, &anew());
+        assert_outline(&reader.read(Extent::Outline).unwrap(), &before, &anew());
         assert_same(&reader.snapshot().unwrap(), &anew());
     }
     // As much of it as is in use, which the header says in word 3.

@@ -214,7 +214,7 @@ impl Record {
 
     /// The wait of the thread with this lane, which began at `since`, ended at `to`. Who has given the lock back meanwhile, as
     /// one of several readers may, has been charged for some time after that: then the wait lasted until then, so that it
-    /// remains the sum of its parts. The ticks of `waited` are set here.
+    /// remains the sum of its parts.
     pub(super) fn ended(&self, arena: &Arena, lane: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
         let mut guarded = self.guarded();
         let own = |waiting: &Waiting| waiting.account.waiter_lane == lane && waiting.since == since;
@@ -225,7 +225,7 @@ impl Record {
             }
             None => Left { charged_until: since, released_by: None, to },
         };
-        waited.ticks = clock::between(since, left.to);
+        waited.ticks += clock::between(to, left.to);
         self.tell_waiters(arena, &guarded);
         self.count(arena, &mut guarded, waited);
         left
@@ -386,21 +386,12 @@ mod tests {
     use crate::catalogue::Hypercall;
     use crate::layout::cell;
     use crate::snapshot::Place;
-    use core::ptr::NonNull;
-
-    const SIZE: usize = 64 * 1024 / 8;
-
-    fn arena() -> Arena {
-        let words: Vec<_> = (0..SIZE).map(|_| crate::primitive::AtomicU64::new(0)).collect();
-        let words = NonNull::from(words.leak()).cast();
-        // SAFETY: leaked, and all of it may be written.
-        unsafe { Arena::new(words, SIZE, |_, _, _| true) }.expect("room for a header")
-    }
+    use crate::testing::arena;
 
     /// One of several readers gives the lock back after the waiter has taken it, and before the waiter has said so.
     #[test]
     fn a_wait_is_as_long_as_what_is_charged_for_it() {
-        let arena = arena();
+        let arena = arena(1 << 13);
         let origin = Origin { kind: LockKind::Rwlock, made: 0, address: 0x1000 };
         let record = Record::create(&arena, 1, origin, 1, false).unwrap();
         let account = Account { call: Hypercall::RwEnter, lock: 1, place: Place::Unknown, waiter: 0, waiter_lane: 7 };

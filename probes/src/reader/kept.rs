@@ -44,9 +44,11 @@ struct OfWriter {
 
 /// How much a snapshot has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub enum Extent {
+    /// All that is in the segment.
     Whole,
-    /// No histograms, and nothing of waiting, that was not in the last whole one.
+    /// What costs much less: all figures are exact, but how long each event took, and who waited for what, is that of the last
+    /// whole one ([`Snapshot::contention_as_of`]). The first one is whole.
     Outline,
 }
 

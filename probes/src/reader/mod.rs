@@ -23,7 +23,8 @@ use crate::clock;
 use crate::layout::{self, header as word};
 use crate::snapshot::{Process, Snapshot};
 use header::{clock_source, process_of};
-use kept::{Extent, Kept};
+pub use kept::Extent;
+use kept::Kept;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -176,17 +177,11 @@ impl Reader {
         self.read(Extent::Whole)
     }
 
-    /// The outline of what is in the segment now, which costs much less than all of it: all figures are exact, but that how
-    /// long each event took, and who waited for what, are those of the last whole snapshot
-    /// ([`Snapshot::contention_as_of`]). The first one is whole.
+    /// As much as `extent` says of what is in the segment now.
     ///
     /// # Errors
     /// As for [`Segment::snapshot`].
-    pub fn outline(&mut self) -> Result<Snapshot, ReadError> {
-        self.read(Extent::Outline)
-    }
-
-    fn read(&mut self, extent: Extent) -> Result<Snapshot, ReadError> {
+    pub fn read(&mut self, extent: Extent) -> Result<Snapshot, ReadError> {
         let snapshot = self.kept.snapshot(&self.segment, extent, None);
         if snapshot.is_err() {
             // What was kept of it may be what is wrong.

@@ -1,6 +1,6 @@
 //! How samples follow one another, and what they may cost.
 
-use super::target::Extent;
+use rumpscope_probes::reader::Extent;
 use std::time::{Duration, Instant};
 
 /// How samples follow one another.

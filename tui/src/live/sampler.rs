@@ -6,9 +6,9 @@
 
 use super::listeners::{Listener, News, Told};
 use super::pace::{Cost, Pace};
-use super::target::{Extent, Target};
+use super::target::Target;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use rumpscope_probes::reader::{ReadError, Segment};
+use rumpscope_probes::reader::{Extent, ReadError, Segment};
 use rumpscope_reports::State;
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -2,16 +2,8 @@
 
 use super::threads::HostThreads;
 use rumpscope_probes::Process;
-use rumpscope_probes::reader::{ReadError, Reader, Segment};
+use rumpscope_probes::reader::{Extent, ReadError, Reader, Segment};
 use rumpscope_reports::{HostThread, Sample, State};
-
-/// How much a sample has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    Whole,
-    /// See [`Reader::outline`]; the first one is whole.
-    Outline,
-}
 
 /// Why there is no sample.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +57,7 @@ impl Target {
     /// # Errors
     /// When the segment cannot be read, or is another's.
     pub(super) fn sample(&mut self, state: State, extent: Extent) -> Result<Sample, Problem> {
-        let mut snapshot = match extent {
-            Extent::Whole => self.segment.snapshot()?,
-            Extent::Outline => self.segment.outline()?,
-        };
+        let mut snapshot = self.segment.read(extent)?;
         let began = self.last.map_or(snapshot.began, |(_, began)| began);
         if snapshot.process != self.process || snapshot.began != began {
             return Err(Problem::Replaced { before: self.process.pid, now: snapshot.process.pid });
