@@ -84,22 +84,21 @@ impl Cell {
         self.word(cell::TABLE).load(Ordering::Relaxed) as usize
     }
 
-    /// The word that has the position of chunk `index`, or of the first two.
-    #[inline(always)]
-    fn chunk<'a>(&'a self, arena: &'a Arena, index: usize) -> &'a AtomicU64 {
-        if index < 2 { self.word(cell::LINEAR) } else { arena.word(self.table() + table::chunk(index)) }
-    }
-
     /// Counts one event that took `ticks`.
     #[inline(always)]
     pub(crate) fn record(&self, arena: &Arena, ticks: u64) {
         // The first two chunks are one linear scale and stand side by side: most calls are short, and their bucket is
         // found without any arithmetic that the next clock read would have to wait for.
-        let (index, bucket) = if ticks < LINEAR as u64 { (0, ticks as usize) } else { chunk_and_bucket(ticks) };
+        let (index, place, bucket) = if ticks < LINEAR as u64 {
+            (0, self.word(cell::LINEAR), ticks as usize)
+        } else {
+            let (index, bucket) = chunk_and_bucket(ticks);
+            (index, arena.word(self.table() + table::chunk(index)), bucket)
+        };
         // Relaxed: written by this thread.
-        let mut position = self.chunk(arena, index).load(Ordering::Relaxed) as usize;
+        let mut position = place.load(Ordering::Relaxed) as usize;
         if position == 0 {
-            position = match self.add_chunk(arena, index) {
+            position = match self.add_chunk(arena, index, place) {
                 Some(position) => position,
                 None => return,
             };
@@ -115,11 +114,11 @@ impl Cell {
         timed.store(timed.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
-    /// Gives the histogram its chunk `index`, or the first two. Where there is no room, counts the event as untimed and
-    /// says so.
+    /// Gives the histogram its chunk `index`, or the first two, and `place` their position. Where there is no room, counts the
+    /// event as untimed and says so.
     #[cold]
     #[inline(never)]
-    fn add_chunk(&self, arena: &Arena, index: usize) -> Option<usize> {
+    fn add_chunk(&self, arena: &Arena, index: usize, place: &AtomicU64) -> Option<usize> {
         let chunks = if index < 2 { 2 } else { 1 };
         let Some(position) = arena.allocate(chunks * chunk::SIZE) else {
             self.count();
@@ -128,7 +127,7 @@ impl Cell {
             return None;
         };
         // Release: a reader that follows the position finds the chunk below USED.
-        self.chunk(arena, index).store(position as u64, Ordering::Release);
+        place.store(position as u64, Ordering::Release);
         Some(position)
     }
 
