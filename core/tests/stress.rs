@@ -18,8 +18,11 @@ use std::time::{Duration, Instant};
 const MOST_THREADS: u64 = 9;
 /// What each thread does in a round, so many times.
 const OPERATIONS: u64 = 1_500;
-/// A round takes a fraction of a second, on a busy machine some seconds.
-const HANGS: Duration = Duration::from_secs(60);
+/// How long the main thread sleeps between two looks at a round.
+const LOOK: Duration = Duration::from_millis(5);
+/// After so many looks (a minute) it hangs: a round takes a fraction of a second, on a busy machine some seconds. Looks are
+/// counted, since the clock goes on while the process is suspended.
+const HANGS: u32 = 12_000;
 
 /// Names for owners: each thread uses the address of an element.
 static NAMES: [u64; MOST_THREADS as usize] = [0; MOST_THREADS as usize];
@@ -264,10 +267,11 @@ fn stress() {
         seed_delays(seed);
         let threads = 2 + Choices(seed).below(MOST_THREADS - 1);
         let round = thread::spawn(move || scenario(threads, seed));
-        let start = Instant::now();
+        let mut looks = 0;
         while !round.is_finished() {
-            thread::sleep(Duration::from_millis(5));
-            assert!(start.elapsed() < HANGS, "{name} with {threads} threads has no end: a wake-up is lost");
+            thread::sleep(LOOK);
+            looks += 1;
+            assert!(looks < HANGS, "{name} with {threads} threads has no end: a wake-up is lost");
         }
         rounds += 1;
         if told.elapsed() > Duration::from_secs(60) {

@@ -182,7 +182,7 @@ fn depth() {
                     let request = request(fd, Operation::Read, &mut blocks[number], offset, tell(number, &send));
                     assert!(engine.submit(request).is_ok());
                 };
-                let start = std::time::Instant::now();
+                let (start, busy) = (std::time::Instant::now(), processor_time());
                 (0..depth).for_each(&mut ask);
                 for turn in 0..READS {
                     let (number, progress) = receive.recv().expect("completed");
@@ -191,9 +191,18 @@ fn depth() {
                         ask(number);
                     }
                 }
-                let each = start.elapsed().as_nanos() / READS as u128;
-                println!("round {round} depth {depth:2} {:6} {each:7} ns a read", kind.name());
+                let each = |time: std::time::Duration| time.as_nanos() / READS as u128;
+                let (each, busy) = (each(start.elapsed()), each(processor_time() - busy));
+                println!("round {round} depth {depth:2} {:6} {each:7} ns a read, {busy:6} of a processor", kind.name());
             }
         }
     }
+}
+
+/// What the process has had of the host's processors so far.
+fn processor_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills `time`.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) }, 0);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
