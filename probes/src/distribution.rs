@@ -1,6 +1,7 @@
 //! What a reader has of one metric: exact counts and a whole histogram.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS, bounds, chunk_and_bucket};
+use crate::counts::{self, Counts, Wide};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -25,15 +26,8 @@ pub struct Distribution {
 /// The chunks of a histogram, by their numbers, and how many events are in them, once that was asked for.
 #[derive(Clone, Default)]
 struct Histogram {
-    chunks: Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>>,
+    chunks: Vec<Option<Counts>>,
     events: OnceLock<u64>,
-}
-
-/// Adds the counts of a chunk to others.
-pub(crate) fn add_counts(into: &mut [u64; CHUNK_BUCKETS], counts: &[u64; CHUNK_BUCKETS]) {
-    for (into, count) in into.iter_mut().zip(counts) {
-        *into = into.wrapping_add(*count);
-    }
 }
 
 impl Distribution {
@@ -66,14 +60,14 @@ impl Distribution {
     /// # Panics
     /// Where `chunk` is not below [`CHUNKS`].
     pub fn chunk_mut(&mut self, chunk: usize) -> &mut [u64; CHUNK_BUCKETS] {
-        Arc::make_mut(self.place(chunk).get_or_insert_with(|| Arc::new([0; CHUNK_BUCKETS])))
+        self.place(chunk).get_or_insert_with(|| Counts::new(&[0; CHUNK_BUCKETS])).make_wide()
     }
 
     /// Gives it these counts as its chunk `chunk`, if it has others there.
-    pub(crate) fn update_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS]) {
+    pub(crate) fn update_chunk(&mut self, chunk: usize, counts: &Wide) {
         let place = self.place(chunk);
-        if place.as_ref().is_none_or(|own| **own != *counts) {
-            *place = Some(Arc::new(*counts));
+        if place.as_ref().is_none_or(|own| own.wide() != *counts) {
+            *place = Some(Counts::new(counts));
         }
     }
 
@@ -81,29 +75,29 @@ impl Distribution {
     ///
     /// # Panics
     /// Where `chunk` is not below [`CHUNKS`].
-    pub(crate) fn set_chunk(&mut self, chunk: usize, counts: [u64; CHUNK_BUCKETS]) {
-        *self.place(chunk) = Some(Arc::new(counts));
+    pub fn set_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS]) {
+        *self.place(chunk) = Some(Counts::new(counts));
     }
 
     /// Adds these counts to those of its chunk `chunk`; if it has none, it shares them.
-    fn add_chunk(&mut self, chunk: usize, counts: &Arc<[u64; CHUNK_BUCKETS]>) {
+    fn add_chunk(&mut self, chunk: usize, counts: &Counts) {
         match self.place(chunk) {
-            Some(own) => add_counts(Arc::make_mut(own), counts),
-            none => *none = Some(Arc::clone(counts)),
+            Some(own) => counts::add(own.make_wide(), &counts.wide()),
+            none => *none = Some(counts.clone()),
         }
     }
 
-    fn chunks(&self) -> &[Option<Arc<[u64; CHUNK_BUCKETS]>>] {
+    fn chunks(&self) -> &[Option<Counts>] {
         self.histogram.as_ref().map_or(&[], |histogram| &histogram.chunks)
     }
 
-    fn chunks_mut(&mut self) -> &mut Vec<Option<Arc<[u64; CHUNK_BUCKETS]>>> {
+    fn chunks_mut(&mut self) -> &mut Vec<Option<Counts>> {
         let histogram = Arc::make_mut(self.histogram.get_or_insert_default());
         histogram.events.take();
         &mut histogram.chunks
     }
 
-    fn place(&mut self, chunk: usize) -> &mut Option<Arc<[u64; CHUNK_BUCKETS]>> {
+    fn place(&mut self, chunk: usize) -> &mut Option<Counts> {
         assert!(chunk < CHUNKS);
         let chunks = self.chunks_mut();
         if chunks.len() <= chunk {
@@ -118,21 +112,22 @@ impl Distribution {
     }
 
     /// Gives it the chunk `chunk`, which it has not yet, with these counts: that of `like`, if it has the same.
-    pub(crate) fn share_chunk(&mut self, chunk: usize, counts: &[u64; CHUNK_BUCKETS], like: &Distribution) {
+    pub(crate) fn share_chunk(&mut self, chunk: usize, counts: &Wide, like: &Distribution) {
         let chunks = self.chunks_mut();
         if chunks.capacity() == 0 {
             chunks.reserve_exact(like.chunks().len().max(chunk + 1));
         }
         chunks.resize(chunk, None);
-        let same = like.chunks().get(chunk).and_then(Option::as_ref).filter(|like| ***like == *counts);
-        chunks.push(Some(same.map_or_else(|| Arc::new(*counts), Arc::clone)));
+        let same = like.chunks().get(chunk).and_then(Option::as_ref).filter(|like| like.wide() == *counts);
+        chunks.push(Some(same.map_or_else(|| Counts::new(counts), Counts::clone)));
     }
 
     /// The buckets that counted something, smallest first: lowest and highest value (inclusive, in ticks) and count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
         self.chunks().iter().enumerate().filter_map(|(chunk, counts)| Some((chunk, counts.as_ref()?))).flat_map(
             |(chunk, counts)| {
-                counts.iter().enumerate().filter(|(_, count)| **count != 0).map(move |(bucket, &count)| {
+                let counted = counts.wide().into_iter().enumerate().filter(|(_, count)| *count != 0);
+                counted.map(move |(bucket, count)| {
                     let (low, high) = bounds(chunk, bucket);
                     (low, high, count)
                 })
@@ -142,8 +137,8 @@ impl Distribution {
 
     /// Whether its histogram is the other's own, as where nothing has changed between two looks of a reader.
     fn shares_all(&self, other: &Distribution) -> bool {
-        let same = |(one, other): (&Option<Arc<_>>, &Option<Arc<_>>)| match (one, other) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        let same = |(one, other): (&Option<Counts>, &Option<Counts>)| match (one, other) {
+            (Some(one), Some(other)) => one.is_same(other),
             (one, other) => one.is_none() && other.is_none(),
         };
         let (own, others) = (self.chunks(), other.chunks());
@@ -181,7 +176,7 @@ impl Distribution {
         for (chunk, counts) in self.chunks().iter().enumerate() {
             let Some(counts) = counts else { continue };
             let into = whole.chunk_mut(chunk);
-            for (into, &count) in into.iter_mut().zip(counts.iter()) {
+            for (into, count) in into.iter_mut().zip(counts.wide()) {
                 seen = u64::saturating_add(seen, count);
                 *into = scaled(seen).saturating_sub(given);
                 given = u64::saturating_add(given, *into);
@@ -219,15 +214,15 @@ impl Distribution {
         for (chunk, counts) in self.chunks().iter().enumerate() {
             let Some(counts) = counts else { continue };
             let before = earlier.chunks().get(chunk).and_then(Option::as_ref);
-            if before.is_some_and(|before| Arc::ptr_eq(before, counts)) {
+            if before.is_some_and(|before| before.is_same(counts)) {
                 continue;
             }
-            let before = before.map_or(&[0; CHUNK_BUCKETS], |before| before);
+            let (counts, before) = (counts.wide(), before.map_or([0; CHUNK_BUCKETS], Counts::wide));
             let grown = std::array::from_fn(|bucket| counts[bucket].saturating_sub(before[bucket]));
             if let Some(highest) = grown.iter().rposition(|grown| *grown != 0) {
                 let missing = self.chunks().len() - added.chunks().len();
                 added.chunks_mut().reserve_exact(missing);
-                added.set_chunk(chunk, grown);
+                added.set_chunk(chunk, &grown);
                 added.max = bounds(chunk, highest).1.min(self.max);
             }
         }
@@ -244,10 +239,7 @@ impl fmt::Debug for Histogram {
 
 impl Histogram {
     fn count(&self) -> u64 {
-        // Chunk by chunk, which the processor adds several at a time.
-        self.chunks.iter().flatten().fold(0, |events: u64, counts| {
-            events.saturating_add(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
-        })
+        self.chunks.iter().flatten().fold(0, |events, counts| u64::saturating_add(events, counts.sum()))
     }
 }
 

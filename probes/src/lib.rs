@@ -16,6 +16,7 @@ mod cell;
 pub mod clock;
 pub mod contention;
 mod context;
+mod counts;
 mod distribution;
 pub mod events;
 mod initial_exec;

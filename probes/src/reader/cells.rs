@@ -7,7 +7,8 @@
 use super::words::{Chain, Words};
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
-use crate::distribution::{Distribution, add_counts};
+use crate::counts;
+use crate::distribution::Distribution;
 use crate::layout::{cell, chunk, header, overflow, table};
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
@@ -206,7 +207,7 @@ impl Cells {
         }
         let mut counts = vec![[0; CHUNK_BUCKETS]; chunks.len()];
         words.each(&positions, chunk::SIZE, |number, block| {
-            add_counts(&mut counts[parts.get(number)?.1], block.first_chunk()?);
+            counts::add(&mut counts[parts.get(number)?.1], block.first_chunk()?);
             Some(())
         })?;
         for sum in sums.iter_mut().filter(|sum| sum.changed) {

@@ -309,10 +309,11 @@ fn distribution(
             return Err(Flaw("a histogram has more buckets than there are"));
         }
         *room = room.checked_sub(1).ok_or(Flaw("it says more than fits into a segment"))?;
-        let counts = distribution.chunk_mut(chunk);
+        let mut counts = [0; CHUNK_BUCKETS];
         for &(bucket, count) in buckets {
             counts[usize::from(bucket) % CHUNK_BUCKETS] = count;
         }
+        distribution.set_chunk(chunk, &counts);
     }
     Ok(distribution)
 }
