@@ -48,9 +48,9 @@ pub fn from_input(mut input: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// The recording with these frames: packed, and with checksums that are right.
-pub fn recording(frames: &[Frame]) -> Vec<u8> {
-    let mut bytes = [&b"RUMPSREC"[..], &2_u32.to_le_bytes()].concat();
+/// The recording of `version` with these frames: packed, and with checksums that are right.
+pub fn recording(version: u32, frames: &[Frame]) -> Vec<u8> {
+    let mut bytes = [&b"RUMPSREC"[..], &version.to_le_bytes()].concat();
     for (number, frame) in frames.iter().enumerate() {
         let body = match frame.kind {
             2 | 3 => sample(frame, true),

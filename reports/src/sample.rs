@@ -20,9 +20,10 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether it is the outline of a sample, where there was no room or no time for all of it: counts are exact; but who waited
-    /// for what, and where in the histograms events lie that came since the last whole sample, is not known. From a recording,
-    /// times are rounded down by a part of what was added, and performance counters are missing.
+    /// Whether it is the outline of a sample, where there was no room or no time for all of it: who waited for what, and where in
+    /// the histograms events lie that came since the last whole sample, is not known. Counts and sums of times are exact while a
+    /// guest runs. From a recording they are rounded down, no more than its room asked for, and never so that anything is lost
+    /// that the next sample does not tell; and performance counters are missing.
     pub fn is_outline(&self) -> bool {
         self.snapshot.contention_as_of.is_some()
     }

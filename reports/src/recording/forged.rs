@@ -9,7 +9,7 @@ use super::layout::{VERSION, table};
 use super::outline::Outline;
 use super::reader::Recording;
 use super::tables::Tables;
-use super::testing::{TemporaryFile, about, sample, series};
+use super::testing::{FINEST, TemporaryFile, about, sample, series};
 use proptest::prelude::*;
 
 /// A frame of a sample: kind, structure and bits.
@@ -42,7 +42,7 @@ fn frames(events: &[u64]) -> Vec<Frame> {
             (if number == 0 { Kind::Key } else { Kind::Changes }, changes.structure, changes.bits)
         }
         _ => {
-            let written = outline.as_mut().map(|outline: &mut Outline| outline.write(&sample)).unwrap();
+            let written = outline.as_mut().map(|outline: &mut Outline| outline.write(&sample, FINEST)).unwrap();
             (Kind::Outline, written.structure, written.bits)
         }
     };
@@ -146,8 +146,8 @@ fn what_claims_too_much_is_refused() {
     let too_much = Err(Flaw("it says more than fits into a segment"));
     let refused = changes::apply(&mut Tables::default(), &structure, &[], &mut Room(1 << 20));
     assert_eq!(refused, too_much);
-    // The same of an outline, which begins with when it was taken.
-    structure.insert(0, 1);
+    // The same of an outline, which begins with when it was taken and how far it rounds.
+    structure.splice(0..0, [1, 63, 7]);
     let refused = Outline::of_whole(&sample(), None).read(&structure, &[0xff; 100], &mut Room(1 << 20));
     assert_eq!(refused, too_much);
 }

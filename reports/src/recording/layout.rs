@@ -4,9 +4,9 @@ use super::tables::Column::{Count, CountOf, Moment, SumOf, Value, With};
 use super::tables::{Column, Layout};
 
 /// Goes up with every change of the format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// What is read: version 1 has no outlines.
+/// What is read: version 1 has no outlines, version 2 has others.
 pub(super) const OLDEST: u32 = 1;
 
 /// The position of each table.

@@ -9,7 +9,7 @@ use super::error::{Damage, RecordingError};
 use super::frame::{Body, HEAD, Head, Kind, MAGIC};
 use super::interval::Interval;
 use super::layout::{OLDEST, VERSION};
-use super::outline::Outline;
+use super::outline::Reading;
 use super::restore::Extent;
 use super::tables::Tables;
 use crate::run::Ended;
@@ -25,6 +25,7 @@ use std::time::Duration;
 pub struct Recording {
     path: PathBuf,
     file: File,
+    version: u32,
     about: About,
     ended: Option<Ended>,
     damage: Option<Damage>,
@@ -46,11 +47,11 @@ struct Outlines {
     whole: usize,
     sample: Arc<Sample>,
     /// What an outline would have told of it.
-    first: Outline,
+    first: Reading,
     /// What is left then for rows of outlines.
     room: Room,
     /// The outline that was read last, which sample that is, and what was left then.
-    last: Option<(usize, Outline, Room)>,
+    last: Option<(usize, Reading, Room)>,
 }
 
 /// Where the frame of a sample is.
@@ -80,7 +81,7 @@ impl Recording {
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut scan = Scan { input: BufReader::new(&file), left: length, offset: 0 };
-        see_what_it_is(&mut scan, path)?;
+        let version = see_what_it_is(&mut scan, path)?;
         let empty = |offset, problem: Problem| match problem {
             Problem::Io(reason) => io(reason),
             Problem::Cut(what) => empty(path, offset, what, true),
@@ -96,6 +97,7 @@ impl Recording {
         };
         let mut recording = Recording {
             path: path.to_owned(),
+            version,
             about,
             ended: None,
             damage: None,
@@ -247,10 +249,10 @@ impl Recording {
         // What is expected of the first outline is what was so before.
         let before = match self.places[whole].head.kind {
             Kind::Key => None,
-            _ => Some(Outline::of_whole(&self.whole(self.last_whole(whole - 1), Extent::Figures)?, None)),
+            _ => Some(self.whole(self.last_whole(whole - 1), Extent::Figures)?),
         };
         let sample = Arc::new(self.whole(whole, Extent::Whole)?);
-        let first = Outline::of_whole(&sample, before.as_ref());
+        let first = Reading::of_whole(self.version, &sample, before.as_ref());
         Ok(Outlines { whole, sample, first, room: self.room, last: None })
     }
 
@@ -324,8 +326,8 @@ fn empty(path: &Path, offset: u64, what: &'static str, cut: bool) -> RecordingEr
     RecordingError::Empty { path: path.to_owned(), damage: Damage { offset, whole: 0, what, cut } }
 }
 
-/// Reads magic and version.
-fn see_what_it_is(scan: &mut Scan, path: &Path) -> Result<(), RecordingError> {
+/// Reads magic and version, which it gives back.
+fn see_what_it_is(scan: &mut Scan, path: &Path) -> Result<u32, RecordingError> {
     let mut start = [0; 12];
     match scan.input.read_exact(&mut start) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -343,7 +345,7 @@ fn see_what_it_is(scan: &mut Scan, path: &Path) -> Result<(), RecordingError> {
     }
     scan.offset = start.len() as u64;
     scan.left = scan.left.saturating_sub(scan.offset);
-    Ok(())
+    Ok(found)
 }
 
 /// Why there is no frame.

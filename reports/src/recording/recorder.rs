@@ -8,7 +8,7 @@ use super::frame::{self, Body, HEAD, Kind, LONGEST, MAGIC};
 use super::interval::Sums;
 use super::layout::VERSION;
 use super::limit::{Choice, Limit};
-use super::outline::Outline;
+use super::outline::{Outline, Precision};
 use super::tables::Tables;
 use crate::run::Ended;
 use crate::sample::Sample;
@@ -129,8 +129,8 @@ impl Recorder {
 
     /// Adds its outline, whatever the limit, of which there must be one; but for the first sample.
     #[cfg(test)]
-    pub(super) fn add_outline(&mut self, sample: &Sample) {
-        let outline = self.choose(sample).1.expect("a whole sample before");
+    pub(super) fn add_outline(&mut self, sample: &Sample, precision: Precision) {
+        let outline = self.outline(sample, precision).expect("a whole sample before");
         self.write_outline(sample, outline).expect("a file");
     }
 
@@ -150,15 +150,25 @@ impl Recorder {
     fn choose(&mut self, sample: &Sample) -> (Choice, Option<(Outline, Vec<u8>)>) {
         let taken = sample.snapshot.taken;
         let passed = taken.saturating_sub(self.offered.replace(taken).unwrap_or(taken));
-        let Some(limit) = &mut self.limit else { return (Choice::Whole, None) };
+        let Some(mut limit) = self.limit.take() else { return (Choice::Whole, None) };
         limit.pass(sample.snapshot.clock.nanoseconds(passed) as u64);
-        let Some(before) = self.outline.as_ref().or(self.whole.as_ref()) else { return (Choice::Whole, None) };
-        let mut outline = before.clone();
-        let written = outline.write(sample);
+        let outline = self.outline(sample, limit.precision());
+        let choice = match &outline {
+            Some((_, body)) => limit.choose((HEAD + body.len()) as u64, self.whole_bytes),
+            None => Choice::Whole,
+        };
+        self.limit = Some(limit);
+        (choice, outline)
+    }
+
+    /// The outline of `sample`, and the body of its frame; `None`: there is no whole sample before.
+    fn outline(&self, sample: &Sample, precision: Precision) -> Option<(Outline, Vec<u8>)> {
+        let mut outline = self.outline.as_ref().or(self.whole.as_ref())?.clone();
+        let written = outline.write(sample, precision);
         let [length_ns, calls, _] = self.sums.map_or([0; 3], |earlier| Sums::of(sample).since(&earlier, sample));
         let (packed, bits) = (&written.structure[..], &written.bits[..]);
         let body = Body { length_ns, calls, waited_ns: 0, unpacked: 0, packed, bits }.bytes();
-        (limit.choose((HEAD + body.len()) as u64, self.whole_bytes), Some((outline, body)))
+        Some((outline, body))
     }
 
     /// Where it is written to.

@@ -1,5 +1,6 @@
 //! Hand-made samples for tests.
 
+use super::outline::{EXACT, Precision};
 use super::{About, Recorder};
 use crate::contention::testing;
 use crate::host::Host;
@@ -56,14 +57,22 @@ pub fn record(samples: &[Sample], ended: Option<&Ended>) -> Vec<u8> {
     std::fs::read(file.path()).unwrap()
 }
 
+/// Outlines that are rounded as little as they ever are.
+pub const FINEST: Precision = Precision { counts: EXACT, times: 7 };
+
 /// The same, with outlines where `whole` does not hold; it holds for the first one.
-pub fn record_outlines(samples: &[Sample], whole: impl Fn(usize) -> bool, ended: Option<&Ended>) -> Vec<u8> {
+pub fn record_outlines(
+    samples: &[Sample],
+    whole: impl Fn(usize) -> bool,
+    precision: Precision,
+    ended: Option<&Ended>,
+) -> Vec<u8> {
     let file = TemporaryFile::new("outlines");
     let mut recorder = Recorder::create(file.path(), &about()).unwrap().with_limit(u64::MAX);
     for (index, sample) in samples.iter().enumerate() {
         match whole(index) {
             true => recorder.add(sample).unwrap(),
-            false => recorder.add_outline(sample),
+            false => recorder.add_outline(sample, precision),
         }
     }
     assert_eq!(recorder.samples(), samples.len());

@@ -48,8 +48,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub interval: Duration,
 
-    /// What a day of recording may take on the disk, as 100MB, 2GB, or none; half of it at once. Where more happens,
-    /// samples are written as outlines: counts and sums of times, without percentiles and who waited for whom
+    /// What a day of recording may take on the disk, as 100MB, 2GB, or none; up to half of it at once. Where more
+    /// happens, samples are written as outlines: counts and sums of times, without percentiles and who waited for whom
     #[arg(long, value_name = "SIZE", default_value = "100MB", value_parser = limit)]
     pub limit: Limit,
 

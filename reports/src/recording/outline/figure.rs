@@ -1,18 +1,18 @@
-//! A figure of an outline: what it is expected to have become, and the bits that tell the rest.
+//! A figure of an outline: what is written of it, and what it has become.
 
+use super::coder::Coder;
+use super::numbers::{Length, Numbers};
 use super::scale;
-use crate::recording::bytes::{BitSource, Bits, Flaw, unzigzag, zigzag};
+use crate::recording::bytes::{Flaw, unzigzag, zigzag};
 
 /// How a figure changes, which tells what is written of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It grows, as fast as it did before. Exact.
+    /// It counts what happens.
     Count,
-    /// It grows with this count of the row, which is further left. Exact.
-    CountOf(usize),
-    /// The same of a time, rounded down.
+    /// A sum of times, which grows all the time.
     Time,
-    /// See `Time`.
+    /// A sum of times, which grows with this count of the row, which is further left.
     TimeOf(usize),
     /// It has any value. Exact.
     Value,
@@ -20,90 +20,109 @@ pub enum Kind {
     Moment,
 }
 
-/// Parts of a bit that lengths are kept in.
-const PARTS: u32 = 16;
-
-/// A figure, and how it went so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figure {
-    /// What it is; a time may be less than it really is, never more.
-    pub value: u64,
-    /// What it grew by last, and how much went on meanwhile of what it grows with, by the clock or a count.
-    grown: (u64, u64),
-    /// How long the numbers were that were written of it, on average, in parts of a bit.
-    length: u32,
+/// How far growth is rounded down: log2 of the steps of an octave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Of counts.
+    pub counts: u32,
+    /// Of times.
+    pub times: u32,
 }
 
-/// What is known when a figure is written or read.
+/// Nothing is rounded.
+pub const EXACT: u32 = u64::BITS - 1;
+
+/// When a figure is written or read.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     /// When the sample was taken.
     pub taken: u64,
-    /// How much went on of what the figure grows with.
-    pub per: u64,
+    /// How long after the one before.
+    pub interval: u64,
+    /// How far it rounds.
+    pub precision: Precision,
 }
 
+/// A figure, and how it went so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figure {
+    /// What it is; what grows may be less than it really is, never more.
+    pub value: u64,
+    /// What it has grown by since the sample before.
+    pub grown: u64,
+    /// What it grew by in a tick, on average, before that.
+    pub rate: f64,
+    length: Length,
+}
+
+/// The part of an average that the last sample makes.
+const NEWEST: f64 = 0.2;
+
 impl Figure {
-    /// One that has grown to `value`: by `grown` while `per` went on of what it grows with.
-    pub fn new(kind: Kind, value: u64, grown: u64, per: u64) -> Self {
+    /// One that has grown to `value`, by `grown` in `interval`.
+    pub fn new(kind: Kind, value: u64, grown: u64, interval: u64) -> Self {
         let bits = u64::BITS - grown.leading_zeros();
         let length = match kind {
             // Not known much better than a quarter of it, in most cases.
-            Kind::Count | Kind::CountOf(_) => bits.saturating_sub(2),
+            Kind::Count => bits.saturating_sub(2),
             Kind::Time | Kind::TimeOf(_) => bits.min(5),
             Kind::Value | Kind::Moment => 0,
         };
-        Figure { value, grown: (grown, per), length: length * PARTS }
+        Figure { value, grown: 0, rate: grown as f64 / interval.max(1) as f64, length: Length::new(length) }
     }
 
-    /// What it grows by if it goes on as before.
-    fn expected(&self, per: u64) -> u64 {
-        let (grown, of) = (u128::from(self.grown.0), u128::from(self.grown.1));
-        (grown * u128::from(per)).checked_div(of).map_or(0, |grown| u64::try_from(grown).unwrap_or(u64::MAX))
-    }
-
-    /// Makes it `is`, or what is written of that.
-    pub fn write(&mut self, kind: Kind, is: u64, now: Circumstances, bits: &mut Bits) {
-        let word = match kind {
-            Kind::Count | Kind::CountOf(_) => zigzag(is.wrapping_sub(self.value).wrapping_sub(self.expected(now.per))),
-            Kind::Time | Kind::TimeOf(_) => {
-                // What was less than before grows when it has come up with that.
-                let step = scale::step(is.saturating_sub(self.value));
-                zigzag(step.wrapping_sub(scale::step(self.expected(now.per))))
-            }
-            Kind::Value => zigzag(is.wrapping_sub(self.value)),
-            Kind::Moment if is_same(now.taken, is, self.value) => SAME,
-            Kind::Moment => moment(now.taken, is),
-        };
-        self.put(word, bits);
-        // It cannot be refused: it was just written.
-        if let Ok(value) = self.value_of(kind, word, now) {
-            self.settle(kind, value, now);
-        }
-    }
-
-    /// Makes it what [`write`](Self::write) has made of it.
-    pub fn read(&mut self, kind: Kind, now: Circumstances, bits: &mut BitSource) -> Result<(), Flaw> {
-        let word = self.take(bits)?;
-        let value = self.value_of(kind, word, now)?;
-        self.settle(kind, value, now);
+    /// Writes that it `is` now, which it becomes as far as that is told; or reads that, whatever it was said to be. It was
+    /// expected to grow by `expected`.
+    pub fn code(
+        &mut self,
+        kind: Kind,
+        is: u64,
+        expected: u64,
+        now: Circumstances,
+        numbers: &mut Numbers,
+        coder: &mut impl Coder,
+    ) -> Result<(), Flaw> {
+        let word = numbers.code(self.word(kind, is, expected, now), &mut self.length, coder);
+        let value = self.value_of(kind, word, expected, now)?;
+        self.grown = value.saturating_sub(self.value);
+        self.value = value;
         Ok(())
     }
 
-    fn value_of(&self, kind: Kind, word: u64, now: Circumstances) -> Result<u64, Flaw> {
-        const WRONG: Flaw = Flaw("a time is larger than 64 bits");
-        Ok(match kind {
-            Kind::Count | Kind::CountOf(_) => {
-                self.value.wrapping_add(self.expected(now.per)).wrapping_add(unzigzag(word))
+    /// The sample is over: what it grew by is one more that it does on average.
+    pub fn settle(&mut self, interval: u64) {
+        self.rate += NEWEST * (self.grown as f64 / interval.max(1) as f64 - self.rate);
+        self.grown = 0;
+    }
+
+    fn word(&self, kind: Kind, is: u64, expected: u64, now: Circumstances) -> u64 {
+        let steps = kind.steps(now.precision);
+        match kind {
+            Kind::Count | Kind::Time | Kind::TimeOf(_) => {
+                zigzag(down(is.wrapping_sub(self.value), steps).wrapping_sub(scale::step(expected, steps)))
             }
-            Kind::Time | Kind::TimeOf(_) => {
-                let step = scale::step(self.expected(now.per)).wrapping_add(unzigzag(word));
-                self.value.checked_add(scale::lowest(step).ok_or(WRONG)?).ok_or(WRONG)?
+            Kind::Value => zigzag(is.wrapping_sub(self.value)),
+            Kind::Moment if is_same(now.taken, is, self.value, steps) => SAME,
+            Kind::Moment if is == 0 => NONE,
+            Kind::Moment => {
+                let ago = now.taken.wrapping_sub(is) as i64;
+                OTHER.saturating_add(scale::step(ago.unsigned_abs(), steps) << 1 | u64::from(ago < 0))
+            }
+        }
+    }
+
+    fn value_of(&self, kind: Kind, word: u64, expected: u64, now: Circumstances) -> Result<u64, Flaw> {
+        const WRONG: Flaw = Flaw("a figure is larger than 64 bits");
+        let steps = kind.steps(now.precision);
+        Ok(match kind {
+            Kind::Count | Kind::Time | Kind::TimeOf(_) => {
+                let step = scale::step(expected, steps).wrapping_add(unzigzag(word));
+                self.value.wrapping_add(lowest(step, steps).ok_or(WRONG)?)
             }
             Kind::Value => self.value.wrapping_add(unzigzag(word)),
             Kind::Moment => match word.checked_sub(OTHER) {
                 Some(word) => {
-                    let away = scale::lowest(word >> 1).ok_or(WRONG)?;
+                    let away = scale::lowest(word >> 1, steps).ok_or(WRONG)?;
                     if word & 1 == 0 { now.taken.wrapping_sub(away) } else { now.taken.wrapping_add(away) }
                 }
                 None if word == SAME => self.value,
@@ -111,52 +130,31 @@ impl Figure {
             },
         })
     }
+}
 
-    fn settle(&mut self, kind: Kind, value: u64, now: Circumstances) {
-        if !matches!(kind, Kind::Value | Kind::Moment) {
-            self.grown = (value.wrapping_sub(self.value), now.per);
-        }
-        self.value = value;
+impl Kind {
+    /// Whether it is only added to.
+    pub fn grows(self) -> bool {
+        !matches!(self, Kind::Value | Kind::Moment)
     }
 
-    /// Bits that are written as they are, below those that say how long the number is: as many as there most often are.
-    fn plain(&self) -> u32 {
-        ((self.length + PARTS / 2) / PARTS).saturating_sub(1)
+    fn steps(self, precision: Precision) -> u32 {
+        if self == Kind::Count { precision.counts } else { precision.times }
     }
+}
 
-    /// Golomb's code for powers of two, with Elias's gamma code for what is above the plain bits.
-    fn put(&mut self, word: u64, bits: &mut Bits) {
-        let plain = self.plain();
-        let above = (u128::from(word) >> plain) + 1;
-        let length = above.ilog2();
-        for _ in 0..length {
-            bits.put(0, 1);
-        }
-        bits.put(1, 1);
-        bits.put((above ^ 1 << length) as u64, length);
-        bits.put(word, plain);
-        self.learn(word);
-    }
+/// The step of a growth, which is rounded down also where it is below 0.
+fn down(growth: u64, steps: u32) -> u64 {
+    if (growth as i64) < 0 { !scale::step(!growth, steps) } else { scale::step(growth, steps) }
+}
 
-    fn take(&mut self, bits: &mut BitSource) -> Result<u64, Flaw> {
-        const TOO_LARGE: Flaw = Flaw("a number is larger than 64 bits");
-        let plain = self.plain();
-        let mut length = 0;
-        while bits.take(1)? == 0 {
-            length += 1;
-            if length > u64::BITS {
-                return Err(TOO_LARGE);
-            }
-        }
-        let above = (1_u128 << length | u128::from(bits.take(length)?)) - 1;
-        let word = u64::try_from(above << plain).map_err(|_| TOO_LARGE)? | bits.take(plain)?;
-        self.learn(word);
-        Ok(word)
-    }
-
-    fn learn(&mut self, word: u64) {
-        let length = PARTS * (u64::BITS - word.leading_zeros());
-        self.length = (3 * self.length + length) / 4;
+/// The lowest growth in such a step.
+fn lowest(step: u64, steps: u32) -> Option<u64> {
+    if (step as i64) < 0 {
+        // What is rounded down there is as far below 0 as it can be in this step.
+        scale::lowest((!step).wrapping_add(1), steps).map(u64::wrapping_neg)
+    } else {
+        scale::lowest(step, steps)
     }
 }
 
@@ -166,84 +164,88 @@ const SAME: u64 = 0;
 /// Of one that is none.
 const NONE: u64 = 1;
 
-/// Of all others, this and more.
+/// Of all others, this and more: how long ago, and whether it is yet to come.
 const OTHER: u64 = 2;
 
-/// What is written of a moment that has changed: how long ago, rounded down, and whether it is yet to come.
-fn moment(taken: u64, is: u64) -> u64 {
-    let ago = taken.wrapping_sub(is) as i64;
-    match is {
-        0 => NONE,
-        _ => OTHER + (scale::step(ago.unsigned_abs()) << 1 | u64::from(ago < 0)),
-    }
-}
-
 /// Whether a moment is as far as is told the one that it `was`, which was rounded before.
-fn is_same(taken: u64, is: u64, was: u64) -> bool {
-    is == was || is != 0 && was != 0 && is.abs_diff(was) <= taken.saturating_sub(is) / 128
+fn is_same(taken: u64, is: u64, was: u64, steps: u32) -> bool {
+    is == was || is != 0 && was != 0 && is.abs_diff(was) <= taken.saturating_sub(is) >> steps
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::coder::{Decoder, Encoder};
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 6] = [Kind::Count, Kind::CountOf(0), Kind::Time, Kind::TimeOf(0), Kind::Value, Kind::Moment];
+    const KINDS: [Kind; 4] = [Kind::Count, Kind::TimeOf(0), Kind::Value, Kind::Moment];
+
+    fn now(steps: u32) -> Circumstances {
+        Circumstances { taken: 1 << 60, interval: 1_000, precision: Precision { counts: steps, times: steps } }
+    }
 
     proptest! {
-        /// Whatever a figure becomes is read again, and is true as far as its kind says.
+        /// Whatever a figure becomes is read again, and is true as far as it is to be.
         #[test]
-        fn figures_survive(values in proptest::collection::vec((any::<u64>(), 0..64u32, any::<u32>()), 1..20)) {
+        fn figures_survive(
+            values in proptest::collection::vec((0..1_u64 << 62, 0..64u32, any::<u32>()), 1..20),
+            steps in 0..=EXACT,
+        ) {
             for kind in KINDS {
-                let mut written = Figure::default();
-                let (mut read, mut bits) = (written, Bits::default());
+                let (mut written, mut numbers, mut encoder) = (Figure::default(), Numbers::new(), Encoder::new());
                 let mut states = Vec::new();
-                for &(value, shift, per) in &values {
-                    let now = Circumstances { taken: 1 << 60, per: u64::from(per) };
-                    let before = written.value;
-                    written.write(kind, value >> shift, now, &mut bits);
-                    states.push((written, now));
-                    let (is, told) = (value >> shift, written.value);
+                for &(value, shift, expected) in &values {
+                    let (is, before) = (value >> shift, written.value);
+                    written.code(kind, is, u64::from(expected), now(steps), &mut numbers, &mut encoder).unwrap();
+                    let told = written.value;
                     match kind {
-                        Kind::Count | Kind::CountOf(_) | Kind::Value => prop_assert_eq!(told, is),
-                        Kind::Time | Kind::TimeOf(_) => {
-                            let by = is.saturating_sub(before);
-                            prop_assert!(told - before <= by && by - (told - before) <= by / 128);
-                        }
+                        Kind::Value => prop_assert_eq!(told, is),
                         Kind::Moment => {
-                            let ago = (now.taken.wrapping_sub(is) as i64).unsigned_abs();
+                            let ago = (now(steps).taken.wrapping_sub(is) as i64).unsigned_abs();
                             let off = (told.wrapping_sub(is) as i64).unsigned_abs();
-                            prop_assert!(is == told || off <= ago / 128, "{} for {}", told, is);
+                            prop_assert!(is == told || off <= ago >> steps, "{} for {}", told, is);
+                        }
+                        _ => {
+                            // One that became less, which it should not, may be told to be less than nothing.
+                            let off = is.wrapping_sub(told);
+                            prop_assert!(off <= is.abs_diff(before) >> steps, "{} for {}", told, is);
                         }
                     }
+                    states.push(written.clone());
                 }
-                let bits = bits.finish();
-                let mut source = BitSource::new(&bits);
-                for (written, now) in states {
-                    prop_assert_eq!(read.read(kind, now, &mut source), Ok(()));
-                    prop_assert_eq!(read, written);
+                let bytes = encoder.finish();
+                let (mut read, mut numbers, mut decoder) = (Figure::default(), Numbers::new(), Decoder::new(&bytes));
+                for (written, &(.., expected)) in states.iter().zip(&values) {
+                    read.code(kind, 0, u64::from(expected), now(steps), &mut numbers, &mut decoder).unwrap();
+                    prop_assert_eq!(&read, written);
                 }
+                prop_assert_eq!(decoder.finish(), Ok(()));
             }
         }
 
         #[test]
-        fn any_bits_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60), per: u64) {
+        fn any_bytes_are_read_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            expected: u64,
+            steps in 0..=EXACT,
+        ) {
             for kind in KINDS {
-                let mut source = BitSource::new(&bytes);
                 let mut figure = Figure::new(kind, 5, u64::MAX, 3);
-                while figure.read(kind, Circumstances { taken: 77, per }, &mut source).is_ok() {}
+                let (mut numbers, mut decoder) = (Numbers::new(), Decoder::new(&bytes));
+                for _ in 0..60 {
+                    let _ = figure.code(kind, 0, expected, now(steps), &mut numbers, &mut decoder);
+                    figure.settle(0);
+                }
             }
         }
     }
 
     #[test]
-    fn what_is_as_expected_takes_a_bit() {
-        let mut figure = Figure::new(Kind::Count, 1_000, 100, 10);
-        let mut bits = Bits::default();
-        for nth in 1..=40 {
-            figure.write(Kind::Count, 1_000 + 100 * nth, Circumstances { taken: 0, per: 10 }, &mut bits);
+    fn what_was_rounded_off_is_told_later() {
+        let (mut figure, mut numbers, mut encoder) = (Figure::default(), Numbers::new(), Encoder::new());
+        for (is, told) in [(1_000, 992), (1_001, 1_001), (1_000, 1_000), (3_000, 2_984), (3_000, 3_000)] {
+            figure.code(Kind::Count, is, 0, now(4), &mut numbers, &mut encoder).unwrap();
+            assert_eq!(figure.value, told);
         }
-        // A few more before it is believed.
-        assert!(bits.finish().len() <= 12);
     }
 }

@@ -1,6 +1,6 @@
 //! What of a sample is in its outline, as tables; and the sample back.
 
-use super::figure::Kind::{self, Count, CountOf, Moment, Time, TimeOf, Value};
+use super::figure::Kind::{self, Count, Moment, Time, TimeOf, Value};
 use crate::recording::bytes::Flaw;
 use crate::recording::tables::{Row, Table};
 use crate::recording::{flatten, restore};
@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// Tables of an outline.
 pub const TABLES: usize = 6;
 
+/// Which of them has the cells.
+pub const CELLS: usize = 4;
+
 /// The figures of each table's rows.
 pub const KINDS: [&[Kind]; TABLES] = [
     // The sample: ticks in a second, flags, missed, lost timings, lost places. (When it was taken stands before it.)
@@ -22,8 +25,8 @@ pub const KINDS: [&[Kind]; TABLES] = [
     &[Count],
     // Threads: host thread, what it waits in, since when; calls, run, off, wanted, migrations.
     &[Value, Value, Moment, Count, Time, Time, Time, Count],
-    // Cells: events, of these not timed, sum.
-    &[Count, CountOf(0), TimeOf(0)],
+    // Cells: events that were not timed, those that were, sum.
+    &[Count, Count, TimeOf(1)],
     // Host threads: state; on a processor, ready; voluntary and involuntary switches; minor and major faults.
     &[Value, Time, Time, Count, Count, Count, Count],
 ];
@@ -44,7 +47,7 @@ pub fn of(sample: &Sample) -> [Table; TABLES] {
 }
 
 fn cell(place: Place, metric: Metric, of: &Distribution) -> Row {
-    flatten::row(flatten::cell_key(place, metric), [of.count(), of.untimed, of.sum])
+    flatten::row(flatten::cell_key(place, metric), [of.untimed, of.timed(), of.sum])
 }
 
 /// The sample that was taken at `taken`, of which `tables` are known, and all others are as in `whole`.
@@ -92,9 +95,8 @@ fn contention(recorded: bool, whole: &Arc<Contention>) -> Arc<Contention> {
 
 /// That of a cell that was `whole`.
 fn distribution(row: &Row, whole: Option<&Distribution>) -> Result<Distribution, Flaw> {
-    let [events, untimed, sum] = restore::figures(row)?;
+    let [untimed, timed, sum] = restore::figures(row)?;
     let mut distribution = whole.cloned().unwrap_or_default();
-    let timed = events.checked_sub(untimed).ok_or(Flaw("more events were not timed than there were"))?;
     (distribution.untimed, distribution.sum) = (untimed, sum);
     distribution.unplaced = timed.saturating_sub(distribution.timed());
     Ok(distribution)

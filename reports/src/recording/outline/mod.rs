@@ -1,31 +1,41 @@
 //! Outlines: what is written of a sample where there is no room for all of it.
 //!
-//! Of everything that happens often there are counts, exact, and times, rounded down by less than 1/128 of what was
-//! added; so nothing is lost of them, only told a little later. Who has which virtual CPU and what each thread does is
-//! there as well. Histograms, the longest times, who waited for what and performance counters stay as the last whole
-//! sample has them.
+//! Of everything that happens often there are counts and sums of times, rounded down as far as there is no room for more; so
+//! nothing is lost of them, only told a little later. Who has which virtual CPU and what each thread does is there as well.
+//! Histograms, the longest times, who waited for what and performance counters stay as the last whole sample has them.
 //!
 //! An outline is changes of what the sample before it, whole or outline, has of the same. What a figure grows by is
-//! expected from what it grew by before; only the difference is written.
+//! expected from what it grew by before and from what others grow by ([`leaders`]); only the difference is written
+//! ([`figure`]), as [`numbers`] of which short ones take few bits, by a [`coder`] that learns how short they are.
 
+mod coder;
 mod figure;
+mod leaders;
 mod lines;
+mod numbers;
+mod reading;
 mod scale;
+mod version_2;
 
-use super::bytes::{BitSource, Bits, Flaw, Sink, Source};
+use super::bytes::{Flaw, Sink, Source};
 use super::edits::{self, Keyed, Room};
 use super::tables::{Key, Row, Table};
 use crate::sample::Sample;
+use coder::{Coder, Decoder, Encoder};
 use figure::{Circumstances, Figure, Kind};
+use leaders::{Expectation, OWN, Pace, Rows, Trust};
 use lines::{KINDS, TABLES};
+use numbers::Numbers;
+
+pub(super) use figure::{EXACT, Precision};
+pub(super) use reading::Reading;
 
 /// What an outline tells, and what the next one is expected to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outline {
     taken: u64,
-    /// How long after the sample before.
-    interval: u64,
     tables: [Vec<Line>; TABLES],
+    numbers: [Numbers; CLASSES],
 }
 
 /// A row.
@@ -33,6 +43,8 @@ pub(super) struct Outline {
 struct Line {
     key: Key,
     figures: Vec<Figure>,
+    /// Of each figure.
+    trust: Vec<Trust>,
 }
 
 /// An outline as it is written.
@@ -56,39 +68,39 @@ impl Outline {
             let before = before.map_or(&[][..], |before| &before.tables[table]);
             whole_lines(std::mem::take(&mut rows[table]), before, KINDS[table], interval)
         });
-        Outline { taken: snapshot.taken, interval, tables }
+        Outline { taken: snapshot.taken, tables, numbers: std::array::from_fn(|_| Numbers::new()) }
     }
 
-    /// Makes it that of `sample`, or what is written of that.
-    pub fn write(&mut self, sample: &Sample) -> Written {
-        let (mut sink, mut bits) = (Sink::default(), Bits::default());
+    /// Makes it that of `sample`, or what is written of that, rounded as far as `precision` says.
+    pub fn write(&mut self, sample: &Sample, precision: Precision) -> Written {
+        let (mut sink, mut encoder) = (Sink::default(), Encoder::new());
         let interval = sample.snapshot.taken.wrapping_sub(self.taken);
-        sink.put(interval);
-        self.pass(interval);
-        for ((lines, rows), kinds) in self.tables.iter_mut().zip(lines::of(sample)).zip(KINDS) {
-            let empty = |key| Line::empty(key, kinds);
-            *lines = edits::write(std::mem::take(lines), &rows, empty, &mut sink);
-            for (line, row) in lines.iter_mut().zip(rows) {
-                line.write(&row, kinds, self.taken, self.interval, &mut bits);
-            }
+        for number in [interval, precision.counts.into(), precision.times.into()] {
+            sink.put(number);
         }
-        Written { structure: sink.0, bits: bits.finish() }
+        let now = self.pass(interval, precision);
+        for ((lines, rows), kinds) in self.tables.iter_mut().zip(lines::of(sample)).zip(KINDS) {
+            *lines = edits::write(std::mem::take(lines), &rows, |key| Line::empty(key, kinds), &mut sink);
+            // What is written can be read.
+            let _ = code(lines, Some(&rows), kinds, now, &mut self.numbers, &mut encoder);
+        }
+        Written { structure: sink.0, bits: encoder.finish() }
     }
 
     /// Makes it what [`write`](Self::write) has made of it.
     pub fn read(&mut self, structure: &[u8], bits: &[u8], room: &mut Room) -> Result<(), Flaw> {
-        let (mut source, mut bits) = (Source(structure), BitSource::new(bits));
-        self.pass(source.take()?);
+        let (mut source, mut decoder) = (Source(structure), Decoder::new(bits));
+        let interval = source.take()?;
+        let mut steps = || source.take().map(|steps| steps.min(EXACT.into()) as u32);
+        let precision = Precision { counts: steps()?, times: steps()? };
+        let now = self.pass(interval, precision);
         for (lines, kinds) in self.tables.iter_mut().zip(KINDS) {
-            let empty = |key| Line::empty(key, kinds);
-            let each = size_of::<Line>() + kinds.len() * size_of::<Figure>();
-            *lines = edits::read(std::mem::take(lines), empty, each, &mut source, room)?;
-            for line in lines {
-                line.read(kinds, self.taken, self.interval, &mut bits)?;
-            }
+            let each = size_of::<Line>() + kinds.len() * (size_of::<Figure>() + size_of::<Trust>());
+            *lines = edits::read(std::mem::take(lines), |key| Line::empty(key, kinds), each, &mut source, room)?;
+            code(lines, None, kinds, now, &mut self.numbers, &mut decoder)?;
         }
         match source.0 {
-            [] => Ok(()),
+            [] => decoder.finish(),
             _ => Err(Flaw("it has more bytes than it says")),
         }
     }
@@ -99,8 +111,9 @@ impl Outline {
         lines::sample(&tables, self.taken, whole)
     }
 
-    fn pass(&mut self, interval: u64) {
-        (self.taken, self.interval) = (self.taken.wrapping_add(interval), interval);
+    fn pass(&mut self, interval: u64, precision: Precision) -> Circumstances {
+        self.taken = self.taken.wrapping_add(interval);
+        Circumstances { taken: self.taken, interval, precision }
     }
 }
 
@@ -111,24 +124,51 @@ fn whole_lines(rows: Table, before: &[Line], kinds: &[Kind], interval: u64) -> V
         // Rows stay in their order, so that those that are gone stand before the one that is looked for.
         let was = before.clone().position(|line| line.key == key).and_then(|at| before.nth(at));
         let was = |figure: usize| was.map_or(0, |line| line.figures[figure].value);
-        let grown = |figure: usize| figures[figure].wrapping_sub(was(figure));
         let figure = |(number, kind): (usize, &Kind)| {
-            let (grown, per) = match *kind {
-                // What did not happen tells nothing of how long it takes.
-                Kind::CountOf(of) | Kind::TimeOf(of) if grown(of) == 0 => (figures[number], figures[of]),
-                Kind::CountOf(of) | Kind::TimeOf(of) => (grown(number), grown(of)),
-                _ => (grown(number), interval),
-            };
-            Figure::new(*kind, figures[number], grown, per)
+            Figure::new(*kind, figures[number], figures[number].saturating_sub(was(number)), interval)
         };
-        Line { figures: kinds.iter().enumerate().map(figure).collect(), key }
+        Line { figures: kinds.iter().enumerate().map(figure).collect(), ..Line::empty(key, kinds) }
     });
     lines.collect()
 }
 
+/// Writes what `rows` have become, or reads what becomes of them.
+fn code(
+    lines: &mut [Line],
+    rows: Option<&Table>,
+    kinds: &[Kind],
+    now: Circumstances,
+    numbers: &mut [Numbers; CLASSES],
+    coder: &mut impl Coder,
+) -> Result<(), Flaw> {
+    let mut before = Rows::default();
+    for (number, line) in lines.iter_mut().enumerate() {
+        let is = rows.map_or(&[][..], |rows| &rows[number].figures);
+        let pace = line.code(is, kinds, &before, now, numbers, coder)?;
+        before.push(&line.key, pace);
+    }
+    for line in lines {
+        line.figures.iter_mut().for_each(|figure| figure.settle(now.interval));
+    }
+    Ok(())
+}
+
+/// Kinds of numbers, each of which is learned alone.
+const CLASSES: usize = 4;
+
+fn class(kind: Kind) -> usize {
+    match kind {
+        Kind::Count => 0,
+        Kind::Time | Kind::TimeOf(_) => 1,
+        Kind::Value => 2,
+        Kind::Moment => 3,
+    }
+}
+
 impl Line {
     fn empty(key: Key, kinds: &[Kind]) -> Self {
-        Line { key, figures: kinds.iter().map(|kind| Figure::new(*kind, 0, 0, 0)).collect() }
+        let figures = kinds.iter().map(|kind| Figure::new(*kind, 0, 0, 0)).collect();
+        Line { key, figures, trust: vec![Trust::default(); kinds.len()] }
     }
 
     fn row(&self) -> Row {
@@ -136,33 +176,45 @@ impl Line {
         Row { key: self.key.clone(), figures, histograms: Vec::new() }
     }
 
-    fn write(&mut self, row: &Row, kinds: &[Kind], taken: u64, interval: u64, bits: &mut Bits) {
-        let was: Vec<u64> = self.figures.iter().map(|figure| figure.value).collect();
+    /// Writes what it `is`, or reads it, after the rows `before`. What its counts have grown by.
+    fn code(
+        &mut self,
+        is: &[u64],
+        kinds: &[Kind],
+        before: &Rows,
+        now: Circumstances,
+        numbers: &mut [Numbers; CLASSES],
+        coder: &mut impl Coder,
+    ) -> Result<Pace, Flaw> {
+        let mut leaders = before.leaders(&self.key, now.interval);
         for (number, &kind) in kinds.iter().enumerate() {
-            if let Some(per) = self.per(kind, &was, interval) {
-                self.figures[number].write(kind, row.figures[number], Circumstances { taken, per }, bits);
+            let numbers = &mut numbers[class(kind)];
+            let is = is.get(number).copied().unwrap_or(0);
+            let rate = self.figures[number].rate;
+            match kind {
+                Kind::Count => {
+                    let expectation = Expectation::new(rate, &leaders);
+                    let expected = expectation.best(&self.trust[number]);
+                    let figure = &mut self.figures[number];
+                    figure.code(kind, is, expected, now, numbers, coder)?;
+                    expectation.learn(figure.grown, &mut self.trust[number]);
+                    leaders[OWN] = leaders[OWN].and(figure);
+                }
+                Kind::TimeOf(of) if self.figures[of].grown == 0 => {}
+                Kind::TimeOf(of) => {
+                    let expected = Pace::default().and(&self.figures[of]).expected(rate);
+                    self.figures[number].code(kind, is, expected, now, numbers, coder)?;
+                }
+                Kind::Time => {
+                    let expected = leaders[0].expected(rate);
+                    self.figures[number].code(kind, is, expected, now, numbers, coder)?;
+                }
+                Kind::Value | Kind::Moment => {
+                    self.figures[number].code(kind, is, 0, now, numbers, coder)?;
+                }
             }
         }
-    }
-
-    fn read(&mut self, kinds: &[Kind], taken: u64, interval: u64, bits: &mut BitSource) -> Result<(), Flaw> {
-        let was: Vec<u64> = self.figures.iter().map(|figure| figure.value).collect();
-        for (number, &kind) in kinds.iter().enumerate() {
-            if let Some(per) = self.per(kind, &was, interval) {
-                self.figures[number].read(kind, Circumstances { taken, per }, bits)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How much went on of what a figure grows with; `None`: nothing, so it does not grow.
-    fn per(&self, kind: Kind, was: &[u64], interval: u64) -> Option<u64> {
-        match kind {
-            Kind::CountOf(of) | Kind::TimeOf(of) => {
-                Some(self.figures[of].value.wrapping_sub(was[of])).filter(|grown| *grown != 0)
-            }
-            _ => Some(interval),
-        }
+        Ok(leaders[OWN])
     }
 }
 

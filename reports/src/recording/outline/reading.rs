@@ -1,0 +1,43 @@
+//! Outlines as recordings of any version have them.
+
+use super::{Outline, version_2};
+use crate::recording::bytes::Flaw;
+use crate::recording::edits::Room;
+use crate::sample::Sample;
+
+/// An outline that is read.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// Of version 2.
+    Version2(version_2::Outline),
+    /// Of this version.
+    Current(Box<Outline>),
+}
+
+impl Reading {
+    /// What a whole sample tells of what is in an outline, after the whole sample `before`; see [`Outline::of_whole`].
+    pub fn of_whole(version: u32, sample: &Sample, before: Option<&Sample>) -> Self {
+        if version == 2 {
+            let before = before.map(|before| version_2::Outline::of_whole(before, None));
+            return Reading::Version2(version_2::Outline::of_whole(sample, before.as_ref()));
+        }
+        let before = before.map(|before| Outline::of_whole(before, None));
+        Reading::Current(Box::new(Outline::of_whole(sample, before.as_ref())))
+    }
+
+    /// Makes it the next one.
+    pub fn read(&mut self, structure: &[u8], bits: &[u8], room: &mut Room) -> Result<(), Flaw> {
+        match self {
+            Reading::Version2(outline) => outline.read(structure, bits, room),
+            Reading::Current(outline) => outline.read(structure, bits, room),
+        }
+    }
+
+    /// The sample, of which all that is not told is as in `whole`, the last whole one before it.
+    pub fn sample(&self, whole: &Sample) -> Result<Sample, Flaw> {
+        match self {
+            Reading::Version2(outline) => outline.sample(whole),
+            Reading::Current(outline) => outline.sample(whole),
+        }
+    }
+}
