@@ -5,7 +5,7 @@ use rumpscope_probes::contention::alone;
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{ENV_EVENTS, ENV_SEGMENT, Hypercall, Place, guest_tells_transitions, measure, transition};
 use rumpscope_reports::recording::{About, Recorder};
-use rumpscope_reports::{Counter, Ended, Host, HostThread, Ran, Sample, State};
+use rumpscope_reports::{Counter, Ended, Host, HostThread, Precision, Ran, Sample, State};
 use std::path::Path;
 
 /// Something of most that a segment can have.
@@ -38,7 +38,8 @@ fn sample(segment: &Segment, state: State) -> Sample {
         major_faults: 6,
         counters,
     };
-    Sample { snapshot: segment.snapshot().expect("our own segment"), state, threads: vec![thread], missed: 0 }
+    let snapshot = segment.snapshot().expect("our own segment");
+    Sample { snapshot, state, threads: vec![thread], missed: 0, precision: Precision::EXACT }
 }
 
 /// Hours go by between samples, so that most of what there is room for are outlines.
@@ -63,12 +64,14 @@ fn outlines(segment: &Segment, path: &Path, about: &About) {
     assert_eq!(recorder.outlines(), 2);
 }
 
-/// The recording as it is, and its frames.
+/// The recording as it is, and its frames, as the target takes either.
 fn seed(path: &Path, name: &str) {
     let file = std::fs::read(path).expect("a recording");
     let folder = Path::new("corpus/recording");
     std::fs::write(folder.join(name), [&[0], &file[..]].concat()).expect("a seed");
-    std::fs::write(folder.join(format!("{name}-frames")), [&[1], &to_input(&frames(&file))[..]].concat()).expect("a seed");
+    let how = if file[8] == 2 { 2 } else { 1 };
+    std::fs::write(folder.join(format!("{name}-frames")), [&[how], &to_input(&frames(&file))[..]].concat())
+        .expect("a seed");
 }
 
 fn main() {
@@ -100,6 +103,10 @@ fn main() {
     seed(&path.with_extension("rsr"), "whole");
     outlines(&segment, &path.with_extension("rsr"), &about);
     seed(&path.with_extension("rsr"), "outlines");
+    for version in 2..=3 {
+        let golden = format!("../reports/tests/golden/recording-{version}.rsr");
+        seed(golden.as_ref(), &format!("version-{version}"));
+    }
     let _ = std::fs::remove_file(&path);
     let _ = std::fs::remove_file(path.with_extension("rsr"));
 }

@@ -13,6 +13,7 @@ pub mod interval;
 pub mod json;
 pub mod paragraph;
 pub mod perfetto;
+mod precision;
 pub mod recording;
 mod run;
 mod sample;
@@ -30,6 +31,7 @@ mod vcpu;
 
 pub use coverage::Coverage;
 pub use host::Host;
+pub use precision::Precision;
 pub use run::{Ended, Ran, Run};
 pub use sample::{Counter, Event, HostThread, Sample, State};
 pub use style::Style;

@@ -3,6 +3,7 @@
 //! Samples are what the dashboard shows, what recordings hold, and what a recording is played back as: whoever takes
 //! them does not know which. All figures only grow, so an interval is the difference of any two samples of a process.
 
+use crate::precision::Precision;
 use rumpscope_probes::Snapshot;
 
 /// A guest at one moment.
@@ -17,13 +18,14 @@ pub struct Sample {
     /// Samples that were taken since measuring began and never came to where this one did, because whoever takes them was
     /// too slow.
     pub missed: u64,
+    /// How far its figures are rounded: those of a whole sample, and of a guest that runs, are exact.
+    pub precision: Precision,
 }
 
 impl Sample {
     /// Whether it is the outline of a sample, where there was no room or no time for all of it: who waited for what, and where in
-    /// the histograms events lie that came since the last whole sample, is not known. Counts and sums of times are exact while a
-    /// guest runs. From a recording they are rounded down, no more than its room asked for, and never so that anything is lost
-    /// that the next sample does not tell; and performance counters are missing.
+    /// the histograms events lie that came since the last whole sample, is not known. From a recording, counts and sums of times
+    /// are rounded down, no more than its room asked for ([`Sample::precision`]), and performance counters are missing.
     pub fn is_outline(&self) -> bool {
         self.snapshot.contention_as_of.is_some()
     }

@@ -13,7 +13,7 @@ use rumpscope_probes::{
 impl Tables {
     /// All of `sample`.
     pub fn of(sample: &Sample) -> Self {
-        let Sample { snapshot, state: _, threads: host_threads, missed } = sample;
+        let Sample { snapshot, state: _, threads: host_threads, missed, precision: _ } = sample;
         let Snapshot {
             process,
             clock,

@@ -6,7 +6,7 @@ use super::compression::{LARGEST, Packer};
 use super::edits::Room;
 use super::frame::{Body, Kind, MAGIC, frame};
 use super::layout::{VERSION, table};
-use super::outline::Outline;
+use super::outline::{Outline, Reading};
 use super::reader::Recording;
 use super::tables::Tables;
 use super::testing::{FINEST, TemporaryFile, about, sample, series};
@@ -150,4 +150,7 @@ fn what_claims_too_much_is_refused() {
     structure.splice(0..0, [1, 63, 7]);
     let refused = Outline::of_whole(&sample(), None).read(&structure, &[0xff; 100], &mut Room(1 << 20));
     assert_eq!(refused, too_much);
+    // And of what an outline would tell of the whole sample.
+    let of_whole = |room: usize| Reading::of_whole(VERSION, &sample(), None, &mut Room(room)).map(drop);
+    assert_eq!((of_whole(1 << 10), of_whole(1 << 20)), (too_much, Ok(())));
 }

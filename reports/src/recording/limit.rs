@@ -1,7 +1,7 @@
 //! How large a recording may become: where more happens than fits, outlines are written, rounded as far as they must be,
 //! and whole samples as often as what is left allows.
 
-use super::outline::{EXACT, Precision};
+use crate::precision::Precision;
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
@@ -17,10 +17,10 @@ const LARGER: u64 = 2;
 /// How far outlines round: each step makes those of a busy guest smaller by about a tenth. Times go first, since what they
 /// depend on is known less well in any case, but averages remain that are true to a few percent.
 const PRECISIONS: [Precision; 11] = [
-    precision(EXACT, 7),
-    precision(EXACT, 6),
-    precision(EXACT, 5),
-    precision(EXACT, 4),
+    precision(Precision::ALL_BITS, 7),
+    precision(Precision::ALL_BITS, 6),
+    precision(Precision::ALL_BITS, 5),
+    precision(Precision::ALL_BITS, 4),
     precision(10, 4),
     precision(8, 4),
     precision(6, 4),
@@ -158,6 +158,11 @@ impl Limit {
         i128::from(bytes) * i128::from(self.rest) / i128::from(DAY_NS)
     }
 
+    /// What may still be written today, in bytes.
+    pub fn left(&self) -> u64 {
+        u64::try_from(self.left.max(0)).unwrap_or(u64::MAX)
+    }
+
     /// That many bytes have been written.
     pub fn take(&mut self, bytes: u64) {
         self.left -= i128::from(bytes);
@@ -172,7 +177,8 @@ mod tests {
     const LIMIT: u64 = 100_000_000;
 
     /// Of outlines and whole samples.
-    const SIZES: [(u64, u64); 5] = [(200, 3_300), (190, 3_700), (340, 7_300), (530, 30_000), (530, 47_000)];
+    const SIZES: [(u64, u64); 6] =
+        [(200, 3_300), (190, 3_700), (340, 7_300), (590, 36_000), (490, 46_000), (530, 47_000)];
 
     /// What was written of a day at a sample a second.
     #[derive(Debug, Default)]

@@ -252,8 +252,10 @@ impl Recording {
             _ => Some(self.whole(self.last_whole(whole - 1), Extent::Figures)?),
         };
         let sample = Arc::new(self.whole(whole, Extent::Whole)?);
-        let first = Reading::of_whole(self.version, &sample, before.as_ref());
-        Ok(Outlines { whole, sample, first, room: self.room, last: None })
+        let mut room = self.room;
+        let first = Reading::of_whole(self.version, &sample, before.as_ref(), &mut room);
+        let first = first.map_err(|flaw| self.damaged(whole, flaw))?;
+        Ok(Outlines { whole, sample, first, room, last: None })
     }
 
     /// Sample `index`, of those after `outlines.whole` that are outlines, or that one.

@@ -8,8 +8,9 @@ use super::frame::{self, Body, HEAD, Kind, LONGEST, MAGIC};
 use super::interval::Sums;
 use super::layout::VERSION;
 use super::limit::{Choice, Limit};
-use super::outline::{Outline, Precision};
+use super::outline::Outline;
 use super::tables::Tables;
+use crate::precision::Precision;
 use crate::run::Ended;
 use crate::sample::Sample;
 use std::fs::File;
@@ -37,7 +38,7 @@ pub struct Recorder {
     samples: usize,
     /// Of the last key frame.
     key_bytes: u64,
-    /// Of the last whole sample's frame.
+    /// What the frame of the last whole sample took, or would have taken.
     whole_bytes: u64,
     /// Of the frames of changes since the last key frame, and how many there are.
     changes: (u64, u64),
@@ -47,6 +48,8 @@ pub struct Recorder {
     /// The outline that was written last, since that.
     outline: Option<Outline>,
     outlines: usize,
+    /// The least of all outlines.
+    precision: Precision,
     ends_whole: bool,
     left_out: usize,
     /// When the last sample was offered, in ticks.
@@ -84,6 +87,7 @@ impl Recorder {
             whole: None,
             outline: None,
             outlines: 0,
+            precision: Precision::EXACT,
             ends_whole: false,
             left_out: 0,
             offered: None,
@@ -108,15 +112,7 @@ impl Recorder {
     /// # Errors
     /// When it cannot be written: the recording is over then, and has all samples before this one.
     pub fn add(&mut self, sample: &Sample) -> Result<(), RecordError> {
-        let written = match self.choose(sample) {
-            (Choice::Outline, Some(outline)) => self.write_outline(sample, outline),
-            (Choice::Nothing, _) => {
-                (self.left_out, self.ends_whole) = (self.left_out + 1, false);
-                Ok(())
-            }
-            _ => self.write_sample(sample),
-        };
-        written.map_err(|reason| self.failed(reason))
+        self.write_chosen(sample).map_err(|reason| self.failed(reason))
     }
 
     /// Adds all of it, whatever the limit.
@@ -124,7 +120,7 @@ impl Recorder {
     /// # Errors
     /// As for [`Recorder::add`].
     pub fn add_always(&mut self, sample: &Sample) -> Result<(), RecordError> {
-        self.write_sample(sample).map_err(|reason| self.failed(reason))
+        self.write_sample(sample, u64::MAX).map(drop).map_err(|reason| self.failed(reason))
     }
 
     /// Adds its outline, whatever the limit, of which there must be one; but for the first sample.
@@ -143,6 +139,23 @@ impl Recorder {
         match self.write_frame(Kind::End, &ended.bytes()) {
             Ok(_) => Ok(self.bytes),
             Err(reason) => Err(self.failed(reason)),
+        }
+    }
+
+    fn write_chosen(&mut self, sample: &Sample) -> io::Result<()> {
+        let (choice, outline) = self.choose(sample);
+        let left = self.limit.as_ref().map_or(u64::MAX, Limit::left);
+        // Of the first sample there is no outline.
+        let most = if outline.is_some() { left } else { u64::MAX };
+        if choice == Choice::Whole && self.write_sample(sample, most)? {
+            return Ok(());
+        }
+        match outline.filter(|(_, body)| choice != Choice::Nothing && (HEAD + body.len()) as u64 <= left) {
+            Some(outline) => self.write_outline(sample, outline),
+            None => {
+                (self.left_out, self.ends_whole) = (self.left_out + 1, false);
+                Ok(())
+            }
         }
     }
 
@@ -191,6 +204,11 @@ impl Recorder {
         self.outlines
     }
 
+    /// How far figures of these are rounded: of the one that is rounded most.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Whether the sample that was added last is written, and whole.
     pub fn ends_whole(&self) -> bool {
         self.ends_whole
@@ -201,7 +219,8 @@ impl Recorder {
         self.left_out
     }
 
-    fn write_sample(&mut self, sample: &Sample) -> io::Result<()> {
+    /// Writes all of it, if that takes no more than `most` bytes; whether it did.
+    fn write_sample(&mut self, sample: &Sample, most: u64) -> io::Result<bool> {
         let key = self.samples == 0
             || self.changes.0 > self.key_bytes.saturating_mul(CHANGES_PER_KEY)
             || self.changes.1 >= MOST_CHANGES;
@@ -219,14 +238,20 @@ impl Recorder {
             unpacked: written.structure.len(),
             packed: &packed,
             bits: &written.bits,
-        };
-        let bytes = self.write_frame(if key { Kind::Key } else { Kind::Changes }, &body.bytes())?;
+        }
+        .bytes();
+        self.whole_bytes = (HEAD + body.len()) as u64;
+        if self.whole_bytes > most {
+            // The next one cannot go on with what is not there.
+            self.changes.1 = MOST_CHANGES;
+            return Ok(false);
+        }
+        let bytes = self.write_frame(if key { Kind::Key } else { Kind::Changes }, &body)?;
         if let Some(limit) = &mut self.limit {
             limit.take(bytes);
             let before = self.whole.take().filter(|_| !key);
             (self.whole, self.outline) = (Some(Outline::of_whole(sample, before.as_ref())), None);
         }
-        self.whole_bytes = bytes;
         self.ends_whole = true;
         match key {
             true => (self.key_bytes, self.changes) = (bytes, (0, 0)),
@@ -234,7 +259,7 @@ impl Recorder {
         }
         self.sums = Some(sums);
         self.samples += 1;
-        Ok(())
+        Ok(true)
     }
 
     fn write_outline(&mut self, sample: &Sample, (outline, body): (Outline, Vec<u8>)) -> io::Result<()> {
@@ -244,6 +269,7 @@ impl Recorder {
         }
         // What was waited for is told with the next whole sample.
         self.sums = self.sums.map(|before| before.with_calls_of(Sums::of(sample)));
+        self.precision = self.precision.and(outline.precision());
         self.outline = Some(outline);
         self.ends_whole = false;
         (self.samples, self.outlines) = (self.samples + 1, self.outlines + 1);

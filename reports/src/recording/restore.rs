@@ -3,6 +3,7 @@
 use super::bytes::Flaw;
 use super::layout::table;
 use super::tables::{Histogram, Row, Tables};
+use crate::precision::Precision;
 use crate::sample::{Counter, HostThread, Sample, State};
 use rumpscope_probes::buckets::{CHUNK_BUCKETS, CHUNKS};
 use rumpscope_probes::contention::{Contention, Lock, LockKind, Module, Part, Wait};
@@ -128,6 +129,7 @@ fn sample(row: &Row, contention: Contention) -> Result<Sample, Flaw> {
         state: if dead { State::Dead } else { State::Alive },
         threads: Vec::new(),
         missed,
+        precision: Precision::EXACT,
     })
 }
 

@@ -1,9 +1,9 @@
 //! Hand-made samples for tests.
 
-use super::outline::{EXACT, Precision};
 use super::{About, Recorder};
 use crate::contention::testing;
 use crate::host::Host;
+use crate::precision::Precision;
 use crate::run::{Ended, Ran};
 use crate::sample::{Counter, HostThread, Sample, State};
 use proptest::prelude::*;
@@ -58,13 +58,13 @@ pub fn record(samples: &[Sample], ended: Option<&Ended>) -> Vec<u8> {
 }
 
 /// Outlines that are rounded as little as they ever are.
-pub const FINEST: Precision = Precision { counts: EXACT, times: 7 };
+pub const FINEST: Precision = Precision { times: 7, ..Precision::EXACT };
 
-/// The same, with outlines where `whole` does not hold; it holds for the first one.
+/// The same, with outlines where `whole` does not hold, rounded as far as `precision` says; it holds for the first one.
 pub fn record_outlines(
     samples: &[Sample],
     whole: impl Fn(usize) -> bool,
-    precision: Precision,
+    precision: impl Fn(usize) -> Precision,
     ended: Option<&Ended>,
 ) -> Vec<u8> {
     let file = TemporaryFile::new("outlines");
@@ -72,7 +72,7 @@ pub fn record_outlines(
     for (index, sample) in samples.iter().enumerate() {
         match whole(index) {
             true => recorder.add(sample).unwrap(),
-            false => recorder.add_outline(sample, precision),
+            false => recorder.add_outline(sample, precision(index)),
         }
     }
     assert_eq!(recorder.samples(), samples.len());
@@ -123,7 +123,7 @@ pub fn sample() -> Sample {
         counters,
     };
     let other = HostThread { tid: 102, name: "ioflush".to_owned(), counters: Vec::new(), ..thread.clone() };
-    Sample { snapshot, state: State::Alive, threads: vec![thread, other], missed: 0 }
+    Sample { snapshot, state: State::Alive, threads: vec![thread, other], missed: 0, precision: Precision::EXACT }
 }
 
 /// A cell that comes later.

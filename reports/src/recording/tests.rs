@@ -1,14 +1,14 @@
 //! The whole way: samples, a file, samples.
 
-use super::outline::{EXACT, Precision};
 use super::testing::{
     FINEST, GROWN, TemporaryFile, about, any_series, ended, kills, record, record_outlines, sample, series,
 };
 use super::{Busiest, Player, Recording, RecordingError, VERSION};
+use crate::precision::Precision;
 use crate::sample::{HostThread, Sample, State};
 use proptest::prelude::*;
 use rumpscope_probes::Coverage;
-use rumpscope_probes::contention::Contention;
+use rumpscope_probes::contention::{Contention, Wait};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,14 @@ fn all(recording: &mut Recording) -> Vec<Sample> {
     (0..recording.len()).map(|index| Sample::clone(&recording.at(index).unwrap())).collect()
 }
 
-/// Panics unless `told` is `sample`, or its outline after the whole sample `whole`, rounded as far as `precision` says.
+/// Panics unless `told` is `sample`, or its outline after the whole sample `whole`, rounded no further than `precision` says.
 fn assert_told(told: &Sample, sample: &Sample, whole: &Sample, precision: Precision) {
     if sample == whole {
         assert_eq!(told, sample);
         return;
     }
     assert!(told.is_outline());
+    assert_eq!(told.precision.and(precision), precision);
     let (told_now, now, before) = (&told.snapshot, &sample.snapshot, &whole.snapshot);
     let rounded = |told: u64, is: u64, was: u64, steps: u32| {
         assert!(told <= is && is - told <= (is - was) >> steps, "{told} for {is} after {was}");
@@ -88,6 +89,8 @@ fn assert_told(told: &Sample, sample: &Sample, whole: &Sample, precision: Precis
     }
 }
 
+const EXACT: u32 = Precision::ALL_BITS;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -102,7 +105,7 @@ proptest! {
         let precision = Precision { counts, times };
         let is_whole = |index: usize| index == 0 || wholes[index];
         let last_whole = |index: usize| (0..=index).rev().find(|index| is_whole(*index)).unwrap();
-        let mut recording = open(&record_outlines(&samples, is_whole, precision, Some(&ended()))).unwrap();
+        let mut recording = open(&record_outlines(&samples, is_whole, |_| precision, Some(&ended()))).unwrap();
         prop_assert_eq!((recording.len(), recording.damage()), (samples.len(), None));
         let told = all(&mut recording);
         for (index, sample) in samples.iter().enumerate() {
@@ -148,7 +151,7 @@ proptest! {
         samples in any_series(5),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 1..4),
     ) {
-        let whole = record_outlines(&samples, |index| index % 2 == 0, FINEST, Some(&ended()));
+        let whole = record_outlines(&samples, |index| index % 2 == 0, |_| FINEST, Some(&ended()));
         let samples = all(&mut open(&whole).unwrap());
         let mut bytes = whole.clone();
         for (at, change) in changes {
@@ -174,7 +177,7 @@ proptest! {
 fn what_was_cut_off_opens_up_to_its_last_whole_frame() {
     let samples = series(&[5, 6, 7, 11, 77, 1 << 20]);
     cut_anywhere(record(&samples, Some(&ended())), &samples);
-    let outlined = record_outlines(&samples, |index| index % 3 == 0, FINEST, Some(&ended()));
+    let outlined = record_outlines(&samples, |index| index % 3 == 0, |_| FINEST, Some(&ended()));
     let told = all(&mut open(&outlined).unwrap());
     cut_anywhere(outlined, &told);
 }
@@ -343,7 +346,9 @@ fn the_golden_recording_of_version_2_is_read() {
 #[test]
 fn the_golden_recording_of_this_version_is_read() {
     let samples = series(&[1, 2, 35, 77, 1 << 33, 3, 1 << 34]);
-    let written = record_outlines(&samples, |index| index % 3 == 0, FINEST, Some(&ended()));
+    let coarse = Precision { counts: 4, times: 3 };
+    let precision = |index: usize| if index.is_multiple_of(2) { coarse } else { FINEST };
+    let written = record_outlines(&samples, |index| index % 3 == 0, precision, Some(&ended()));
     let path = golden(VERSION);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &written).unwrap();
@@ -352,7 +357,7 @@ fn the_golden_recording_of_this_version_is_read() {
     assert_eq!((golden.about(), golden.ended(), golden.damage()), (&about(), Some(&ended()), None));
     let golden = all(&mut golden);
     for (index, sample) in samples.iter().enumerate() {
-        assert_told(&golden[index], sample, &samples[index / 3 * 3], FINEST);
+        assert_told(&golden[index], sample, &samples[index / 3 * 3], coarse);
     }
     // Packed bytes may differ with the version of the library that packs them.
     assert_eq!(all(&mut open(&written).unwrap()), golden);
@@ -374,6 +379,31 @@ fn a_limit_leaves_samples_out() {
     assert!(recording.intervals()[1].length > Duration::from_secs(7));
 }
 
+/// What is larger than anybody thought is not written where it would be too large.
+#[test]
+fn a_whole_sample_that_does_not_fit_is_an_outline() {
+    let first = sample();
+    let limit = 40 * record(std::slice::from_ref(&first), None).len() as u64;
+    let mut large = super::testing::next(&first, 1);
+    let waits = &mut Arc::make_mut(&mut large.snapshot.contention).waits;
+    let wait = waits[0].clone();
+    // The multiplier of Knuth's MMIX: these cannot be packed.
+    waits
+        .extend((1..20_000_u64).map(|nth| Wait { ticks: nth.wrapping_mul(6_364_136_223_846_793_005), ..wait.clone() }));
+    let last = super::testing::next(&large, 2);
+    let file = TemporaryFile::new("large");
+    let mut recorder = super::Recorder::create(file.path(), &about()).unwrap().with_limit(limit);
+    recorder.add(&first).unwrap();
+    recorder.add(&large).unwrap();
+    assert_eq!((recorder.samples(), recorder.outlines(), recorder.left_out()), (2, 1, 0));
+    assert!(recorder.bytes() <= limit && !recorder.ends_whole());
+    recorder.add_always(&last).unwrap();
+    assert!(recorder.bytes() > limit && recorder.ends_whole());
+    let told = all(&mut Recording::open(file.path()).unwrap());
+    assert_told(&told[1], &large, &first, FINEST);
+    assert_eq!((&told[0], &told[2]), (&first, &last));
+}
+
 /// A day of a guest at a sample every 100 seconds, with room for few whole ones: each is told, with counts that are exact, and
 /// the last sample is the live one.
 #[test]
@@ -392,14 +422,17 @@ fn a_small_budget_has_an_outline_of_every_sample() {
     samples[..863].iter().for_each(|sample| recorder.add(sample).unwrap());
     assert_eq!((recorder.samples(), recorder.left_out()), (863, 0));
     let outlines = recorder.outlines();
+    let precision = recorder.precision();
     assert!(recorder.bytes() <= LIMIT && (200..800).contains(&outlines), "{} {outlines}", recorder.bytes());
     recorder.add_always(&samples[863]).unwrap();
     let mut recording = Recording::open(file.path()).unwrap();
     let told = all(&mut recording);
     for (index, sample) in samples.iter().enumerate() {
-        assert_told(&told[index], sample, &samples[recording.last_whole(index)], Precision { times: 4, ..FINEST });
+        assert_told(&told[index], sample, &samples[recording.last_whole(index)], precision);
     }
     assert_eq!(told.iter().filter(|sample| sample.is_outline()).count(), outlines);
+    assert_eq!(told.iter().fold(Precision::EXACT, |of, sample| of.and(sample.precision)), precision);
+    assert_eq!(precision.counts, EXACT);
     assert_eq!(told.last(), samples.last());
 }
 
@@ -407,7 +440,7 @@ fn a_small_budget_has_an_outline_of_every_sample() {
 #[test]
 fn the_busiest_time_is_found_among_outlines() {
     let samples = series(&[1, 2, 1 << 20, 5, 1 << 29, 3, 4]);
-    let recording = open(&record_outlines(&samples, |index| index % 3 == 0, FINEST, None)).unwrap();
+    let recording = open(&record_outlines(&samples, |index| index % 3 == 0, |_| FINEST, None)).unwrap();
     let intervals = recording.intervals();
     let [two, three] = [2, 3].map(|index| intervals[index]);
     assert_eq!((two.waiting(), two.waited_in), (0.0, Duration::ZERO));

@@ -49,7 +49,8 @@ pub struct RecordArgs {
     pub interval: Duration,
 
     /// What a day of recording may take on the disk, as 100MB, 2GB, or none; up to half of it at once. Where more
-    /// happens, samples are written as outlines: counts and sums of times, without percentiles and who waited for whom
+    /// happens, samples are written as outlines: counts and sums of times, rounded if they must be, without percentiles
+    /// and who waited for whom
     #[arg(long, value_name = "SIZE", default_value = "100MB", value_parser = limit)]
     pub limit: Limit,
 

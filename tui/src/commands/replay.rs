@@ -36,6 +36,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
     let (first, last) = part(args, &recording);
     let earlier = first.map(|first| recording.at(first)).transpose()?;
     let later = recording.at(last)?;
+    if later.is_outline() {
+        let precision = earlier.iter().fold(later.precision, |of, earlier| of.and(earlier.precision));
+        let file = args.file.display();
+        eprintln!("rumpscope: {file} has only outlines there ({precision}): percentiles and waiting are not in them");
+    }
     let run = description(&recording, &later);
     let summary = summary(earlier.as_deref().map(|sample| &sample.snapshot), &later.snapshot, run);
     output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;
@@ -57,7 +62,7 @@ fn part(args: &ReplayArgs, recording: &Recording) -> (Option<usize>, usize) {
     let file = args.file.display();
     let at = |index: usize| units::time(recording.intervals()[index].elapsed.as_nanos() as f64, args.look.ascii);
     if whole.0.is_some_and(|first| first >= whole.1) {
-        eprintln!("rumpscope: {file} has only outlines there: percentiles and waiting are not in them");
+        // As will be said of the last one.
         return (first, last);
     }
     let from = whole.0.map_or_else(String::new, |first| format!("from {} ", at(first)));

@@ -46,8 +46,13 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let snapshot = &measured.snapshot;
     let waiting = Waiting::new(snapshot, &mut Symbols::new(&snapshot.contention.modules));
     let run = description(&args.measured, &measured);
-    if let Some(Err(error)) = tape.map(|tape| tape.finish(snapshot, &run.ended)) {
-        eprintln!("rumpscope: {error}");
+    match tape.map(|tape| tape.finish(snapshot, &run.ended)).transpose() {
+        Err(error) => eprintln!("rumpscope: {error}"),
+        Ok(size) => {
+            if let (Some(path), Some(size)) = (&args.record, size.flatten().filter(|size| !size.is_whole())) {
+                eprintln!("rumpscope: {}: {}", path.display(), size.in_short());
+            }
+        }
     }
     let summary = Summary::new(snapshot, run).with_contention(waiting);
     output.write(|| Ok(json::render(&summary)?), |style| table::render(&summary, style))?;

@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use rumpscope_probes::ClockSource;
-use rumpscope_reports::units;
+use rumpscope_reports::{Precision, units};
 
 /// Where the tabs were drawn, for the mouse.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,10 @@ pub fn head(area: Rect, buffer: &mut Buffer, view: &View<'_>, status: &Status) {
         (4, format!("timing {}", snapshot.mode.name()), Role::Faint),
         (7, clock, Role::Faint),
     ];
+    let precision = view.earlier.iter().fold(view.sample.precision, |of, earlier| of.and(earlier.precision));
+    if precision != Precision::EXACT {
+        items.insert(3, (2, precision.to_string(), Role::Faint));
+    }
     match &view.whole {
         Some(whole) => {
             items.insert(3, (2, format!("percentiles of {}", micro(whole.span.seconds * 1e9)), Role::Faint));

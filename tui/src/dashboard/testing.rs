@@ -22,7 +22,7 @@ use rumpscope_probes::{
     Snapshot, Thread, ThreadTotals, VcpuNow,
 };
 use rumpscope_reports::recording::{About, Player, Recorder, Recording};
-use rumpscope_reports::{Counter, Ended, Event, Host, HostThread, Ran, Sample, State};
+use rumpscope_reports::{Counter, Ended, Event, Host, HostThread, Precision, Ran, Sample, State};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,6 +51,7 @@ pub fn samples(vcpus: u16, count: u64) -> Vec<Sample> {
                 state: State::Alive,
                 threads: host_threads(vcpus, second),
                 missed: 0,
+                precision: Precision::EXACT,
             }
         })
         .collect()

@@ -3,7 +3,7 @@
 use super::threads::HostThreads;
 use rumpscope_probes::Process;
 use rumpscope_probes::reader::{Extent, ReadError, Reader, Segment};
-use rumpscope_reports::{HostThread, Sample, State};
+use rumpscope_reports::{HostThread, Precision, Sample, State};
 
 /// Why there is no sample.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,8 @@ impl Target {
         if state == State::Alive {
             self.last_threads = self.threads.read();
         }
-        Ok(Sample { snapshot, state, threads: self.last_threads.clone(), missed: 0 })
+        let threads = self.last_threads.clone();
+        Ok(Sample { snapshot, state, threads, missed: 0, precision: Precision::EXACT })
     }
 }
 

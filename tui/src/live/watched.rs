@@ -93,7 +93,7 @@ impl Watched {
         let Some(Recording { path, writer, .. }) = self.recording.take() else { return Ok(None) };
         let ended = if self.process.is_alive() { Ended::Running } else { Ended::Gone };
         match writer.finish(None, &ended)? {
-            Some(_) => Ok(Some(format!("recorded in {}", path.display()))),
+            Some(size) => Ok(Some(format!("recorded in {}: {}", path.display(), size.in_short()))),
             None => {
                 let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
                 anyhow::bail!("{}", trouble.unwrap_or_else(|| format!("{} has ended early", path.display())))

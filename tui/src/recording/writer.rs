@@ -6,7 +6,7 @@ use crate::signal;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use rumpscope_probes::Snapshot;
 use rumpscope_reports::recording::{About, RecordError, Recorder};
-use rumpscope_reports::{Ended, Sample, State};
+use rumpscope_reports::{Ended, Precision, Sample, State};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -94,6 +94,7 @@ impl Writer {
 pub struct Size {
     samples: usize,
     outlines: usize,
+    precision: Precision,
     left_out: usize,
     bytes: u64,
 }
@@ -102,28 +103,50 @@ impl Size {
     /// Ends a recording.
     pub(super) fn of_finished(recorder: Recorder, ended: &Ended) -> Result<Self, RecordError> {
         let (samples, outlines, left_out) = (recorder.samples(), recorder.outlines(), recorder.left_out());
-        Ok(Size { samples, outlines, left_out, bytes: recorder.finish(ended)? })
+        let precision = recorder.precision();
+        Ok(Size { samples, outlines, precision, left_out, bytes: recorder.finish(ended)? })
     }
 
     /// Says it on standard error.
     pub fn tell(&self, path: &Path) {
-        let samples = if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) };
-        let kilobytes = self.bytes.div_ceil(1000);
+        let (samples, kilobytes) = (self.samples(), self.bytes.div_ceil(1000));
         eprintln!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
-        let what = match (self.outlines, self.left_out) {
-            (0, 0) => return,
-            (0, left_out) => format!("{left_out} more were left out"),
-            (outlines, 0) => format!("{outlines} of them are outlines"),
-            (outlines, left_out) => format!("{outlines} of them are outlines, and {left_out} more were left out"),
-        };
-        eprintln!("rumpscope: {what}, to stay below its limit; --limit allows more");
+        if let Some(what) = self.shortened() {
+            eprintln!("rumpscope: {what}, to stay below its limit; --limit allows more");
+        }
+    }
+
+    /// Whether all samples are there, and whole.
+    pub fn is_whole(&self) -> bool {
+        self.shortened().is_none()
+    }
+
+    /// How much it is, in a line.
+    pub fn in_short(&self) -> String {
+        let shortened = self.shortened().map(|what| format!(", {what}"));
+        self.samples() + &shortened.unwrap_or_default()
+    }
+
+    fn samples(&self) -> String {
+        if self.samples == 1 { "1 sample".to_owned() } else { format!("{} samples", self.samples) }
+    }
+
+    /// What is not whole, if anything is not.
+    fn shortened(&self) -> Option<String> {
+        let outlines = format!("{} of them are outlines ({})", self.outlines, self.precision);
+        match (self.outlines, self.left_out) {
+            (0, 0) => None,
+            (0, left_out) => Some(format!("{left_out} more were left out")),
+            (_, 0) => Some(outlines),
+            (_, left_out) => Some(format!("{outlines}, and {left_out} more were left out")),
+        }
     }
 }
 
 /// `snapshot`, of a process that has ended; `before` has its threads.
 pub fn last_sample(snapshot: &Snapshot, before: Option<&Sample>) -> Sample {
     let (threads, missed) = before.map(|before| (before.threads.clone(), before.missed)).unwrap_or_default();
-    Sample { snapshot: snapshot.clone(), state: State::Dead, threads, missed }
+    Sample { snapshot: snapshot.clone(), state: State::Dead, threads, missed, precision: Precision::EXACT }
 }
 
 fn write(
@@ -150,4 +173,20 @@ fn write(
         last = Some(sample);
     }
     Written { recorder: Some(recorder), last }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_whole_is_told() {
+        let told = |outlines, left_out| {
+            let precision = Precision { counts: 5, times: 3 };
+            Size { samples: 9, outlines, precision, left_out, bytes: 1 }.in_short()
+        };
+        assert_eq!([told(0, 0), told(0, 7)], ["9 samples", "9 samples, 7 more were left out"]);
+        let outlines = "9 samples, 5 of them are outlines (counts within 1/32, times within 1/8)";
+        assert_eq!([told(5, 0), told(5, 7)], [outlines, &format!("{outlines}, and 7 more were left out")]);
+    }
 }

@@ -74,6 +74,9 @@ impl Range {
 pub trait Coder {
     /// Writes `yes`, and gives it back; or reads it, whatever was given.
     fn code(&mut self, yes: bool, chance: &mut Chance) -> bool;
+
+    /// Whether that still says anything: behind the last byte there would be zeros without end.
+    fn check(&self) -> Result<(), Flaw>;
 }
 
 /// Writes.
@@ -108,6 +111,10 @@ impl Coder for Encoder {
         chance.learn(yes);
         yes
     }
+
+    fn check(&self) -> Result<(), Flaw> {
+        Ok(())
+    }
 }
 
 /// Reads: whatever bytes there are, they say something.
@@ -130,10 +137,11 @@ impl<'a> Decoder<'a> {
 
     /// Whether all bytes were needed, and none was missing.
     pub fn finish(self) -> Result<(), Flaw> {
-        match self.bytes.len().checked_sub(self.known) {
-            None => Err(Flaw("it ends within a number")),
-            Some(0 | 1) => Ok(()),
-            Some(_) => Err(Flaw("it has more bytes than it says")),
+        self.check()?;
+        // The last one was chosen freely.
+        match self.bytes.len() - self.known {
+            0 | 1 => Ok(()),
+            _ => Err(Flaw("it has more bytes than it says")),
         }
     }
 }
@@ -149,6 +157,10 @@ impl Coder for Decoder<'_> {
         }
         chance.learn(yes);
         yes
+    }
+
+    fn check(&self) -> Result<(), Flaw> {
+        if self.known > self.bytes.len() { Err(Flaw("it ends within a number")) } else { Ok(()) }
     }
 }
 
@@ -169,6 +181,7 @@ mod tests {
             let (mut decoder, mut read) = (Decoder::new(&bytes), chances);
             for &(yes, chance) in &told {
                 prop_assert_eq!(decoder.code(false, &mut read[chance]), yes && !biased);
+                prop_assert_eq!(decoder.check(), Ok(()));
             }
             prop_assert_eq!(read, written);
             prop_assert_eq!(decoder.finish(), Ok(()));
@@ -180,8 +193,21 @@ mod tests {
             for _ in 0..1_000 {
                 decoder.code(false, &mut chance);
             }
-            let _ = decoder.finish();
+            let checked = decoder.check();
+            prop_assert!(decoder.finish().is_ok() <= checked.is_ok());
         }
+    }
+
+    /// However much is asked for.
+    #[test]
+    fn behind_the_end_nothing_is_read() {
+        let mut decoder = Decoder::new(&[]);
+        let read = std::iter::repeat_with(|| {
+            decoder.code(false, &mut { Chance::EVEN });
+            decoder.check()
+        });
+        assert_eq!(read.take_while(Result::is_ok).count(), 7);
+        assert_eq!(decoder.finish(), Err(Flaw("it ends within a number")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::coder::Coder;
 use super::numbers::{Length, Numbers};
 use super::scale;
+use crate::precision::Precision;
 use crate::recording::bytes::{Flaw, unzigzag, zigzag};
 
 /// How a figure changes, which tells what is written of it.
@@ -20,18 +21,6 @@ pub enum Kind {
     Moment,
 }
 
-/// How far growth is rounded down: log2 of the steps of an octave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Precision {
-    /// Of counts.
-    pub counts: u32,
-    /// Of times.
-    pub times: u32,
-}
-
-/// Nothing is rounded.
-pub const EXACT: u32 = u64::BITS - 1;
-
 /// When a figure is written or read.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
@@ -39,7 +28,7 @@ pub struct Circumstances {
     pub taken: u64,
     /// How long after the one before.
     pub interval: u64,
-    /// How far it rounds.
+    /// How far it rounds: log2 of the steps of an octave.
     pub precision: Precision,
 }
 
@@ -189,7 +178,7 @@ mod tests {
         #[test]
         fn figures_survive(
             values in proptest::collection::vec((0..1_u64 << 62, 0..64u32, any::<u32>()), 1..20),
-            steps in 0..=EXACT,
+            steps in 0..=Precision::ALL_BITS,
         ) {
             for kind in KINDS {
                 let (mut written, mut numbers, mut encoder) = (Figure::default(), Numbers::new(), Encoder::new());
@@ -227,7 +216,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(
             bytes in proptest::collection::vec(any::<u8>(), 0..60),
             expected: u64,
-            steps in 0..=EXACT,
+            steps in 0..=Precision::ALL_BITS,
         ) {
             for kind in KINDS {
                 let mut figure = Figure::new(kind, 5, u64::MAX, 3);

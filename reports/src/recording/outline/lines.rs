@@ -1,6 +1,7 @@
 //! What of a sample is in its outline, as tables; and the sample back.
 
 use super::figure::Kind::{self, Count, Moment, Time, TimeOf, Value};
+use crate::precision::Precision;
 use crate::recording::bytes::Flaw;
 use crate::recording::tables::{Row, Table};
 use crate::recording::{flatten, restore};
@@ -31,9 +32,18 @@ pub const KINDS: [&[Kind]; TABLES] = [
     &[Value, Time, Time, Count, Count, Count, Count],
 ];
 
+/// How many rows [`of`] a sample there are.
+pub fn count(sample: &Sample) -> usize {
+    let Snapshot { vcpus, migrations, threads, cells, .. } = &sample.snapshot;
+    1 + vcpus.len() + migrations.len() + threads.len() + cells.len() + sample.threads.len()
+}
+
+/// The most figures that a row has: one of threads.
+pub const MOST_FIGURES: usize = KINDS[3].len();
+
 /// The tables of `sample`, by fields as in `flatten`: those of recordings, without what an outline has not.
 pub fn of(sample: &Sample) -> [Table; TABLES] {
-    let Sample { snapshot, state: _, threads: host_threads, missed } = sample;
+    let Sample { snapshot, state: _, threads: host_threads, missed, precision: _ } = sample;
     let Coverage { lost_timings, lost_places, .. } = snapshot.coverage;
     let head = [snapshot.clock.ticks_per_second.to_bits(), flatten::flags(sample), *missed, lost_timings, lost_places];
     [
@@ -50,8 +60,9 @@ fn cell(place: Place, metric: Metric, of: &Distribution) -> Row {
     flatten::row(flatten::cell_key(place, metric), [of.untimed, of.timed(), of.sum])
 }
 
-/// The sample that was taken at `taken`, of which `tables` are known, and all others are as in `whole`.
-pub fn sample(tables: &[Table; TABLES], taken: u64, whole: &Sample) -> Result<Sample, Flaw> {
+/// The sample that was taken at `taken`, of which `tables` are known, as far as `precision` says, and all others are as in
+/// `whole`.
+pub fn sample(tables: &[Table; TABLES], taken: u64, precision: Precision, whole: &Sample) -> Result<Sample, Flaw> {
     let [head, vcpus, migrations, threads, cells, host_threads] = tables;
     let [head] = &head[..] else { return Err(restore::WRONG_ROW) };
     let [ticks_per_second, flags, missed, lost_timings, lost_places] = restore::figures(head)?;
@@ -82,6 +93,7 @@ pub fn sample(tables: &[Table; TABLES], taken: u64, whole: &Sample) -> Result<Sa
         state: if dead { State::Dead } else { State::Alive },
         threads: host_threads.iter().map(host_thread).collect::<Result<_, Flaw>>()?,
         missed,
+        precision,
     })
 }
 

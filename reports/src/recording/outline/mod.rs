@@ -20,6 +20,7 @@ mod version_2;
 use super::bytes::{Flaw, Sink, Source};
 use super::edits::{self, Keyed, Room};
 use super::tables::{Key, Row, Table};
+use crate::precision::Precision;
 use crate::sample::Sample;
 use coder::{Coder, Decoder, Encoder};
 use figure::{Circumstances, Figure, Kind};
@@ -27,13 +28,14 @@ use leaders::{Expectation, OWN, Pace, Rows, Trust};
 use lines::{KINDS, TABLES};
 use numbers::Numbers;
 
-pub(super) use figure::{EXACT, Precision};
 pub(super) use reading::Reading;
 
 /// What an outline tells, and what the next one is expected to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outline {
     taken: u64,
+    /// How far its figures are rounded.
+    precision: Precision,
     tables: [Vec<Line>; TABLES],
     numbers: [Numbers; CLASSES],
 }
@@ -68,7 +70,8 @@ impl Outline {
             let before = before.map_or(&[][..], |before| &before.tables[table]);
             whole_lines(std::mem::take(&mut rows[table]), before, KINDS[table], interval)
         });
-        Outline { taken: snapshot.taken, tables, numbers: std::array::from_fn(|_| Numbers::new()) }
+        let numbers = std::array::from_fn(|_| Numbers::new());
+        Outline { taken: snapshot.taken, precision: Precision::EXACT, tables, numbers }
     }
 
     /// Makes it that of `sample`, or what is written of that, rounded as far as `precision` says.
@@ -91,11 +94,11 @@ impl Outline {
     pub fn read(&mut self, structure: &[u8], bits: &[u8], room: &mut Room) -> Result<(), Flaw> {
         let (mut source, mut decoder) = (Source(structure), Decoder::new(bits));
         let interval = source.take()?;
-        let mut steps = || source.take().map(|steps| steps.min(EXACT.into()) as u32);
+        let mut steps = || source.take().map(|steps| steps.min(Precision::ALL_BITS.into()) as u32);
         let precision = Precision { counts: steps()?, times: steps()? };
         let now = self.pass(interval, precision);
         for (lines, kinds) in self.tables.iter_mut().zip(KINDS) {
-            let each = size_of::<Line>() + kinds.len() * (size_of::<Figure>() + size_of::<Trust>());
+            let each = Line::bytes(kinds.len());
             *lines = edits::read(std::mem::take(lines), |key| Line::empty(key, kinds), each, &mut source, room)?;
             code(lines, None, kinds, now, &mut self.numbers, &mut decoder)?;
         }
@@ -105,14 +108,19 @@ impl Outline {
         }
     }
 
+    /// How far it is rounded.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The sample, of which all that is not told is as in `whole`, the last whole one before it.
     pub fn sample(&self, whole: &Sample) -> Result<Sample, Flaw> {
         let tables = std::array::from_fn(|table| self.tables[table].iter().map(Line::row).collect::<Table>());
-        lines::sample(&tables, self.taken, whole)
+        lines::sample(&tables, self.taken, self.precision, whole)
     }
 
     fn pass(&mut self, interval: u64, precision: Precision) -> Circumstances {
-        self.taken = self.taken.wrapping_add(interval);
+        (self.taken, self.precision) = (self.taken.wrapping_add(interval), precision);
         Circumstances { taken: self.taken, interval, precision }
     }
 }
@@ -145,6 +153,7 @@ fn code(
     for (number, line) in lines.iter_mut().enumerate() {
         let is = rows.map_or(&[][..], |rows| &rows[number].figures);
         let pace = line.code(is, kinds, &before, now, numbers, coder)?;
+        coder.check()?;
         before.push(&line.key, pace);
     }
     for line in lines {
@@ -169,6 +178,11 @@ impl Line {
     fn empty(key: Key, kinds: &[Kind]) -> Self {
         let figures = kinds.iter().map(|kind| Figure::new(*kind, 0, 0, 0)).collect();
         Line { key, figures, trust: vec![Trust::default(); kinds.len()] }
+    }
+
+    /// What one with so many figures takes in memory, but for its key.
+    const fn bytes(figures: usize) -> usize {
+        size_of::<Line>() + figures * (size_of::<Figure>() + size_of::<Trust>())
     }
 
     fn row(&self) -> Row {

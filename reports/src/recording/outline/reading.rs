@@ -1,6 +1,6 @@
 //! Outlines as recordings of any version have them.
 
-use super::{Outline, version_2};
+use super::{Line, Outline, lines, version_2};
 use crate::recording::bytes::Flaw;
 use crate::recording::edits::Room;
 use crate::sample::Sample;
@@ -16,13 +16,15 @@ pub enum Reading {
 
 impl Reading {
     /// What a whole sample tells of what is in an outline, after the whole sample `before`; see [`Outline::of_whole`].
-    pub fn of_whole(version: u32, sample: &Sample, before: Option<&Sample>) -> Self {
+    pub fn of_whole(version: u32, sample: &Sample, before: Option<&Sample>, room: &mut Room) -> Result<Self, Flaw> {
+        // As it is now, and as it will be in the outline that is read last.
+        room.take(lines::count(sample).saturating_mul(2 * Line::bytes(lines::MOST_FIGURES)))?;
         if version == 2 {
             let before = before.map(|before| version_2::Outline::of_whole(before, None));
-            return Reading::Version2(version_2::Outline::of_whole(sample, before.as_ref()));
+            return Ok(Reading::Version2(version_2::Outline::of_whole(sample, before.as_ref())));
         }
         let before = before.map(|before| Outline::of_whole(before, None));
-        Reading::Current(Box::new(Outline::of_whole(sample, before.as_ref())))
+        Ok(Reading::Current(Box::new(Outline::of_whole(sample, before.as_ref()))))
     }
 
     /// Makes it the next one.

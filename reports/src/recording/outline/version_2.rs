@@ -4,6 +4,7 @@
 use super::figure::Kind;
 use super::lines::{self, CELLS, KINDS, TABLES};
 use super::scale;
+use crate::precision::Precision;
 use crate::recording::bytes::{BitSource, Flaw, Source, unzigzag};
 use crate::recording::edits::{self, Keyed, Room};
 use crate::recording::tables::{Key, Row, Table};
@@ -90,7 +91,7 @@ impl Outline {
             let timed = figures[0].checked_sub(figures[1]);
             (figures[0], figures[1]) = (figures[1], timed.ok_or(Flaw("more events were not timed than there were"))?);
         }
-        lines::sample(&tables, self.taken, whole)
+        lines::sample(&tables, self.taken, Precision { times: STEPS, ..Precision::EXACT }, whole)
     }
 }
 

@@ -152,6 +152,7 @@ fn losses_are_never_left_out() {
 #[test]
 fn an_outline_is_told() {
     let mut samples = testing::outlined(2);
+    samples[1].precision = rumpscope_reports::Precision { counts: 5, times: 3 };
     let last = samples.pop().unwrap();
     let mut app = testing::app(samples);
     let call = |picture: &str| picture.lines().find(|line| line.contains("cv_wait")).map(str::to_owned).unwrap();
@@ -163,7 +164,8 @@ fn an_outline_is_told() {
         picture
     };
     let head = |picture: &str| picture.lines().next().unwrap().to_owned();
-    assert!(head(&without_percentiles(&mut app)).contains("  outline  "));
+    let told = head(&without_percentiles(&mut app));
+    assert!(told.contains("  outline  ") && told.contains("  counts within 1/32, times within 1/8  "), "{told}");
     press(&mut app, "4");
     let picture = screenshot(&mut app, 120, 40);
     assert!(picture.contains("the recording has an outline of this time"), "{picture}");
@@ -175,7 +177,7 @@ fn an_outline_is_told() {
     press(&mut app, "2");
     let picture = screenshot(&mut app, 120, 40);
     assert!(!call(&picture).contains(" - ") && !picture.contains("outline"), "{picture}");
-    assert!(head(&picture).contains("last 1.00s  percentiles of 2.00s"), "{picture}");
+    assert!(head(&picture).contains("last 1.00s  percentiles of 2.00s  counts within 1/32"), "{picture}");
     press(&mut app, "4");
     let picture = screenshot(&mut app, 120, 40);
     assert!(picture.contains("rwlock") && !picture.contains("outline"), "{picture}");
