@@ -1,5 +1,6 @@
 //! The command, and programs for it to run.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -18,7 +19,8 @@ pub fn scratch(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The command with these arguments, in an environment that says nothing about measuring.
+/// The command with these arguments, in an environment that says nothing about measuring. It can be interrupted, even where
+/// the tests cannot, as in a shell's background.
 pub fn rumpscope(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rumpscope"));
     for variable in [
@@ -33,6 +35,15 @@ pub fn rumpscope(arguments: &[&str]) -> Command {
     ] {
         command.env_remove(variable);
     }
+    let interruptible = || {
+        // SAFETY: no handler is involved.
+        match unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) } {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: may be called between fork and exec: a system call, and nothing of what it shares with the parent.
+    unsafe { command.pre_exec(interruptible) };
     command.args(arguments);
     command
 }
