@@ -66,8 +66,11 @@ impl<B: Backend> Cv<B> {
         home: Option<&B::Mutex>,
         deadline: Option<&Deadline>,
     ) -> (Outcome, Ended) {
-        let ((outcome, active), ended) = self.watch.wait_for_signal(call, || {
-            let (outcome, active) = self.condition.wait(home, deadline, || mtx.exit(call, me));
+        let ((outcome, active), ended) = self.watch.wait_for_signal(call, |waits| {
+            let (outcome, active) = self.condition.wait(home, deadline, || {
+                mtx.exit(call, me);
+                waits();
+            });
             ((outcome, active), outcome != Outcome::TimedOut)
         });
         transition::waited_actively(call, active);

@@ -36,6 +36,14 @@ impl Hasher for QuickHasher {
     }
 }
 
+/// The hash of what is charged.
+#[inline]
+pub(super) fn of_words(words: &[u64; 4]) -> u64 {
+    let mut hasher = QuickHasher(0);
+    words.iter().for_each(|word| hasher.mix(*word));
+    hasher.finish()
+}
+
 /// The hash of a call chain. Not zero.
 pub(super) fn of_chain(frames: &[u64]) -> u64 {
     let mut hasher = QuickHasher(frames.len() as u64);

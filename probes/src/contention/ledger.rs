@@ -1,9 +1,12 @@
 //! What a thread has charged to whom; only the lane's thread writes it.
 
-use super::hash::{self, Quick};
+use super::hash;
 use super::model::{Part, StackId};
+use super::own::{OwnWait, OwnWaits};
+use super::pieces::{Piece, Pieces, Spare};
 use super::record::{Origin, Record};
-use crate::arena::{Arena, Chain};
+use super::rows::{self, Rows};
+use crate::arena::Arena;
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::layout::wait;
@@ -14,7 +17,6 @@ use crate::snapshot::Place;
 use crate::transition;
 use crate::unwind::Remembered;
 use core::sync::atomic::AtomicBool;
-use std::collections::HashMap;
 
 /// Whether contention is recorded in this process.
 static RECORDING: AtomicBool = AtomicBool::new(false);
@@ -40,13 +42,6 @@ pub(crate) fn stop_recording() {
 const CHAIN: usize = 24;
 /// The same for the chain of a lock's making, which is taken for every lock.
 const MAKER: usize = 6;
-/// How many waits of its own a thread remembers, for those who wait for it meanwhile. A longer hold's earlier ones count
-/// as time in which it ran. 2 KiB of memory, for threads that have waited as often.
-const REMEMBERED: usize = 64;
-/// At how many places of its own waits a thread charges those who waited for it together.
-const PLACES: usize = 8;
-/// How many waits may be remembered later than others that ended after them: see [`Ended`](super::Ended).
-const PUT_OFF: u32 = 4;
 /// Of how many locks at a time a thread takes the time for which it holds them.
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
@@ -81,7 +76,7 @@ impl Numbers {
     }
 }
 
-/// Time to be charged, but for the charger's own part in it.
+/// What a wait is charged to, but for who was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) call: Hypercall,
@@ -92,30 +87,12 @@ pub(super) struct Account {
     pub(super) waiter_lane: u32,
 }
 
-/// An interval, in ticks, that somebody waited for the calling thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Debt {
-    pub(super) account: Account,
-    pub(super) from: u64,
-    pub(super) to: u64,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Key {
     account: Account,
     part: Part,
     holder: StackId,
     holder_lane: Option<u32>,
-}
-
-/// A wait of the thread's own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OwnWait {
-    pub(super) call: Hypercall,
-    pub(super) lock: u32,
-    pub(super) stack: StackId,
-    pub(super) from: u64,
-    pub(super) to: u64,
 }
 
 /// The time for which the thread holds a lock is being taken.
@@ -131,8 +108,7 @@ pub(super) struct Hold {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     lane: u32,
-    /// By what is charged, as it is in the segment.
-    charges: HashMap<[u64; 4], usize, Quick>,
+    charges: Rows,
     /// Records that many locks share, which were found last.
     shared: [Option<&'static Record>; SHARED],
     next_shared: usize,
@@ -140,12 +116,11 @@ pub(crate) struct Ledger {
     /// Made when it is needed: many threads make no locks.
     makers: Option<Box<Remembered<MAKER>>>,
     numbers: Numbers,
-    /// Its waits, the latest before `next`; as a ring when there are as many as are remembered.
-    own: Vec<OwnWait>,
-    next: usize,
+    pub(super) own: OwnWaits,
     holds: [Option<Hold>; HOLDS],
-    /// Kept for its room.
-    pub(super) debts: Vec<Debt>,
+    pub(super) spare: Spare,
+    /// The lanes of those who were given a signal last. Kept for its room.
+    pub(super) woken: Vec<u32>,
 }
 
 /// The calling thread's ledger, and where the thread is or was last, with the recorder. `None`: it can have none.
@@ -172,16 +147,16 @@ impl Ledger {
     pub(super) fn new(lane: u32) -> Self {
         Ledger {
             lane,
-            charges: HashMap::default(),
+            charges: Rows::default(),
             shared: [None; SHARED],
             next_shared: 0,
             walks: Remembered::default(),
             makers: None,
             numbers: Numbers([(0, 0); CACHED]),
-            own: Vec::new(),
-            next: 0,
+            own: OwnWaits::default(),
             holds: [None; HOLDS],
-            debts: Vec::new(),
+            spare: Spare::default(),
+            woken: Vec::new(),
         }
     }
 
@@ -192,7 +167,6 @@ impl Ledger {
     /// Another thread has the lane now.
     pub(crate) fn forget_thread(&mut self) {
         self.own.clear();
-        self.next = 0;
         self.holds = [None; HOLDS];
     }
 
@@ -236,81 +210,20 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
-    /// The thread has waited itself.
-    pub(super) fn remember(&mut self, wait: OwnWait) {
-        match self.own.get_mut(self.next) {
-            Some(oldest) => *oldest = wait,
-            None => self.own.push(wait),
-        }
-        self.next = (self.next + 1) % REMEMBERED;
-    }
-
-    /// Charges `debt` to the calling thread, which gave the lock back (or a signal) with the chain `stack`: as far as it
-    /// waited itself meanwhile, to that wait.
-    pub(super) fn pay(&mut self, recorder: &Recorder, debt: Debt, stack: StackId) {
-        let Debt { account, from, to } = debt;
-        let mut left = to.saturating_sub(from);
-        // A thread that has waited often has mostly waited at few places: one charge for each.
-        let mut places: [Option<(Part, StackId, u64, u64)>; PLACES] = [None; PLACES];
-        // The latest first: what was over when the debt began is followed by what was over before, but for few that were
-        // put off.
-        let mut before = 0;
-        for back in 1..=self.own.len() {
-            if before == PUT_OFF {
-                break;
-            }
-            let own = self.own[self.next.wrapping_sub(back) % REMEMBERED];
-            let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
-            if overlap == 0 {
-                before += u32::from(own.to <= from);
-                continue;
-            }
-            left -= overlap;
-            // While it waited for this very lock, that was on its way to it.
-            let same = own.lock != 0 && own.lock == account.lock;
-            let part = if same { Part::HandOver } else { Part::HolderWaited(own.call) };
-            let is_here = |place: &&mut Option<(Part, StackId, u64, u64)>| {
-                place.is_none_or(|(known, stack, ..)| known == part && stack == own.stack)
-            };
-            match places.iter_mut().find(is_here) {
-                Some(place) => {
-                    let (_, _, ticks, longest) = place.get_or_insert((part, own.stack, 0, 0));
-                    *ticks += overlap;
-                    *longest = overlap.max(*longest);
-                }
-                None => self.charge_holder(recorder, account, part, own.stack, overlap, overlap),
-            }
-        }
-        for (part, stack, ticks, longest) in places.into_iter().flatten() {
-            self.charge_holder(recorder, account, part, stack, ticks, longest);
-        }
-        if left != 0 {
-            self.charge_holder(recorder, account, Part::Held, stack, left, left);
-        }
-    }
-
-    /// Charges the calling thread.
-    fn charge_holder(
-        &mut self,
-        recorder: &Recorder,
-        account: Account,
-        part: Part,
-        holder: StackId,
-        ticks: u64,
-        longest: u64,
-    ) {
-        self.charge(recorder, Key { account, part, holder, holder_lane: Some(self.lane) }, 0, ticks, longest);
-    }
-
-    /// Charges the end of the calling thread's own wait.
+    /// Charges the calling thread's wait: to what others have noted of it, and the `ticks` at its end to `part`.
     pub(super) fn end(
         &mut self,
         recorder: &Recorder,
         account: Account,
+        pieces: &Pieces,
         part: Part,
         holder_lane: Option<u32>,
         ticks: u64,
     ) {
+        for &Piece { part, holder, holder_lane, ticks, longest } in pieces.iter() {
+            let holder_lane = Some(holder_lane);
+            self.charge(recorder, Key { account, part, holder, holder_lane }, 0, ticks, longest);
+        }
         self.charge(recorder, Key { account, part, holder: 0, holder_lane }, 1, ticks, ticks);
     }
 
@@ -332,30 +245,26 @@ impl Ledger {
 
     /// Where what agrees with `key` is added up. Where there are too many of them, the chains are left out.
     fn position(&mut self, arena: &Arena, mut key: Key) -> Option<usize> {
-        let mut words = key.words();
-        if let Some(&position) = self.charges.get(&words) {
+        let words = key.words();
+        if let Some(position) = self.charges.find(arena, &words) {
             return Some(position);
         }
-        if self.charges.len() >= MOST {
-            key.holder = 0;
-            key.account.waiter = 0;
-            words = key.words();
-            if let Some(&position) = self.charges.get(&words) {
-                return Some(position);
-            }
-            if self.charges.len() >= 2 * MOST {
-                return None;
-            }
+        if self.charges.len() < MOST {
+            return self.charges.add(arena, &words);
         }
-        let position = append(arena, words)?;
-        self.charges.insert(words, position);
-        Some(position)
+        key.holder = 0;
+        key.account.waiter = 0;
+        let words = key.words();
+        if let Some(position) = self.charges.find(arena, &words) {
+            return Some(position);
+        }
+        if self.charges.len() < 2 * MOST { self.charges.add(arena, &words) } else { None }
     }
 }
 
 impl Key {
     /// The words that are in the segment: what, lock, stacks and lanes.
-    fn words(&self) -> [u64; 4] {
+    fn words(&self) -> rows::Key {
         let Account { call, lock, place, waiter, waiter_lane } = self.account;
         let (part, through) = wait::encode(self.part);
         [
@@ -365,17 +274,6 @@ impl Key {
             u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)),
         ]
     }
-}
-
-/// A new block for what is charged.
-fn append(arena: &Arena, words: [u64; 4]) -> Option<usize> {
-    let position = arena.allocate(wait::SIZE)?;
-    for (word, value) in [wait::WHAT, wait::LOCK, wait::STACKS, wait::LANES].into_iter().zip(words) {
-        // Relaxed: published by `append`.
-        arena.word(position + word).store(value, Ordering::Relaxed);
-    }
-    arena.append(Chain::Waits, position);
-    Some(position)
 }
 
 /// Runs `work`, in which the calling thread waits for something that no other thread of the guest holds: a disk, the
@@ -392,8 +290,8 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
         transition::wait_end(to);
         with_ledger(|recorder, ledger, place| {
             let account = Account { call, lock: 0, place, waiter: stack, waiter_lane: ledger.lane };
-            ledger.end(recorder, account, Part::Alone, None, clock::between(from, to));
-            ledger.remember(OwnWait { call, lock: 0, stack, from, to });
+            ledger.end(recorder, account, &Pieces::default(), Part::Alone, None, clock::between(from, to));
+            ledger.own.remember(OwnWait { call, lock: 0, stack, from, to });
         });
     }
     outcome

@@ -20,8 +20,11 @@
 mod hash;
 mod ledger;
 mod model;
+mod own;
+mod pieces;
 mod reading;
 mod record;
+mod rows;
 mod stacks;
 mod watch;
 

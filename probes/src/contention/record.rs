@@ -1,7 +1,8 @@
 //! A lock's record: its figures in the segment, and who waits for it now.
 
-use super::ledger::{Account, Debt, Ledger};
-use super::model::{LockKind, StackId};
+use super::ledger::Ledger;
+use super::model::{LockKind, Part, StackId};
+use super::pieces::{Piece, Pieces};
 use crate::arena::{Arena, Chain};
 use crate::cell::Cell;
 use crate::clock;
@@ -17,7 +18,7 @@ use std::sync::PoisonError;
 const OF_ONE_PLACE: usize = 64;
 /// How many records there are, as long as each place has one. A record takes some 2 KiB of the segment.
 const MOST: u32 = 4096;
-/// To how many waiters a release is charged at most; the others are charged with the next.
+/// For how many waiters a release is noted at most; for the others, the next one is.
 const DEBTORS: usize = 64;
 
 /// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, and as much more
@@ -78,8 +79,12 @@ pub(super) struct Record {
 
 #[derive(Debug, Default)]
 struct Guarded {
-    /// In the order of their arrival.
+    /// Where the lock is that each one waits for, several of which may share a record, and which of `waiting` it is: in the
+    /// order of their arrival, and apart from the rest, so that looking for the waiters of a lock is quick.
+    order: Vec<(usize, u32)>,
     waiting: Vec<Waiting>,
+    /// Those of `waiting` who do not wait any more.
+    free: Vec<u32>,
     wait: Option<Cell>,
     held_after_wait: Option<Cell>,
     held: Option<Cell>,
@@ -88,16 +93,22 @@ struct Guarded {
 // SAFETY: the cells are in the segment, which is never unmapped, and written only under the mutex.
 unsafe impl Send for Guarded {}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Waiting {
-    /// Where the lock is: several may share a record.
-    lock: usize,
-    account: Account,
+    lane: u32,
     since: u64,
-    /// Up to when its time has been charged to others.
+    /// Up to when its time has been charged to others: to whom is in `pieces`.
     charged_until: u64,
+    pieces: Pieces,
     /// The lane of who gave the lock back last (or the signal).
     released_by: Option<u32>,
+}
+
+/// Who gives a lock back, or a signal: the thread's ledger, and its call chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Giver<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) stack: StackId,
 }
 
 /// A hold whose time was taken.
@@ -118,9 +129,11 @@ pub(super) struct Waited {
     pub(super) taken: u64,
 }
 
-/// What is left of a wait when it ends.
-#[derive(Clone, Copy, Debug)]
+/// What is known of a wait when it ends.
+#[derive(Debug, Default)]
 pub(super) struct Left {
+    /// What it was spent on up to `charged_until`.
+    pub(super) pieces: Pieces,
     pub(super) charged_until: u64,
     pub(super) released_by: Option<u32>,
     /// When it ended.
@@ -193,17 +206,30 @@ impl Record {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody waits from `since` on for the lock that is at `lock`.
-    pub(super) fn begin(&self, arena: &Arena, lock: usize, account: Account, since: u64) {
+    /// The thread of `lane` waits from `since` on for the lock that is at `lock`. `pieces`: room for what it waits for.
+    /// Returns which of those who wait it is.
+    pub(super) fn begin(&self, arena: &Arena, lock: usize, lane: u32, since: u64, pieces: Pieces) -> u32 {
+        let waiting = Waiting { lane, since, charged_until: since, pieces, released_by: None };
         let mut guarded = self.guarded();
-        guarded.waiting.push(Waiting { lock, account, since, charged_until: since, released_by: None });
+        let place = match guarded.free.pop() {
+            Some(free) => {
+                guarded.waiting[free as usize] = waiting;
+                free
+            }
+            None => {
+                guarded.waiting.push(waiting);
+                guarded.waiting.len() as u32 - 1
+            }
+        };
+        guarded.order.push((lock, place));
         // Relaxed, here and below: that it is seen late leaves a release out.
         self.due.store(0, Relaxed);
         self.tell_waiters(arena, &guarded);
+        place
     }
 
     fn tell_waiters(&self, arena: &Arena, guarded: &Guarded) {
-        let waiters = guarded.waiting.len() as u64;
+        let waiters = guarded.order.len() as u64;
         // Relaxed, here and below: written under the mutex.
         arena.word(self.position + lock::WAITERS).store(waiters, Ordering::Relaxed);
         let most = arena.word(self.position + lock::MOST_WAITERS);
@@ -212,20 +238,18 @@ impl Record {
         }
     }
 
-    /// The wait of the thread with this lane, which began at `since`, ended at `to`. Who has given the lock back meanwhile, as
-    /// one of several readers may, has been charged for some time after that: then the wait lasted until then, so that it
-    /// remains the sum of its parts.
-    pub(super) fn ended(&self, arena: &Arena, lane: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
+    /// The wait that [began](Record::begin) as `place` at `since` ended at `to`. Who has given the lock back meanwhile, as one
+    /// of several readers may, has been charged for some time after that: then the wait lasted until then, so that it
+    /// remains the sum of its parts. The ticks of `waited` are set here.
+    pub(super) fn ended(&self, arena: &Arena, place: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
         let mut guarded = self.guarded();
-        let own = |waiting: &Waiting| waiting.account.waiter_lane == lane && waiting.since == since;
-        let at = guarded.waiting.iter().position(own);
-        let left = match at.map(|at| guarded.waiting.remove(at)) {
-            Some(Waiting { charged_until, released_by, .. }) => {
-                Left { charged_until, released_by, to: to.max(charged_until) }
-            }
-            None => Left { charged_until: since, released_by: None, to },
-        };
-        waited.ticks += clock::between(to, left.to);
+        if let Some(at) = guarded.order.iter().position(|(_, waiting)| *waiting == place) {
+            guarded.order.remove(at);
+            guarded.free.push(place);
+        }
+        let Waiting { pieces, charged_until, released_by, .. } = core::mem::take(&mut guarded.waiting[place as usize]);
+        let left = Left { pieces, charged_until, released_by, to: to.max(charged_until) };
+        waited.ticks = clock::between(since, left.to);
         self.tell_waiters(arena, &guarded);
         self.count(arena, &mut guarded, waited);
         left
@@ -327,32 +351,54 @@ impl Record {
         false
     }
 
-    /// Who gives the lock at `lock` back `now`, and has `held` it, owes this to those who wait for it: added to the debts of
-    /// the thread's `ledger`.
-    pub(super) fn owe(&self, arena: &Arena, lock: usize, held: Option<Held>, now: u64, ledger: &mut Ledger) {
+    /// Who gives the lock at `lock` back `now`, and has `held` it, notes this for those who wait for it.
+    pub(super) fn release(&self, arena: &Arena, lock: usize, held: Option<Held>, now: u64, giver: Giver<'_>) {
         let mut guarded = self.guarded();
         if let Some(held) = held {
             self.count_hold(arena, &mut guarded, held);
         }
         // The more there are, the more it costs.
-        let least = clock::ticks(PAUSE) * (1 + guarded.waiting.len() as u64 / 4);
-        let due = guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.is_due(now, least));
-        for waiting in due.take(DEBTORS) {
-            waiting.charge(now, ledger);
-        }
+        let least = clock::ticks(PAUSE) * (1 + guarded.order.len() as u64 / 4);
+        let is_due = |waiting: &Waiting| waiting.is_due(now, least);
+        guarded.each(lock, DEBTORS, is_due, |waiting| waiting.charge(self.number, now, giver));
         self.skipped.store(0, Relaxed);
         self.skip.store(0, Relaxed);
-        let pause = guarded.waiting.first().map_or(least, |first| first.pause(now, least));
+        let first = guarded.order.first().and_then(|(_, first)| guarded.waiting.get(*first as usize));
+        let pause = first.map_or(least, |first| first.pause(now, least));
         self.due.store(now + pause, Relaxed);
     }
 
-    /// The same of who gives a signal, to the first that has none yet or to all.
-    pub(super) fn owe_signal(&self, lock: usize, all: bool, now: u64, ledger: &mut Ledger) {
+    /// The same of who gives a signal, to the first that has none yet or to all; `woken` gets their lanes.
+    pub(super) fn signal(&self, lock: usize, all: bool, now: u64, giver: Giver<'_>, woken: &mut Vec<u32>) {
         let mut guarded = self.guarded();
-        let unsignalled =
-            guarded.waiting.iter_mut().filter(|waiting| waiting.lock == lock && waiting.released_by.is_none());
-        for waiting in unsignalled.take(if all { DEBTORS } else { 1 }) {
-            waiting.charge(now, ledger);
+        let is_unsignalled = |waiting: &Waiting| waiting.released_by.is_none();
+        guarded.each(lock, if all { DEBTORS } else { 1 }, is_unsignalled, |waiting| {
+            waiting.charge(self.number, now, giver);
+            woken.push(waiting.lane);
+        });
+    }
+}
+
+impl Guarded {
+    /// Calls `note` for the first `most` who wait for the lock at `lock` and are meant.
+    fn each(
+        &mut self,
+        lock: usize,
+        most: usize,
+        is_meant: impl Fn(&Waiting) -> bool,
+        mut note: impl FnMut(&mut Waiting),
+    ) {
+        let Guarded { order, waiting, .. } = self;
+        let mut left = most;
+        for (_, place) in order.iter().filter(|(at, _)| *at == lock) {
+            let waiting = &mut waiting[*place as usize];
+            if is_meant(waiting) {
+                note(waiting);
+                left -= 1;
+            }
+            if left == 0 {
+                break;
+            }
         }
     }
 }
@@ -370,22 +416,25 @@ impl Waiting {
         self.released_by.is_none() || clock::between(self.charged_until, now) >= self.pause(now, least)
     }
 
-    fn charge(&mut self, now: u64, ledger: &mut Ledger) {
+    fn charge(&mut self, lock: u32, now: u64, Giver { ledger, stack }: Giver<'_>) {
+        let (holder_lane, pieces) = (ledger.lane(), &mut self.pieces);
         // Another processor's clock may be some ticks behind.
         if now > self.charged_until {
-            ledger.debts.push(Debt { account: self.account, from: self.charged_until, to: now });
+            let mut add = |part, holder, ticks| pieces.add(Piece { part, holder, holder_lane, ticks, longest: ticks });
+            let held = ledger.own.divide(lock, [self.charged_until, now], &mut add);
+            if held != 0 {
+                add(Part::Held, stack, held);
+            }
             self.charged_until = now;
         }
-        self.released_by = Some(ledger.lane());
+        self.released_by = Some(holder_lane);
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::catalogue::Hypercall;
     use crate::layout::cell;
-    use crate::snapshot::Place;
     use crate::testing::arena;
 
     /// One of several readers gives the lock back after the waiter has taken it, and before the waiter has said so.
@@ -394,22 +443,42 @@ mod tests {
         let arena = arena(1 << 13);
         let origin = Origin { kind: LockKind::Rwlock, made: 0, address: 0x1000 };
         let record = Record::create(&arena, 1, origin, 1, false).unwrap();
-        let account = Account { call: Hypercall::RwEnter, lock: 1, place: Place::Unknown, waiter: 0, waiter_lane: 7 };
-        record.begin(&arena, 0x2000, account, 1_000);
-        let mut releaser = Ledger::new(3);
-        record.owe(&arena, 0x2000, None, 1_700, &mut releaser);
-        let debt = Debt { account, from: 1_000, to: 1_700 };
-        assert_eq!(releaser.debts, [debt]);
+        let place = record.begin(&arena, 0x2000, 7, 1_000, Pieces::default());
+        let releaser = Ledger::new(3);
+        record.release(&arena, 0x2000, None, 1_700, Giver { ledger: &releaser, stack: 5 });
 
-        let left = record.ended(&arena, 7, [1_000, 1_500], Waited { ticks: 500, spun: false, taken: 1 });
+        let left = record.ended(&arena, place, [1_000, 1_500], Waited { ticks: 500, spun: false, taken: 1 });
         assert_eq!((left.charged_until, left.released_by, left.to), (1_700, Some(3), 1_700));
+        let held = Piece { part: Part::Held, holder: 5, holder_lane: 3, ticks: 700, longest: 700 };
+        assert!(left.pieces.iter().eq([&held]));
         let wait = arena.word(record.position + lock::WAIT).load(Ordering::Relaxed) as usize;
         assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 700);
 
         // Nobody gave anything back in time.
-        record.begin(&arena, 0x2000, account, 2_000);
-        let left = record.ended(&arena, 7, [2_000, 2_100], Waited { ticks: 100, spun: true, taken: 1 });
+        let place = record.begin(&arena, 0x2000, 7, 2_000, left.pieces);
+        let left = record.ended(&arena, place, [2_000, 2_100], Waited { ticks: 100, spun: true, taken: 1 });
         assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
         assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 800);
+    }
+
+    /// Several locks share the record: a signal is for those at its own one, in the order in which they came.
+    #[test]
+    fn a_signal_is_for_the_first_who_waits_at_its_place() {
+        let arena = arena(1 << 13);
+        let origin = Origin { kind: LockKind::Condvar, made: 0, address: 0x1000 };
+        let record = Record::create(&arena, 1, origin, 1, true).unwrap();
+        let begin = |lock, lane| record.begin(&arena, lock, lane, 1_000, Pieces::default());
+        let places = [begin(0x2000, 1), begin(0x3000, 2), begin(0x2000, 3), begin(0x2000, 4)];
+        let (ledger, mut woken) = (Ledger::new(9), Vec::new());
+        let giver = Giver { ledger: &ledger, stack: 5 };
+        record.signal(0x2000, false, 1_500, giver, &mut woken);
+        record.signal(0x2000, true, 1_600, giver, &mut woken);
+        record.signal(0x2000, true, 1_700, giver, &mut woken);
+        assert_eq!(woken, [1, 3, 4]);
+        let waited = Waited { ticks: 0, spun: false, taken: 1 };
+        let left = places.map(|place| record.ended(&arena, place, [1_000, 2_000], waited));
+        assert_eq!(left.each_ref().map(|left| left.charged_until), [1_500, 1_000, 1_600, 1_600]);
+        assert_eq!(left.map(|left| left.released_by), [Some(9), None, Some(9), Some(9)]);
+        assert_eq!(arena.word(record.position + lock::WAITERS).load(Ordering::Relaxed), 0);
     }
 }

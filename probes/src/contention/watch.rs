@@ -1,8 +1,9 @@
 //! What a lock keeps for contention.
 
-use super::ledger::{self, Account, Hold, Ledger, OwnWait, with_ledger};
+use super::ledger::{self, Account, Hold, Ledger, with_ledger};
 use super::model::{LockKind, Part, StackId};
-use super::record::{Held, Left, Origin, Record, Waited};
+use super::own::OwnWait;
+use super::record::{Giver, Held, Left, Origin, Record, Waited};
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::events;
@@ -50,6 +51,9 @@ const CHAIN_BITS: u32 = 19;
 #[derive(Debug)]
 struct Begun {
     record: &'static Record,
+    /// Which of those who wait it is.
+    place: u32,
+    /// Its chain may be missing yet.
     account: Account,
     since: u64,
 }
@@ -148,7 +152,8 @@ impl Watch {
         let mut begun = None;
         let active = wait(&mut || {
             begun = self.begin(kind, call, since);
-            if begun.is_some() {
+            if let Some(begun) = &mut begun {
+                begun.take_chain();
                 self.comes();
             }
         });
@@ -165,11 +170,12 @@ impl Watch {
         let lock = self.address();
         let left = with_ledger(|recorder, ledger, _| {
             let waited = Waited { ticks, spun, taken };
-            let left = begun.record.ended(&recorder.arena, ledger.lane(), [since, to], waited);
-            (left, begin_hold(recorder, ledger, begun.record, Hold { lock, since: left.to, after_wait: true }))
+            let left = begun.record.ended(&recorder.arena, begun.place, [since, to], waited);
+            let hold = Hold { lock, since: left.to, after_wait: true };
+            (left, begin_hold(recorder, ledger, begun.record, hold))
         });
         transition::wait_end(left.as_ref().map_or(to, |(left, _)| left.to));
-        self.goes(left.is_some_and(|(_, timed)| timed));
+        self.goes(matches!(left, Some((_, true))));
         (active, Ended(left.map(|(left, _)| End { begun, left, signalled: None })))
     }
 
@@ -180,25 +186,27 @@ impl Watch {
             record.passed(&recorder.arena, waited);
             let waiter = ledger.chain(recorder);
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
-            let left = Left { charged_until: since, released_by: None, to };
-            End { begun: Begun { record, account, since }, left, signalled: None }
+            let left = Left { charged_until: since, to, ..Left::default() };
+            End { begun: Begun { record, place: 0, account, since }, left, signalled: None }
         }))
     }
 
-    /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. The condition variable may
-    /// be gone then. The rest as for [`Watch::wait`].
-    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce() -> (R, bool)) -> (R, Ended) {
+    /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. It is to call what it is given
+    /// before it waits, and after it has given up what others wait for. The condition variable may be gone in the end. The
+    /// rest as for [`Watch::wait`].
+    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> (R, bool)) -> (R, Ended) {
         if !ledger::is_recorded() {
-            return (wait().0, Ended(None));
+            return (wait(&mut || ()).0, Ended(None));
         }
         let since = transition::wait_begin();
-        let Some(begun) = self.begin(LockKind::Condvar, call, since) else { return (wait().0, Ended(None)) };
-        let (outcome, signalled) = wait();
+        let Some(mut begun) = self.begin(LockKind::Condvar, call, since) else {
+            return (wait(&mut || ()).0, Ended(None));
+        };
+        let (outcome, signalled) = wait(&mut || begun.take_chain());
         let to = clock::now();
         let waited = Waited { ticks: clock::between(since, to), spun: false, taken: signalled.into() };
-        let left =
-            with_ledger(|recorder, ledger, _| begun.record.ended(&recorder.arena, ledger.lane(), [since, to], waited));
-        transition::wait_end(left.map_or(to, |left| left.to));
+        let left = with_ledger(|recorder, _, _| begun.record.ended(&recorder.arena, begun.place, [since, to], waited));
+        transition::wait_end(left.as_ref().map_or(to, |left| left.to));
         (outcome, Ended(left.map(|left| End { begun, left, signalled: Some(signalled) })))
     }
 
@@ -208,15 +216,17 @@ impl Watch {
     pub fn release<R>(&self, give_back: impl FnOnce() -> R) -> R {
         let Some(record) = self.known_record() else { return give_back() };
         let lock = self.address();
-        let owe = |recorder: &Recorder, ledger: &mut Ledger, now| {
+        let now = clock::now();
+        with_ledger(|recorder, ledger, _| {
             let held = self.end_hold(recorder, ledger, record, now);
-            if record.is_due_at(now) {
-                record.owe(&recorder.arena, lock, held, now, ledger);
+            if self.is_waited_for() && record.is_due_at(now) {
+                let stack = ledger.chain(recorder);
+                record.release(&recorder.arena, lock, held, now, Giver { ledger, stack });
             } else if let Some(held) = held {
                 record.held(&recorder.arena, held);
             }
-        };
-        charging(owe, give_back).0
+        });
+        give_back()
     }
 
     /// Runs `give`, in which `call` gives a signal to those who wait: to the first, or to `all`; the condition variable may
@@ -225,10 +235,17 @@ impl Watch {
     pub fn signal<R>(&self, call: Hypercall, all: bool, give: impl FnOnce() -> R) -> R {
         let Some(record) = self.known_record() else { return give() };
         let lock = self.address();
-        let owe = |_: &Recorder, ledger: &mut Ledger, now| record.owe_signal(lock, all, now, ledger);
-        let (outcome, now) = charging(owe, give);
+        let now = clock::now();
+        with_ledger(|recorder, ledger, _| {
+            let stack = ledger.chain(recorder);
+            let mut woken = core::mem::take(&mut ledger.woken);
+            woken.clear();
+            record.signal(lock, all, now, Giver { ledger, stack }, &mut woken);
+            ledger.woken = woken;
+        });
+        let outcome = give();
         // The timeline has an arrow from here to each of them.
-        let woken = |nth: usize| with_ledger(|_, ledger, _| Some(ledger.debts.get(nth)?.account.waiter_lane))?;
+        let woken = |nth: usize| with_ledger(|_, ledger, _| ledger.woken.get(nth).copied())?;
         (0..).map_while(woken).for_each(|lane| events::wake(call, lane, now));
         outcome
     }
@@ -332,11 +349,18 @@ impl Watch {
         let record = self.record(kind)?;
         let lock = self.address();
         with_ledger(|recorder, ledger, place| {
-            let waiter = ledger.chain(recorder);
-            let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
-            record.begin(&recorder.arena, lock, account, since);
-            Begun { record, account, since }
+            let waiter_lane = ledger.lane();
+            let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
+            let place = record.begin(&recorder.arena, lock, waiter_lane, since, ledger.spare.take());
+            Begun { record, place, account, since }
         })
+    }
+}
+
+impl Begun {
+    /// Notes the call chain that led to the wait. In the wait itself: it is in the way of nobody there.
+    fn take_chain(&mut self) {
+        self.account.waiter = with_ledger(|recorder, ledger, _| ledger.chain(recorder)).unwrap_or(0);
     }
 }
 
@@ -357,7 +381,7 @@ impl Ended {
     /// Puts it into the figures. To be called when the thread is back where it was, so that nobody waits for that.
     pub fn tell(self) {
         let Some(End { begun, left, signalled }) = self.0 else { return };
-        let Begun { record, account, since } = begun;
+        let Begun { record, account, since, .. } = begun;
         with_ledger(|recorder, ledger, _| {
             let (part, from) = match (signalled, left.released_by) {
                 // The time was up.
@@ -366,8 +390,10 @@ impl Ended {
                 (_, None) => (Part::Unknown, since),
             };
             let from = from.max(since);
-            ledger.end(recorder, account, part, left.released_by, clock::between(from, left.to));
-            ledger.remember(OwnWait {
+            let ticks = clock::between(from, left.to);
+            ledger.end(recorder, account, &left.pieces, part, left.released_by, ticks);
+            ledger.spare.give_back(left.pieces);
+            ledger.own.remember(OwnWait {
                 call: account.call,
                 lock: record.number,
                 stack: account.waiter,
@@ -385,29 +411,6 @@ fn begin_hold(recorder: &Recorder, ledger: &mut Ledger, record: &Record, hold: H
         record.begin_hold(&recorder.arena, ledger.lane());
     }
     begins
-}
-
-/// Finds out, with `owe`, what the calling thread owes to those who wait for it, has it go on with `work`, and charges
-/// the debts with its chain, which is taken after that. Returns what `work` does, and the time of the debts.
-fn charging<R>(owe: impl FnOnce(&Recorder, &mut Ledger, u64), work: impl FnOnce() -> R) -> (R, u64) {
-    let now = clock::now();
-    with_ledger(|recorder, ledger, _| {
-        ledger.debts.clear();
-        owe(recorder, ledger, now);
-    });
-    let outcome = work();
-    with_ledger(|recorder, ledger, _| {
-        if ledger.debts.is_empty() {
-            return;
-        }
-        let stack = ledger.chain(recorder);
-        let debts = core::mem::take(&mut ledger.debts);
-        for debt in &debts {
-            ledger.pay(recorder, *debt, stack);
-        }
-        ledger.debts = debts;
-    });
-    (outcome, now)
 }
 
 fn made_at(address: usize) -> u64 {

@@ -1,0 +1,64 @@
+//! What a wait was spent on, as those note it who were waited for.
+//!
+//! Who gives up what is waited for writes it down at the waiter's, and the waiter puts it into the figures when its wait is
+//! over and it has gone on. So nobody else is kept by that, least of all one thread that serves many; and the parts of a wait
+//! are in the figures all at once.
+
+use super::model::{Part, StackId};
+
+/// Time of a wait that agrees in everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) part: Part,
+    pub(super) holder: StackId,
+    pub(super) holder_lane: u32,
+    /// The time.
+    pub(super) ticks: u64,
+    /// The longest single time.
+    pub(super) longest: u64,
+}
+
+/// The pieces of one wait. They are few: the longer a wait is, the less often a piece of it is noted.
+#[derive(Debug, Default)]
+pub(super) struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    pub(super) fn add(&mut self, piece: Piece) {
+        let is_same = |known: &&mut Piece| {
+            (known.holder, known.holder_lane, known.part) == (piece.holder, piece.holder_lane, piece.part)
+        };
+        match self.0.iter_mut().rev().find(is_same) {
+            Some(known) => {
+                known.ticks += piece.ticks;
+                known.longest = known.longest.max(piece.longest);
+            }
+            None => self.0.push(piece),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.0.iter()
+    }
+}
+
+/// Room of earlier waits.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<Pieces>);
+
+impl Spare {
+    /// A thread may take a lock between the end of a wait for a signal and the telling of it, and wait for that.
+    const KEPT: usize = 2;
+    /// No more room is kept for the pieces of a wait: most have one or two.
+    const ROOM: usize = 16;
+
+    pub(super) fn take(&mut self) -> Pieces {
+        self.0.pop().unwrap_or_else(|| Pieces(Vec::with_capacity(4)))
+    }
+
+    pub(super) fn give_back(&mut self, mut pieces: Pieces) {
+        if self.0.len() < Self::KEPT && pieces.0.capacity() <= Self::ROOM {
+            pieces.0.clear();
+            self.0.push(pieces);
+        }
+    }
+}
