@@ -46,6 +46,8 @@ const MAKER: usize = 6;
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
 const MOST: usize = 4096;
+/// How many charges are made side by side: most waits have fewer.
+const AT_A_TIME: usize = 8;
 /// Of how many places where many locks are made a thread knows the record without asking others.
 const SHARED: usize = 8;
 /// Chains that a thread finds again without asking others.
@@ -95,6 +97,16 @@ struct Key {
     holder_lane: Option<u32>,
 }
 
+/// What is to be added to a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Charge {
+    key: rows::Key,
+    hash: u64,
+    count: u64,
+    ticks: u64,
+    longest: u64,
+}
+
 /// The time for which the thread holds a lock is being taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
@@ -108,7 +120,7 @@ pub(super) struct Hold {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     lane: u32,
-    charges: Rows,
+    rows: Rows,
     /// Records that many locks share, which were found last.
     shared: [Option<&'static Record>; SHARED],
     next_shared: usize,
@@ -147,7 +159,7 @@ impl Ledger {
     pub(super) fn new(lane: u32) -> Self {
         Ledger {
             lane,
-            charges: Rows::default(),
+            rows: Rows::default(),
             shared: [None; SHARED],
             next_shared: 0,
             walks: Remembered::default(),
@@ -220,50 +232,76 @@ impl Ledger {
         holder_lane: Option<u32>,
         ticks: u64,
     ) {
-        for &Piece { part, holder, holder_lane, ticks, longest } in pieces.iter() {
-            let holder_lane = Some(holder_lane);
-            self.charge(recorder, Key { account, part, holder, holder_lane }, 0, ticks, longest);
-        }
-        self.charge(recorder, Key { account, part, holder: 0, holder_lane }, 1, ticks, ticks);
+        let noted = pieces.iter().map(|&Piece { part, holder, holder_lane, ticks, longest }| {
+            let key = Key { account, part, holder, holder_lane: Some(holder_lane) };
+            Charge::new(key, 0, ticks, longest)
+        });
+        let end = Key { account, part, holder: 0, holder_lane };
+        self.charge(recorder, noted.chain([Charge::new(end, 1, ticks, ticks)]));
     }
 
-    fn charge(&mut self, recorder: &Recorder, key: Key, count: u64, ticks: u64, longest: u64) {
-        let arena = &recorder.arena;
-        let Some(position) = self.position(arena, key) else {
+    /// Rows are mostly in no near cache, so some are asked for at a time.
+    fn charge(&mut self, recorder: &Recorder, mut charges: impl Iterator<Item = Charge>) {
+        let mut room = [Charge::default(); AT_A_TIME];
+        loop {
+            let mut count = 0;
+            for (place, charge) in room.iter_mut().zip(charges.by_ref()) {
+                self.rows.prefetch_slot(charge.hash);
+                *place = charge;
+                count += 1;
+            }
+            let some = &room[..count];
+            some.iter().for_each(|charge| self.rows.prefetch(&recorder.arena, charge.hash));
+            some.iter().for_each(|charge| self.charge_one(&recorder.arena, charge));
+            if count < AT_A_TIME {
+                return;
+            }
+        }
+    }
+
+    fn charge_one(&mut self, arena: &Arena, charge: &Charge) {
+        let Some(position) = self.position(arena, charge) else {
             // A locked addition: any thread may come here. Relaxed: a counter.
-            arena.word(crate::layout::header::LOST_WAITS).fetch_add(count.max(1), Ordering::Relaxed);
+            arena.word(crate::layout::header::LOST_WAITS).fetch_add(charge.count.max(1), Ordering::Relaxed);
             return;
         };
-        add(arena.word(position + wait::COUNT), count);
-        add(arena.word(position + wait::TICKS), ticks);
+        add(arena.word(position + wait::COUNT), charge.count);
+        add(arena.word(position + wait::TICKS), charge.ticks);
         let max = arena.word(position + wait::MAX);
         // Relaxed: written by this thread.
-        if longest > max.load(Ordering::Relaxed) {
-            max.store(longest, Ordering::Relaxed);
+        if charge.longest > max.load(Ordering::Relaxed) {
+            max.store(charge.longest, Ordering::Relaxed);
         }
     }
 
-    /// Where what agrees with `key` is added up. Where there are too many of them, the chains are left out.
-    fn position(&mut self, arena: &Arena, mut key: Key) -> Option<usize> {
-        let words = key.words();
-        if let Some(position) = self.charges.find(arena, &words) {
-            return Some(position);
+    /// Where a charge is added up. Where there are too many of them, the chains are left out.
+    #[inline]
+    fn position(&mut self, arena: &Arena, charge: &Charge) -> Option<usize> {
+        self.rows.find(arena, charge.hash, &charge.key).or_else(|| self.new_position(arena, charge.key))
+    }
+
+    #[cold]
+    fn new_position(&mut self, arena: &Arena, mut key: rows::Key) -> Option<usize> {
+        if self.rows.len() < MOST {
+            return self.rows.add(arena, &key);
         }
-        if self.charges.len() < MOST {
-            return self.charges.add(arena, &words);
-        }
-        key.holder = 0;
-        key.account.waiter = 0;
-        let words = key.words();
-        if let Some(position) = self.charges.find(arena, &words) {
-            return Some(position);
-        }
-        if self.charges.len() < 2 * MOST { self.charges.add(arena, &words) } else { None }
+        key[wait::STACKS - wait::WHAT] = 0;
+        let known = self.rows.find(arena, hash::of_words(&key), &key);
+        known.or_else(|| if self.rows.len() < 2 * MOST { self.rows.add(arena, &key) } else { None })
+    }
+}
+
+impl Charge {
+    #[inline]
+    fn new(key: Key, count: u64, ticks: u64, longest: u64) -> Self {
+        let key = key.words();
+        Charge { key, hash: hash::of_words(&key), count, ticks, longest }
     }
 }
 
 impl Key {
     /// The words that are in the segment: what, lock, stacks and lanes.
+    #[inline]
     fn words(&self) -> rows::Key {
         let Account { call, lock, place, waiter, waiter_lane } = self.account;
         let (part, through) = wait::encode(self.part);

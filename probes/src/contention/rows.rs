@@ -45,10 +45,26 @@ impl Rows {
         self.rows
     }
 
-    /// The position of the row of `key`.
+    /// Asks the processor for the slot of a key with this `hash`; then, [`Rows::prefetch`] for its row.
     #[inline]
-    pub(super) fn find(&self, arena: &Arena, key: &Key) -> Option<usize> {
-        let hash = hash::of_words(key);
+    pub(super) fn prefetch_slot(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)) {
+            prefetch(slot);
+        }
+    }
+
+    /// See [`Rows::prefetch_slot`].
+    #[inline]
+    pub(super) fn prefetch(&self, arena: &Arena, hash: u64) {
+        if let Some(slot) = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)) {
+            // Mostly the right one; otherwise the header or another row of the thread's.
+            prefetch(arena.word((slot & POSITION) as usize * wait::SIZE));
+        }
+    }
+
+    /// The position of the row of `key`, whose hash is `hash`.
+    #[inline]
+    pub(super) fn find(&self, arena: &Arena, hash: u64, key: &Key) -> Option<usize> {
         let mut probes = self.probes(hash);
         loop {
             let slot = self.slots[probes.next()?];
@@ -110,6 +126,19 @@ impl Rows {
     }
 }
 
+/// Has the processor load the line of `place`, and does not wait for it.
+#[inline(always)]
+fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is a part of x86-64; a prefetch changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(place).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 fn tag(hash: u64) -> Slot {
     (hash >> 56) as Slot
 }
@@ -136,7 +165,9 @@ mod tests {
             let arena = arena(header::SIZE + 256 * wait::SIZE);
             let (mut rows, mut known) = (Rows::default(), BTreeMap::new());
             for key in keys {
-                let position = rows.find(&arena, &key).or_else(|| rows.add(&arena, &key)).unwrap();
+                let hash = hash::of_words(&key);
+                rows.prefetch(&arena, hash);
+                let position = rows.find(&arena, hash, &key).or_else(|| rows.add(&arena, &key)).unwrap();
                 prop_assert_eq!(*known.entry(key).or_insert(position), position);
                 prop_assert_eq!(rows.len(), known.len());
             }
@@ -153,6 +184,6 @@ mod tests {
             assert!(rows.add(&arena, &[key; 4]).is_some());
         }
         assert_eq!(rows.add(&arena, &[4; 4]), None);
-        assert_eq!((rows.find(&arena, &[4; 4]), rows.len()), (None, 3));
+        assert_eq!((rows.find(&arena, hash::of_words(&[4; 4]), &[4; 4]), rows.len()), (None, 3));
     }
 }
