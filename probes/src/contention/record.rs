@@ -358,7 +358,7 @@ impl Record {
             self.count_hold(arena, &mut guarded, held);
         }
         // The more there are, the more it costs.
-        let least = clock::ticks(PAUSE) * (1 + guarded.order.len() as u64 / 4);
+        let least = clock::ticks(PAUSE) * guarded.order.len().max(1) as u64;
         let is_due = |waiting: &Waiting| waiting.is_due(now, least);
         guarded.each(lock, DEBTORS, is_due, |waiting| waiting.charge(self.number, now, giver));
         self.skipped.store(0, Relaxed);
