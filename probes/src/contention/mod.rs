@@ -1,11 +1,11 @@
 //! Contention: which lock, who waits, from where, and who held it.
 //!
 //! Nothing of this is on the way of a lock that is free. Who has to wait says so in the lock's record ([`Watch::wait`]),
-//! with the call chain that led it there. Who gives the lock back sees that somebody waits ([`Watch::is_watched`]), notes
-//! up to now how long each one has waited for it, gives the lock back, and only then takes its own chain and charges these
-//! times to (lock, chain of the waiter, chain of the holder). What is left of a wait, from the last release on, is charged
-//! by the waiter itself. So the parts of a wait add up to the wait, and every waiter's time counts, not only the first
-//! one's.
+//! with the call chain that led it there. Who gives the lock back sees that somebody waits ([`Watch::is_watched`]), and notes
+//! with each one who waits how long that was, and its own chain. When the wait is over and the waiter has gone on, it charges
+//! these times to (lock, chain of the waiter, chain of the holder), and what is left, from the last release on, to the way
+//! from there. So the parts of a wait add up to the wait, every waiter's time counts, not only the first one's, and nobody
+//! is kept by it but the one who waited: the others may be many, and all served by one thread.
 //!
 //! ```text
 //!   waiter   |<----------------------- wait ---------------------->|

@@ -1,8 +1,6 @@
 //! What a wait was spent on, as those note it who were waited for.
 //!
-//! Who gives up what is waited for writes it down at the waiter's, and the waiter puts it into the figures when its wait is
-//! over and it has gone on. So nobody else is kept by that, least of all one thread that serves many; and the parts of a wait
-//! are in the figures all at once.
+//! Who gives up what is waited for notes it here, and the waiter puts it into the figures when its wait is over.
 
 use super::model::{Part, StackId};
 

@@ -21,9 +21,9 @@ const MOST: u32 = 4096;
 /// For how many waiters a release is noted at most; for the others, the next one is.
 const DEBTORS: usize = 64;
 
-/// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, and as much more
-/// for every four who wait, unless somebody comes to wait, for whom the first one is. A lock may be taken thousands of times while somebody who waits
-/// for it has no processor. Who holds it when the pause ends is found by chance, with a likelihood that grows with how long
+/// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, for each one who
+/// waits, unless somebody comes to wait, for whom the first one is: charging is in the way of all of them. A lock may be taken
+/// thousands of times while somebody who waits for it has no processor. Who holds it when the pause ends is found by chance, with a likelihood that grows with how long
 /// he holds it: so this is a sample in time, and no time is left out.
 const PAUSE: u64 = 20_000;
 
@@ -357,7 +357,6 @@ impl Record {
         if let Some(held) = held {
             self.count_hold(arena, &mut guarded, held);
         }
-        // The more there are, the more it costs.
         let least = clock::ticks(PAUSE) * guarded.order.len().max(1) as u64;
         let is_due = |waiting: &Waiting| waiting.is_due(now, least);
         guarded.each(lock, DEBTORS, is_due, |waiting| waiting.charge(self.number, now, giver));
