@@ -9,7 +9,7 @@
 use core::ffi::{c_uint, c_void};
 use core::mem::transmute;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use rumpscope_probes::{Place, Witness, vcpus_are_known};
 use std::sync::Mutex;
 
@@ -41,7 +41,7 @@ const VAIN_IN_A_ROW: u32 = 1024;
 /// 63       32 31                              16 15                              0
 /// |    0     | word of the lwp in the vCPU + 1  | word of the vCPU in the lwp + 1  |    0: not learnt
 /// ```
-static FIELDS: AtomicU64 = AtomicU64::new(0);
+static FIELDS: AtomicUsize = AtomicUsize::new(0);
 
 /// Looks for the kernel's own functions among the dynamic symbols of the process; whether it can be asked.
 pub fn find_lookup() -> bool {
@@ -76,10 +76,13 @@ pub fn scheduled(lwp: *mut c_void, likely: Option<u16>) -> Place {
     }
 }
 
-/// The place of `lwp`, which may be on a virtual CPU or not; with the virtual CPU's own pointer to it as the witness.
+/// The place of `lwp`, which may be on a virtual CPU or not; with a witness where it does not change unnoticed: the virtual
+/// CPU's own pointer to it, or that nothing has been learnt yet.
 pub fn place(lwp: *mut c_void) -> (Place, Option<Witness>) {
+    // Relaxed: as in `look`.
     if FIELDS.load(Ordering::Relaxed) == 0 {
-        return (Place::Unknown, None);
+        // Nobody's is known until that changes: a kernel makes thousands of hypercalls before it schedules anybody.
+        return (Place::Unknown, Some(Witness { word: FIELDS.as_ptr(), value: 0 }));
     }
     // An lwp that has never been scheduled points to no virtual CPU, and no virtual CPU points to one that is off.
     let seen = if lwp.is_null() { None } else { look(lwp, None) };
@@ -147,7 +150,7 @@ fn search(lwp: *mut c_void) -> Option<u16> {
         let Some(index) = index_of(vcpu) else { continue };
         if let Some(in_vcpu) = readable_words(vcpu).iter().position(|&word| word == lwp as usize) {
             // Relaxed: one value, see `look`.
-            FIELDS.store((in_vcpu as u64 + 1) << 16 | (in_lwp as u64 + 1), Ordering::Relaxed);
+            FIELDS.store((in_vcpu + 1) << 16 | (in_lwp + 1), Ordering::Relaxed);
             vcpus_are_known();
             return Some(index);
         }
