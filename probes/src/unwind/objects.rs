@@ -187,10 +187,12 @@ impl Search {
         let changed = *self.changed.get_or_insert_with(|| {
             let seen = info.dlpi_adds << 33 | (info.dlpi_subs & 0xffff_ffff) << 1 | u64::from(recorder.is_some());
             // Relaxed: the loader lets one thread at a time come here.
-            SEEN.swap(seen, Ordering::Relaxed) != seen && {
+            let before = SEEN.swap(seen, Ordering::Relaxed);
+            // Before the first search, the cache is as the host gave it: pages that nobody has touched.
+            if before != seen && before != 0 {
                 cache::clear();
-                true
             }
+            before != seen
         });
         // The address is the one after the call, which may be the last instruction of its function.
         let inside = self.address.wrapping_sub(1);

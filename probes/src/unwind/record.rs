@@ -11,7 +11,10 @@ use std::borrow::Cow;
 /// How many are recorded at most: many more than a guest has, unless it loads and unloads without end.
 const MOST: usize = 4096;
 
-/// Records `object`, unless it is there already. Without room it is left out.
+/// Records `object`, unless it is there already. Without room it is left out. Seldom, and it takes a page of the stack, which
+/// most searches leave alone.
+#[cold]
+#[inline(never)]
 pub(super) fn record(arena: &Arena, object: &Object<'_>) {
     let Some(extent) = object.extent() else { return };
     let mut room = MaybeUninit::uninit();
