@@ -79,11 +79,13 @@ pub unsafe extern "C" fn rumpuser_dl_bootstrap(
 /// Hands over the symbols of the guest: of the main program and of every object with `librump` in its path, those whose
 /// names are the kernel's.
 fn load_symbols(objects: &[Object], symload: SymLoad) {
-    let mut table = Table::default();
-    for object in objects.iter().rev() {
-        if object.is_main() || object.path().windows(7).any(|part| part == b"librump") {
-            object.symbols().filter(|symbol| is_the_guests(symbol.name)).for_each(|symbol| table.add(&symbol));
-        }
+    let is_part = |object: &&Object| object.is_main() || object.path().windows(7).any(|part| part == b"librump");
+    let parts = || objects.iter().rev().filter(is_part);
+    let (symbols, names) =
+        parts().map(Object::symbols_at_most).fold((0, 0), |sum, most| (sum.0 + most.0, sum.1 + most.1));
+    let mut table = Table::with_room(symbols, names);
+    for object in parts() {
+        object.symbols(is_the_guests).for_each(|symbol| table.add(&symbol));
     }
     if table.is_empty() {
         return;
@@ -101,15 +103,15 @@ fn load_symbols(objects: &[Object], symload: SymLoad) {
     }
 }
 
-fn is_the_guests(name: &CStr) -> bool {
-    let name = name.to_bytes();
+/// Whether a name that begins so is the kernel's.
+fn is_the_guests(name: &[u8]) -> bool {
     name.starts_with(b"rump") || name.starts_with(b"RUMP") || name.starts_with(b"__")
 }
 
 /// The fourth argument, if `kernel` hands one over: it is new enough, and what stands there is its own code. The
 /// interface's version number says nothing about it.
 fn attach_function(kernel: &Object, argument: *const c_void) -> Option<EvcntAttach> {
-    let release = kernel.symbols().find(|symbol| symbol.name == c"rumpns_osrelease")?;
+    let release = kernel.symbols(|name| name.starts_with(b"rumpns_osrelease\0")).next()?;
     // As long as any release name; shorter ones end with a zero byte.
     // SAFETY: constant bytes of the kernel.
     let release = unsafe { kernel.slice::<u8>(release.address, 16) }?;
@@ -164,7 +166,7 @@ struct LinkSets {
 impl LinkSets {
     fn of(object: &Object) -> Self {
         let mut sets = LinkSets::default();
-        for symbol in object.symbols() {
+        for symbol in object.symbols(|name| name.starts_with(b"__st")) {
             let name = symbol.name.to_bytes();
             let (set, is_start) =
                 match (name.strip_prefix(b"__start_link_set_"), name.strip_prefix(b"__stop_link_set_")) {
@@ -204,10 +206,10 @@ mod tests {
     #[test]
     fn names_of_the_guest() {
         for name in [c"rump_init", c"rumpns_foo", c"RUMP_X", c"__start_link_set_modules"] {
-            assert!(is_the_guests(name), "{name:?}");
+            assert!(is_the_guests(name.to_bytes()), "{name:?}");
         }
         for name in [c"main", c"_init", c"Rump", c""] {
-            assert!(!is_the_guests(name), "{name:?}");
+            assert!(!is_the_guests(name.to_bytes()), "{name:?}");
         }
     }
 }

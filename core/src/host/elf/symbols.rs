@@ -45,19 +45,25 @@ fn terminated(bytes: &[u8]) -> Option<&CStr> {
 }
 
 impl Object {
-    /// The symbols that this object defines at an address; those of thread-local storage have none. Empty where the
-    /// object has no dynamic symbols or their tables make no sense.
-    pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
+    /// The symbols that this object defines at an address, and whose names begin as `wanted` wants them; those of
+    /// thread-local storage have no address. Empty where the object has no dynamic symbols or their tables make no sense.
+    pub fn symbols(&self, wanted: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = Symbol<'_>> {
         let (table, strings) = self.tables().unwrap_or_default();
         table.iter().filter_map(move |entry| {
             if entry.st_shndx == SHN_UNDEF || entry.st_value == 0 || entry.st_info & 0xf == STT_TLS {
                 return None;
             }
-            let name = strings.get(entry.st_name as usize..)?;
+            // The name, and all that follows it: to find its end is most of the work.
+            let name = strings.get(entry.st_name as usize..).filter(|name| wanted(name))?;
             let bias = if entry.st_shndx == SHN_ABS { 0 } else { self.bias };
             let address = bias.wrapping_add(entry.st_value as usize);
             Some(Symbol { name: terminated(name)?, address, entry })
         })
+    }
+
+    /// How many symbols there are at most, and how many bytes their names have.
+    pub fn symbols_at_most(&self) -> (usize, usize) {
+        self.tables().map_or((0, 0), |(table, strings)| (table.len(), strings.len()))
     }
 
     /// The symbol table and the names.
@@ -125,13 +131,16 @@ mod tests {
         let libc =
             objects.iter().find(|object| object.path().windows(8).any(|part| part == b"libc.so.")).expect("libc");
         for name in [c"malloc", c"getpid", c"environ", c"strtoul"] {
-            let own = libc.symbols().find(|symbol| symbol.name == name).expect("exported");
+            let own = libc.symbols(|_| true).find(|symbol| symbol.name == name).expect("exported");
             // SAFETY: a lookup by name.
             let loaders = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } as usize;
             // The main program may stand in front of the library with a variable of its own.
             assert!(own.address == loaders || name == c"environ", "{name:?}");
         }
-        assert!(libc.symbols().count() > 1000);
+        assert!(libc.symbols(|_| true).count() > 1000);
+        let with_pid = || libc.symbols(|name| name.starts_with(b"getp"));
+        assert!(with_pid().any(|symbol| symbol.name == c"getpid"));
+        assert!(with_pid().all(|symbol| symbol.name.to_bytes().starts_with(b"getp")));
     }
 
     /// A table in memory, as a linker makes it: words, at an address that is a multiple of 8.

@@ -4,13 +4,18 @@ use super::Symbol;
 use libc::Elf64_Sym;
 
 /// A table and its names, in the layout of this host's ELF.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
     symbols: Vec<Elf64_Sym>,
     names: Vec<u8>,
 }
 
 impl Table {
+    /// With room for so many symbols, with names of so many bytes: what is not used costs no memory, but what grows is copied.
+    pub fn with_room(symbols: usize, names: usize) -> Self {
+        Table { symbols: Vec::with_capacity(symbols), names: Vec::with_capacity(names) }
+    }
+
     /// Adds a symbol; without effect where the names have grown beyond what a table can refer to, 4 GiB.
     pub fn add(&mut self, symbol: &Symbol<'_>) {
         let Ok(name) = u32::try_from(self.names.len()) else { return };
@@ -37,7 +42,7 @@ mod tests {
     #[test]
     fn names_and_addresses_are_the_new_ones() {
         let entry = Elf64_Sym { st_name: 99, st_info: 0x12, st_other: 0, st_shndx: 7, st_value: 0x10, st_size: 5 };
-        let mut table = Table::default();
+        let mut table = Table::with_room(1, 10);
         assert!(table.is_empty());
         for (name, address) in [(c"rump_one", 0x7000), (c"rump_two", 0x8000)] {
             table.add(&Symbol { name, address, entry: &entry });
