@@ -34,6 +34,7 @@ mod frame;
 mod interval;
 mod layout;
 mod limit;
+mod marks;
 mod outline;
 mod player;
 mod playhead;

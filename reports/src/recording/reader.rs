@@ -9,6 +9,7 @@ use super::error::{Damage, RecordingError};
 use super::frame::{Body, HEAD, Head, Kind, MAGIC};
 use super::interval::Interval;
 use super::layout::{OLDEST, VERSION};
+use super::marks::Marks;
 use super::outline::Reading;
 use super::restore::Extent;
 use super::tables::Tables;
@@ -46,12 +47,12 @@ struct Outlines {
     /// Which one.
     whole: usize,
     sample: Arc<Sample>,
-    /// What an outline would have told of it.
-    first: Reading,
-    /// What is left then for rows of outlines.
-    room: Room,
-    /// The outline that was read last, which sample that is, and what was left then.
-    last: Option<(usize, Reading, Room)>,
+    /// What an outline would have told of it, and what is left then for rows of outlines.
+    first: (Reading, Room),
+    /// The outline that was read last, and which one after the whole sample that is.
+    last: Option<(usize, (Reading, Room))>,
+    /// Some of those before it.
+    marks: Marks<(Reading, Room)>,
 }
 
 /// Where the frame of a sample is.
@@ -255,7 +256,7 @@ impl Recording {
         let mut room = self.room;
         let first = Reading::of_whole(self.version, &sample, before.as_ref(), &mut room);
         let first = first.map_err(|flaw| self.damaged(whole, flaw))?;
-        Ok(Outlines { whole, sample, first, room, last: None })
+        Ok(Outlines { whole, sample, first: (first, room), last: None, marks: Marks::new() })
     }
 
     /// Sample `index`, of those after `outlines.whole` that are outlines, or that one.
@@ -263,16 +264,21 @@ impl Recording {
         if index == outlines.whole {
             return Ok(Arc::clone(&outlines.sample));
         }
-        let last = outlines.last.take().filter(|(last, ..)| *last <= index);
-        let (last, mut outline, mut room) =
-            last.unwrap_or_else(|| (outlines.whole, outlines.first.clone(), outlines.room));
-        for number in last + 1..=index {
+        let end = index - outlines.whole;
+        let mark = outlines.marks.before(end);
+        // The one that was read last, unless a mark is nearer or it is behind the end.
+        let last = outlines.last.take().filter(|(last, _)| (mark.map_or(0, |(at, _)| *at)..=end).contains(last));
+        let (start, mut state) = last.or_else(|| mark.cloned()).unwrap_or_else(|| (0, outlines.first.clone()));
+        for at in start + 1..=end {
+            let number = outlines.whole + at;
             let bytes = self.frame(number)?;
-            let read = Body::new(&bytes).and_then(|body| outline.read(body.packed, body.bits, &mut room));
+            let (outline, room) = &mut state;
+            let read = Body::new(&bytes).and_then(|body| outline.read(body.packed, body.bits, room));
             read.map_err(|flaw| self.damaged(number, flaw))?;
+            outlines.marks.pass(at, end, &state, |(outline, _)| outline.bytes());
         }
-        let sample = outline.sample(&outlines.sample).map_err(|flaw| self.damaged(index, flaw))?;
-        outlines.last = Some((index, outline, room));
+        let sample = state.0.sample(&outlines.sample).map_err(|flaw| self.damaged(index, flaw))?;
+        outlines.last = Some((end, state));
         Ok(Arc::new(sample))
     }
 

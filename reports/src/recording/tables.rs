@@ -45,6 +45,14 @@ pub(super) struct Key {
     pub texts: Vec<String>,
 }
 
+impl Key {
+    /// How much memory its numbers and texts take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let texts = self.texts.iter().map(|text| size_of::<String>() + text.len());
+        size_of_val(&self.numbers[..]) + texts.sum::<usize>()
+    }
+}
+
 /// The buckets in use and their counts, by number.
 pub(super) type Histogram = Vec<(u16, u64)>;
 

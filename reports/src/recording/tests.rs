@@ -436,6 +436,19 @@ fn a_small_budget_has_an_outline_of_every_sample() {
     assert_eq!(told.last(), samples.last());
 }
 
+/// Wherever one comes from.
+#[test]
+fn many_outlines_are_read_in_any_order() {
+    let events: Vec<u64> = (0..700).map(|event| (event * 7919 % 100_003 + 1) * 5 * 7 * 11 + 1).collect();
+    let bytes = record_outlines(&series(&events), |index| matches!(index, 0 | 20), |_| FINEST, None);
+    let told = all(&mut open(&bytes).unwrap());
+    let mut recording = open(&bytes).unwrap();
+    let far = [700, 699, 698, 500, 635, 636, 84, 83, 85, 20, 19, 690, 2, 148, 700];
+    for index in far.into_iter().chain((500..700).rev()) {
+        assert!(*recording.at(index).unwrap() == told[index], "sample {index}");
+    }
+}
+
 /// Waiting is told with whole samples, and is that of the time since the last one.
 #[test]
 fn the_busiest_time_is_found_among_outlines() {

@@ -59,6 +59,11 @@ pub(super) struct Written {
 }
 
 impl Outline {
+    /// What its rows are.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.tables.iter().flatten().map(|line| &line.key)
+    }
+
     /// What a whole sample tells of what is in an outline. Things go on as from `before`, the same of the whole sample before
     /// it, to this one; without one, as they did since measuring began.
     pub fn of_whole(sample: &Sample, before: Option<&Outline>) -> Self {

@@ -3,6 +3,7 @@
 use super::{Line, Outline, lines, version_2};
 use crate::recording::bytes::Flaw;
 use crate::recording::edits::Room;
+use crate::recording::tables::Key;
 use crate::sample::Sample;
 
 /// An outline that is read.
@@ -32,6 +33,15 @@ impl Reading {
         match self {
             Reading::Version2(outline) => outline.read(structure, bits, room),
             Reading::Current(outline) => outline.read(structure, bits, room),
+        }
+    }
+
+    /// How much memory it takes, in bytes; it may be less.
+    pub fn bytes(&self) -> usize {
+        let line = |key: &Key| Line::bytes(lines::MOST_FIGURES) + key.bytes();
+        match self {
+            Reading::Version2(outline) => outline.keys().map(line).sum(),
+            Reading::Current(outline) => outline.keys().map(line).sum(),
         }
     }
 

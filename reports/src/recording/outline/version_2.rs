@@ -43,6 +43,11 @@ const PARTS: u32 = 16;
 const STEPS: u32 = 7;
 
 impl Outline {
+    /// What its rows are.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.tables.iter().flatten().map(|line| &line.key)
+    }
+
     /// What a whole sample tells of what is in an outline, after `before`, the same of the whole sample before it.
     pub fn of_whole(sample: &Sample, before: Option<&Outline>) -> Self {
         let snapshot = &sample.snapshot;
