@@ -63,7 +63,7 @@ impl Counts {
 
     /// All of them; where that is more than 2^64 it wraps.
     pub(crate) fn sum(&self) -> u64 {
-        // Chunk by chunk, which the processor adds several at a time.
+        // Wide ones: the processor adds several at a time, and the sum of narrow ones may be wide.
         self.wide().iter().fold(0, |sum, count| sum.wrapping_add(*count))
     }
 }
