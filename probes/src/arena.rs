@@ -23,7 +23,39 @@ struct Room {
     provided: usize,
     /// The word that will link to the next block of each chain.
     chain_ends: [usize; CHAINS.len()],
+    runs: [Run; Kind::Other as usize + 1],
 }
+
+/// What a block is. Those of a kind lie in runs, so that who reads all of them again and again has few pieces to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Lanes = 0,
+    /// Cells of lanes.
+    Cells = 1,
+    /// Their tables.
+    Tables = 2,
+    /// Cells of locks, with their tables.
+    CellsApart = 3,
+    Chunks = 4,
+    Locks = 5,
+    Waits = 6,
+    Stacks = 7,
+    /// What there is little of.
+    Other = 8,
+}
+
+/// Room for blocks of a kind, and how much there has been of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    next: usize,
+    end: usize,
+    total: usize,
+}
+
+/// How long a run is: half of what its kind has already, so that no more than a third is never used; but 64 KiB at most, which
+/// a reader reads at once.
+const SHARE: usize = 2;
+const LONGEST: usize = 64 * 1024 / 8;
 
 /// The chains of blocks.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +91,7 @@ impl Arena {
         if first < header::SIZE || !provide(words, 0, first) {
             return None;
         }
-        let room = Room { provided: first, chain_ends: CHAINS };
+        let room = Room { provided: first, chain_ends: CHAINS, runs: Default::default() };
         let arena = Arena { words, capacity, provide, room: Mutex::new(room) };
         arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
         arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);
@@ -76,11 +108,26 @@ impl Arena {
     }
 
     /// The position of a new block of `size` zero words; `None` when the segment or the disk below it is full.
-    pub(crate) fn allocate(&self, size: usize) -> Option<usize> {
+    pub(crate) fn allocate(&self, kind: Kind, size: usize) -> Option<usize> {
+        let size = size.next_multiple_of(BLOCK_ALIGN);
         let mut room = self.room();
+        let Run { next, end, total } = room.runs[kind as usize];
+        if size <= end - next {
+            room.runs[kind as usize].next += size;
+            return Some(next);
+        }
+        let length = (total / SHARE).min(LONGEST).next_multiple_of(BLOCK_ALIGN).max(size);
+        let (start, length) =
+            [length, size].into_iter().find_map(|length| Some((self.take(&mut room, length)?, length)))?;
+        room.runs[kind as usize] = Run { next: start + size, end: start + length, total: total + length };
+        Some(start)
+    }
+
+    /// The position of `length` more words in use.
+    fn take(&self, room: &mut Room, length: usize) -> Option<usize> {
         // Relaxed: only changed under the lock.
         let position = self.word(header::USED).load(Ordering::Relaxed) as usize;
-        let end = position.checked_add(size.next_multiple_of(BLOCK_ALIGN)).filter(|end| *end <= self.capacity)?;
+        let end = position.checked_add(length).filter(|end| *end <= self.capacity)?;
         if end > room.provided {
             let step = (end.next_multiple_of(STEP)).min(self.capacity);
             if !(self.provide)(self.words, room.provided, step) {

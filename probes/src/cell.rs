@@ -1,6 +1,6 @@
 //! One counter with its histogram: where a measurement ends up.
 
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::buckets::{CHUNK_BUCKETS, chunk_and_bucket};
 use crate::layout::{cell, chunk, header, table};
 use crate::primitive::{AtomicU64, Ordering, add};
@@ -10,10 +10,11 @@ use core::ptr::NonNull;
 /// Values below this have a bucket each, in the first two chunks.
 const LINEAR: usize = 2 * CHUNK_BUCKETS;
 
-/// Room for cells of one lane, which lie side by side as far as there is room for several.
+/// Room for cells of one lane, and their tables, which lie side by side as far as there is room for several.
 #[derive(Debug, Default)]
 pub(crate) struct Slab {
-    next: core::cell::Cell<usize>,
+    cell: core::cell::Cell<usize>,
+    table: core::cell::Cell<usize>,
     left: core::cell::Cell<usize>,
 }
 
@@ -21,17 +22,17 @@ impl Slab {
     /// The position of a new cell with its table.
     fn allocate(&self, arena: &Arena) -> Option<usize> {
         if self.left.get() == 0 {
-            let Some(position) = arena.allocate(cell::SIDE_BY_SIDE * (cell::SIZE + table::SIZE)) else {
-                return alone(arena);
-            };
-            self.next.set(position);
+            let several = |kind: Kind, size: usize| arena.allocate(kind, cell::SIDE_BY_SIDE * size);
+            let Some(tables) = several(Kind::Tables, table::SIZE) else { return alone(arena) };
+            let Some(cells) = several(Kind::Cells, cell::SIZE) else { return alone(arena) };
+            self.table.set(tables);
+            self.cell.set(cells);
             self.left.set(cell::SIDE_BY_SIDE);
         }
-        let (position, left) = (self.next.get(), self.left.get());
-        self.next.set(position + cell::SIZE);
-        self.left.set(left - 1);
-        // Behind this cell and those that are left, and the tables of those before it.
-        let table = position + left * cell::SIZE + (cell::SIDE_BY_SIDE - left) * table::SIZE;
+        let (position, table) = (self.cell.get(), self.table.get());
+        self.cell.set(position + cell::SIZE);
+        self.table.set(table + table::SIZE);
+        self.left.set(self.left.get() - 1);
         // Relaxed: published by `append`.
         arena.word(position + cell::TABLE).store(table as u64, Ordering::Relaxed);
         Some(position)
@@ -40,7 +41,7 @@ impl Slab {
 
 /// The position of a new cell with its table and nothing else.
 fn alone(arena: &Arena) -> Option<usize> {
-    let position = arena.allocate(cell::SIZE + table::SIZE)?;
+    let position = arena.allocate(Kind::CellsApart, cell::SIZE + table::SIZE)?;
     // Relaxed: published by who says where the cell is.
     arena.word(position + cell::TABLE).store((position + cell::SIZE) as u64, Ordering::Relaxed);
     Some(position)
@@ -120,7 +121,7 @@ impl Cell {
     #[inline(never)]
     fn add_chunk(&self, arena: &Arena, index: usize, place: &AtomicU64) -> Option<usize> {
         let chunks = if index < 2 { 2 } else { 1 };
-        let Some(position) = arena.allocate(chunks * chunk::SIZE) else {
+        let Some(position) = arena.allocate(Kind::Chunks, chunks * chunk::SIZE) else {
             self.count();
             // A locked addition: many threads may run out of room at once. Relaxed: a counter.
             arena.word(header::LOST_TIMINGS).fetch_add(1, Ordering::Relaxed);

@@ -106,22 +106,6 @@ impl Distribution {
         &mut chunks[chunk]
     }
 
-    /// One whose histogram is yet to come.
-    pub(crate) fn without_histogram(untimed: u64, sum: u64, max: u64) -> Self {
-        Distribution { untimed, sum, max, ..Distribution::default() }
-    }
-
-    /// Gives it the chunk `chunk`, which it has not yet, with these counts: that of `like`, if it has the same.
-    pub(crate) fn share_chunk(&mut self, chunk: usize, counts: &Wide, like: &Distribution) {
-        let chunks = self.chunks_mut();
-        if chunks.capacity() == 0 {
-            chunks.reserve_exact(like.chunks().len().max(chunk + 1));
-        }
-        chunks.resize(chunk, None);
-        let same = like.chunks().get(chunk).and_then(Option::as_ref).filter(|like| like.wide() == *counts);
-        chunks.push(Some(same.map_or_else(|| Counts::new(counts), Counts::clone)));
-    }
-
     /// The buckets that counted something, smallest first: lowest and highest value (inclusive, in ticks) and count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
         self.chunks().iter().enumerate().filter_map(|(chunk, counts)| Some((chunk, counts.as_ref()?))).flat_map(

@@ -4,7 +4,7 @@
 //! ends, nothing has to be added up while somebody reads, and there are never more lanes than there were threads at
 //! once.
 
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::catalogue::{Hypercall, Quantity};
 use crate::cell::{Cell, Slab};
 use crate::contention::Ledger;
@@ -48,7 +48,7 @@ unsafe impl Send for Lane {}
 impl Lane {
     /// A new lane with this number; `None` when there is no room.
     pub(crate) fn create(arena: &Arena, number: u32) -> Option<Self> {
-        let position = arena.allocate(lane::SIZE)?;
+        let position = arena.allocate(Kind::Lanes, lane::SIZE)?;
         arena.word(position + lane::NUMBER).store(u64::from(number), Ordering::Relaxed);
         arena.append(Chain::Lanes, position);
         Some(Lane { number, position, rows: BTreeMap::new(), cells: Slab::default(), ledger: None, events: None })

@@ -138,8 +138,7 @@ pub mod cell {
     pub const LINEAR: usize = 7;
     /// Words of a cell.
     pub const SIZE: usize = 8;
-    /// So many cells of a lane lie side by side, and their tables after them, for readers that look at all cells again and
-    /// again.
+    /// So many cells of a lane lie side by side, and so many tables, so that no two threads write in one line.
     pub const SIDE_BY_SIDE: usize = 16;
 }
 

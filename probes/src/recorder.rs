@@ -1,6 +1,6 @@
 //! The measuring side of a process: its segment, its lanes, and what every thread must be able to find.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Kind};
 use crate::catalogue::{CATALOGUE, Hypercall, Metric, Quantity};
 use crate::cell::Cell;
 use crate::clock::{self, Calibration};
@@ -388,13 +388,13 @@ fn write_header(arena: &Arena, events: Option<&Store>, beginning: &Beginning<'_>
     set(header::EVENTS, events.map_or(0, |events| events.position() as u64));
     arena.write_text(header::BACKEND, 4, beginning.backend);
     arena.write_text(header::PROGRAM, 25, beginning.program);
-    if let Some(catalogue) = arena.allocate(layout::catalogue::SIZE) {
+    if let Some(catalogue) = arena.allocate(Kind::Other, layout::catalogue::SIZE) {
         for (number, entry) in CATALOGUE.iter().enumerate() {
             arena.write_text(catalogue + number * layout::catalogue::NAME, layout::catalogue::NAME, entry.name);
         }
         set(header::CATALOGUE, catalogue as u64);
     }
-    if let Some(overflow) = arena.allocate(layout::overflow::SIZE) {
+    if let Some(overflow) = arena.allocate(Kind::Other, layout::overflow::SIZE) {
         set(header::OVERFLOW, overflow as u64);
     }
 }

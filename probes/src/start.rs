@@ -350,7 +350,7 @@ mod tests {
         assert_ne!(unused_path(path.clone()), path);
         // Beyond the first step, too, every word can be written.
         for _ in 0..100 {
-            let block = arena.allocate(crate::layout::chunk::SIZE * 16).unwrap();
+            let block = arena.allocate(crate::arena::Kind::Chunks, crate::layout::chunk::SIZE * 16).unwrap();
             arena.word(block).store(1, crate::primitive::Ordering::Relaxed);
         }
     }

@@ -1,6 +1,6 @@
 //! Virtual CPUs in the segment: who holds each, since when.
 
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::layout::vcpu;
 use crate::primitive::{AtomicU64, Mutex, Ordering, fence};
 use core::ptr::NonNull;
@@ -45,7 +45,7 @@ impl Vcpus {
         if position != 0 {
             return Some(position);
         }
-        let position = arena.allocate(vcpu::SIZE)?;
+        let position = arena.allocate(Kind::Other, vcpu::SIZE)?;
         arena.word(position + vcpu::INDEX).store(u64::from(index), Ordering::Relaxed);
         arena.append(Chain::Vcpus, position);
         // Release: pairs with the load in `get`.

@@ -12,14 +12,18 @@ use std::sync::Arc;
 /// ([`Vcpu::between`](crate::Vcpu::between) takes that off). Who waited for what is not in it: that is
 /// [`Waiting::between`](crate::contention::Waiting::between), which costs more than most want at every look.
 pub fn between(earlier: &Snapshot, later: &Snapshot) -> Snapshot {
+    // Both are in the order of their keys, which is looked through once.
+    let mut before = earlier.cells.iter().peekable();
     let added = later.cells.iter().filter_map(|(key, distribution)| {
-        let added = match earlier.cells.get(key) {
-            Some(before) if before == distribution => return None,
-            Some(before) => distribution.since(before),
+        while before.next_if(|(earlier, _)| *earlier < key).is_some() {}
+        let added = match before.next_if(|(earlier, _)| *earlier == key) {
+            Some((_, before)) if before == distribution => return None,
+            Some((_, before)) => distribution.since(before),
             None => distribution.clone(),
         };
         Some((*key, added))
     });
+    let cells = added.collect();
     let before: HashMap<u32, &ThreadTotals> =
         earlier.threads.iter().map(|thread| (thread.lane, &thread.totals)).collect();
     let thread = |thread: &Thread| {
@@ -55,7 +59,7 @@ pub fn between(earlier: &Snapshot, later: &Snapshot) -> Snapshot {
             lost: 0,
         }),
         contention_as_of: later.contention_as_of,
-        cells: added.collect(),
+        cells,
     }
 }
 

@@ -4,7 +4,7 @@ use super::model::{Contention, Lock, LockKind, Module, StackId, Wait};
 use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
 use crate::layout::{flag, header, lock, stack, wait};
-use crate::reader::{Chain, Words, distribution};
+use crate::reader::{Chain, Words, distributions};
 use crate::snapshot::Place;
 use crate::unwind::DEPTH;
 use std::collections::BTreeMap;
@@ -32,24 +32,18 @@ impl KeptContention {
     ) -> Option<Arc<Contention>> {
         self.read_stacks(words)?;
         self.locks.extend(words, header::LOCKS, lock::SIZE)?;
-        let mut locks = BTreeMap::new();
         let mut blocks = Vec::with_capacity(self.locks.positions().len());
-        words.each(self.locks.positions(), lock::SIZE, |_, block| {
+        self.locks.each(words, lock::SIZE, |_, block| {
             blocks.push(*block.first_chunk::<{ lock::SIZE }>()?);
             Some(())
         })?;
-        // What the figures of its waits count is in the histogram that is read after them.
-        words.renew();
-        for block in &blocks {
-            let number = block[lock::NUMBER] as u32;
-            locks.insert(number, lock(words, block, self.last.locks.get(&number))?);
-        }
+        let locks = self.locks(words, &blocks)?;
         self.waits.extend(words, header::WAITS, wait::SIZE)?;
         let call = |number: u64| calls.get(usize::try_from(number).ok()?).copied().flatten();
-        let mut waits = Vec::with_capacity(self.waits.positions().len());
-        words.each(self.waits.positions(), wait::SIZE, |_, block| {
+        let mut waits = vec![None; self.waits.positions().len()];
+        self.waits.each(words, wait::SIZE, |number, block| {
             // Of a hypercall that we do not know: from a later version with the same format.
-            waits.extend(wait_of(block, call));
+            *waits.get_mut(number)? = wait_of(block, call);
             Some(())
         })?;
         self.last = Arc::new(Contention {
@@ -58,7 +52,7 @@ impl KeptContention {
             stacks: Arc::clone(&self.by_number),
             modules,
             locks,
-            waits,
+            waits: waits.into_iter().flatten().collect(),
         });
         Some(Arc::clone(&self.last))
     }
@@ -68,16 +62,39 @@ impl KeptContention {
         Arc::clone(&self.last)
     }
 
+    /// The locks in `blocks`, by number. What the figures of their waits count is in the histograms, which are read here.
+    fn locks(&self, words: &mut Words<'_>, blocks: &[[u64; lock::SIZE]]) -> Option<BTreeMap<u32, Lock>> {
+        let none = Distribution::default();
+        let mut cells = Vec::with_capacity(CELLS.len() * blocks.len());
+        for block in blocks {
+            let last = self.last.locks.get(&(block[lock::NUMBER] as u32));
+            let last = last.map_or([&none; CELLS.len()], |last| [&last.wait, &last.held_after_wait, &last.held]);
+            let position =
+                |word: usize| Some(block[word]).filter(|position| *position != 0 && !words.is_newer(*position));
+            cells.extend(CELLS.iter().zip(last).filter_map(|(word, last)| Some((position(*word)? as usize, last))));
+        }
+        let mut read = distributions(words, &cells)?.into_iter().zip(cells).peekable();
+        let lock = |block: &[u64; lock::SIZE]| {
+            let cells = CELLS.map(|word| {
+                let own = read.next_if(|(_, (position, _))| *position as u64 == block[word]);
+                own.map_or_else(Distribution::default, |(now, _)| now)
+            });
+            Some((block[lock::NUMBER] as u32, lock(block, cells)?))
+        };
+        blocks.iter().map(lock).collect()
+    }
+
     fn read_stacks(&mut self, words: &mut Words<'_>) -> Option<()> {
         let known = self.stacks.positions().len();
         self.stacks.extend(words, header::STACKS, stack::FRAMES)?;
-        let added = &self.stacks.positions()[known..];
+        let mut added = self.stacks.positions()[known..].to_vec();
         if added.is_empty() {
             return Some(());
         }
+        added.sort_unstable();
         // In use by snapshots that were made before, so that this is a copy; soon there are no new chains any more.
         let stacks = Arc::make_mut(&mut self.by_number);
-        for &position in added {
+        for position in added {
             let block = words.block(position as u64, stack::FRAMES)?;
             let depth = usize::try_from(block[stack::DEPTH]).ok().filter(|depth| *depth <= DEPTH)?;
             let number = block[stack::NUMBER] as u32;
@@ -88,16 +105,12 @@ impl KeptContention {
     }
 }
 
-/// The lock in `block`; `last` is what it was before.
-fn lock(words: &mut Words<'_>, block: &[u64], last: Option<&Lock>) -> Option<Lock> {
+/// Where a lock's cells are.
+const CELLS: [usize; 3] = [lock::WAIT, lock::HELD_AFTER_WAIT, lock::HELD];
+
+/// The lock in `block`, with what its cells hold.
+fn lock(block: &[u64; lock::SIZE], [wait, held_after_wait, held]: [Distribution; CELLS.len()]) -> Option<Lock> {
     let made = block[lock::MADE];
-    let none = Distribution::default();
-    let mut cell = |position: u64, last: Option<&Distribution>| {
-        if position == 0 || words.is_newer(position) {
-            return Some(Distribution::default());
-        }
-        distribution(words, position, last.unwrap_or(&none))
-    };
     Some(Lock {
         kind: LockKind::from_number(block[lock::KIND])?,
         address: block[lock::ADDRESS],
@@ -111,9 +124,9 @@ fn lock(words: &mut Words<'_>, block: &[u64], last: Option<&Lock>) -> Option<Loc
         holder: (block[lock::HOLDER] as u32).checked_sub(1),
         waiters: block[lock::WAITERS] as u32,
         most_waiters: block[lock::MOST_WAITERS] as u32,
-        wait: cell(block[lock::WAIT], last.map(|last| &last.wait))?,
-        held_after_wait: cell(block[lock::HELD_AFTER_WAIT], last.map(|last| &last.held_after_wait))?,
-        held: cell(block[lock::HELD], last.map(|last| &last.held))?,
+        wait,
+        held_after_wait,
+        held,
     })
 }
 

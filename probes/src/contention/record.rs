@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::model::{LockKind, Part, StackId};
 use super::pieces::{Piece, Pieces};
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::cell::Cell;
 use crate::clock;
 use crate::layout::lock;
@@ -163,7 +163,7 @@ impl Record {
     }
 
     fn create(arena: &Arena, number: u32, origin: Origin, generation: u32, shared: bool) -> Option<&'static Record> {
-        let position = arena.allocate(lock::SIZE)?;
+        let position = arena.allocate(Kind::Locks, lock::SIZE)?;
         // Relaxed: published by `append`.
         let set = |word: usize, value: u64| arena.word(position + word).store(value, Ordering::Relaxed);
         set(lock::NUMBER, u64::from(number));

@@ -6,7 +6,7 @@
 //! its own, whose translation is to be looked up as well.
 
 use super::hash;
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::layout::wait;
 use crate::primitive::Ordering;
 use core::ops::Range;
@@ -85,7 +85,7 @@ impl Rows {
             let [least, most] = GROUP;
             let wanted = self.rows.next_power_of_two().clamp(least, most) * wait::SIZE;
             let mut words = [wanted, wait::SIZE].into_iter();
-            self.room = words.find_map(|words| arena.allocate(words).map(|start| start..start + words))?;
+            self.room = words.find_map(|words| arena.allocate(Kind::Waits, words).map(|start| start..start + words))?;
         }
         let position = self.room.start;
         let slot = Slot::try_from(position / wait::SIZE).ok().filter(|slot| *slot <= POSITION)?;

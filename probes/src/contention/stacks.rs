@@ -2,7 +2,7 @@
 
 use super::hash::Quick;
 use super::model::StackId;
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::layout::stack;
 use crate::primitive::{Mutex, Ordering};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ impl Stacks {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(_) if number > MOST => 0,
             Entry::Vacant(entry) => {
-                let Some(position) = arena.allocate(stack::FRAMES + frames.len()) else { return 0 };
+                let Some(position) = arena.allocate(Kind::Stacks, stack::FRAMES + frames.len()) else { return 0 };
                 // Relaxed: published by `append`.
                 arena.word(position + stack::NUMBER).store(u64::from(number), Ordering::Relaxed);
                 arena.word(position + stack::DEPTH).store(frames.len() as u64, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! only those are read whose figures have changed, and only for a whole snapshot; what is the same as before is shared with
 //! the distributions that were made of it then.
 
+use super::histograms::{Figures, apart, chunks};
 use super::words::{Chain, Words};
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
@@ -12,9 +13,11 @@ use crate::distribution::Distribution;
 use crate::layout::{cell, chunk, header, overflow, table};
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 type Key = (Place, Metric);
+
+/// How many cells may be out of order: each of them is a piece to be read by itself.
+const MOST_ASTRAY: usize = 64;
 
 /// All cells, by place and metric.
 #[derive(Debug, Default)]
@@ -22,65 +25,71 @@ pub(super) struct Cells {
     chain: Chain,
     /// How many of the chain's blocks have been looked at.
     known: usize,
-    /// Those of which we know the metric, in the order of their positions.
-    cells: Vec<Known>,
+    /// Those of which we know the metric: where they are, what they are of, and what was in them. Apart from each other, since
+    /// there are many: what only a whole snapshot looks at is in nobody's way. So many are in the order of their positions.
+    in_order: usize,
     positions: Vec<usize>,
+    owners: Vec<Owner>,
+    before: Vec<Before>,
     /// The sums by what they are of.
     by_key: BTreeMap<Key, usize>,
     sums: Vec<Sum>,
+    /// The figures of each.
+    figures: Vec<Figures>,
+    histograms: Histograms,
 }
 
-/// A cell that was read before.
-#[derive(Debug)]
-struct Known {
-    position: usize,
+/// Where the histograms of all sums are.
+#[derive(Debug, Default)]
+struct Histograms {
+    /// The chunks of sums: of which sum, and which of its chunks.
+    chunks: Vec<(u32, u8)>,
+    /// The chunks of cells, in the order of their positions: where they are, and which of `chunks` each is a part of.
+    parts: Vec<(usize, u32)>,
+}
+
+/// What a cell is of.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
     lane: u32,
     /// The sum that it is a part of.
-    sum: usize,
-    figures: Figures,
-    /// Which chunks of the histogram there were when it was read last, and where they are.
-    chunks: Box<[(u8, usize)]>,
-    /// It has changed since then, or had a chunk that was newer than the reading.
-    changed: bool,
+    sum: u32,
+    /// What of its thread it adds to.
+    total: Option<Total>,
 }
+
+/// What a thread has of its own ([`ThreadTotals`]).
+#[derive(Clone, Copy, Debug)]
+enum Total {
+    Calls,
+    Run,
+    Off,
+    Wanted,
+    Migrations,
+}
+
+/// A cell as it was when a whole snapshot was made last.
+#[derive(Debug, Default)]
+struct Before {
+    figures: Figures,
+    /// Which chunks of its histogram are among the parts: bit *n* for chunk *n*.
+    chunks: u64,
+    /// It had a chunk that was newer than the reading.
+    incomplete: bool,
+}
+
+const _: () = assert!(CHUNKS <= u64::BITS as usize);
 
 /// Cells of one metric at one place, one for each thread.
 #[derive(Debug)]
 struct Sum {
-    metric: Metric,
-    figures: Figures,
+    /// Which of [`Histograms::chunks`] its chunks are.
+    chunks: [u32; CHUNKS],
     /// As it was when a whole snapshot was made last, and how many timed events it had then.
     last: Distribution,
     placed: u64,
     /// A cell has changed since then.
     changed: bool,
-}
-
-/// The figures of a cell, or of several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Figures {
-    untimed: u64,
-    timed: u64,
-    sum: u64,
-    max: u64,
-}
-
-impl Figures {
-    fn of(block: &[u64]) -> Self {
-        let [untimed, timed, sum, max] = [cell::UNTIMED, cell::TIMED, cell::SUM, cell::MAX].map(|word| block[word]);
-        Figures { untimed, timed, sum, max }
-    }
-
-    fn add(&mut self, other: Figures) {
-        self.untimed = self.untimed.saturating_add(other.untimed);
-        self.timed = self.timed.saturating_add(other.timed);
-        self.sum = self.sum.wrapping_add(other.sum);
-        self.max = self.max.max(other.max);
-    }
-
-    fn events(&self) -> u64 {
-        self.untimed.saturating_add(self.timed)
-    }
 }
 
 impl Cells {
@@ -99,7 +108,8 @@ impl Cells {
             self.read_histograms(words)?;
         }
         // In the order of the keys, so the map is built in one go.
-        let mut cells = self.by_key.iter().map(|(key, sum)| (*key, self.sums[*sum].distribution(whole))).collect();
+        let distribution = |sum: usize| self.sums[sum].distribution(&self.figures[sum], whole);
+        let mut cells = self.by_key.iter().map(|(key, sum)| (*key, distribution(*sum))).collect();
         add_overflow(words, calls, &mut cells)?;
         Some(cells)
     }
@@ -129,39 +139,56 @@ impl Cells {
             let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
             let place = Place::from_number((key >> 16) as u16);
             let sum = *self.by_key.entry((place, metric)).or_insert_with(|| {
-                self.sums.push(Sum::new(metric));
+                self.sums.push(Sum::new());
                 self.sums.len() - 1
             });
-            let (lane, figures, chunks) = ((key >> 32) as u32, Figures::default(), Box::default());
-            self.cells.push(Known { position, lane, sum, figures, chunks, changed: false });
+            let owner = Owner { lane: (key >> 32) as u32, sum: sum as u32, total: Total::of(metric.quantity) };
+            self.positions.push(position);
+            self.owners.push(owner);
+            self.before.push(Before::default());
         }
         self.known = self.chain.positions().len();
-        self.cells.sort_unstable_by_key(|cell| cell.position);
-        self.positions = self.cells.iter().map(|cell| cell.position).collect();
+        if self.positions.len() > self.in_order + MOST_ASTRAY {
+            self.sort();
+        }
         Some(())
+    }
+
+    fn sort(&mut self) {
+        let cells = self.positions.drain(..).zip(self.owners.drain(..).zip(self.before.drain(..)));
+        let mut cells: Vec<_> = cells.collect();
+        cells.sort_by_key(|(position, _)| *position);
+        self.in_order = cells.len();
+        for (position, (owner, before)) in cells {
+            self.positions.push(position);
+            self.owners.push(owner);
+            self.before.push(before);
+        }
     }
 
     /// Reads the figures of all cells; of those that have changed also, if it is to be `whole`, where their histograms are.
     fn read_figures(&mut self, words: &mut Words<'_>, threads: &mut [Thread], whole: bool) -> Option<()> {
-        self.sums.iter_mut().for_each(|sum| sum.figures = Figures::default());
-        let Cells { cells, positions, sums, .. } = self;
+        let Cells { positions, owners, before, sums, figures: all, histograms, .. } = self;
+        all.clear();
+        all.resize(sums.len(), Figures::default());
         // The tables of cells that have changed, and which cells these are.
         let mut tables = Vec::new();
         words.each(positions, cell::SIZE, |number, block| {
-            let cell = cells.get_mut(number)?;
-            let sum = sums.get_mut(cell.sum)?;
+            let owner = owners.get(number)?;
             let figures = Figures::of(block);
-            if figures != cell.figures {
-                cell.figures = figures;
-                cell.changed = true;
+            if whole {
+                let before = before.get_mut(number)?;
+                if before.incomplete || figures != before.figures {
+                    before.figures = figures;
+                    sums.get_mut(owner.sum as usize)?.changed = true;
+                    tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
+                }
             }
-            sum.changed |= cell.changed;
-            if whole && cell.changed {
-                tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
-            }
-            sum.figures.add(figures);
-            if let Some(thread) = thread_of(threads, cell.lane) {
-                add_to_thread(&mut thread.totals, sum.metric, figures);
+            all.get_mut(owner.sum as usize)?.add(figures);
+            if let Some(total) = owner.total
+                && let Some(thread) = thread_of(threads, owner.lane)
+            {
+                total.add(&mut thread.totals, figures);
             }
             Some(())
         })?;
@@ -175,46 +202,42 @@ impl Cells {
         let newer = words.newer();
         words.each(&positions, table::SIZE, |number, block| {
             let (_, cell, linear) = *tables.get(number)?;
-            let cell = cells.get_mut(cell)?;
-            cell.chunks = chunks(linear, block, &newer).map(|(index, position)| (index as u8, position)).collect();
+            let (before, sum) = (before.get_mut(cell)?, owners.get(cell)?.sum);
+            let known = before.chunks;
+            for (index, position) in chunks(linear, block, &newer).filter(|(index, _)| known & 1 << index == 0) {
+                before.chunks |= 1 << index;
+                histograms.add(position, sum, sums.get_mut(sum as usize)?, index);
+            }
             // What its figures count there is read the next time, whether they change by then or not.
-            cell.changed = newer.contains(&linear) || block.iter().skip(1).any(|position| newer.contains(position));
+            before.incomplete =
+                newer.contains(&linear) || block.iter().skip(1).any(|position| newer.contains(position));
             Some(())
         })
     }
 
     /// Reads the histograms of all sums of which a cell has changed, in the order in which they lie in the segment.
     fn read_histograms(&mut self, words: &mut Words<'_>) -> Option<()> {
-        let Cells { cells, sums, .. } = self;
-        // The chunks of the sums, and where in the segment the parts of each of them are.
-        let mut numbers = vec![[None; CHUNKS]; sums.len()];
-        let mut chunks: Vec<(usize, u8)> = Vec::new();
-        let mut parts: Vec<(usize, usize)> = Vec::new();
-        for cell in cells.iter().filter(|cell| sums[cell.sum].changed) {
-            for (index, position) in &cell.chunks {
-                let number = *numbers[cell.sum][usize::from(*index)].get_or_insert_with(|| {
-                    chunks.push((cell.sum, *index));
-                    chunks.len() - 1
-                });
-                parts.push((*position, number));
-            }
-        }
-        parts.sort_unstable();
-        let positions: Vec<_> = parts.iter().map(|(position, _)| *position).collect();
-        // No chunk is a part of two cells: a segment in which one is could have us add up far more than it holds.
-        if positions.windows(2).any(|pair| pair[1] - pair[0] < chunk::SIZE) {
-            return None;
-        }
+        let Cells { sums, figures, histograms: Histograms { chunks, parts }, .. } = self;
+        // Nearly all of them are in their order already, which this one makes use of.
+        parts.sort();
+        apart(parts.iter().map(|(position, _)| *position))?;
+        let is_read = |number: u32| chunks.get(number as usize).is_some_and(|(sum, _)| sums[*sum as usize].changed);
+        let read = || parts.iter().filter(|(_, number)| is_read(*number));
+        let positions: Vec<_> = read().map(|(position, _)| *position).collect();
         let mut counts = vec![[0; CHUNK_BUCKETS]; chunks.len()];
-        words.each(&positions, chunk::SIZE, |number, block| {
-            counts::add(&mut counts[parts.get(number)?.1], block.first_chunk()?);
+        let mut into = read().map(|(_, number)| *number as usize);
+        words.each(&positions, chunk::SIZE, |_, block| {
+            counts::add(counts.get_mut(into.next()?)?, block.first_chunk()?);
             Some(())
         })?;
-        for sum in sums.iter_mut().filter(|sum| sum.changed) {
-            (sum.last.untimed, sum.last.sum, sum.last.max) = (sum.figures.untimed, sum.figures.sum, sum.figures.max);
+        for (sum, figures) in sums.iter_mut().zip(figures).filter(|(sum, _)| sum.changed) {
+            (sum.last.untimed, sum.last.sum, sum.last.max) = (figures.untimed, figures.sum, figures.max);
         }
-        for ((sum, index), counts) in chunks.into_iter().zip(&counts) {
-            sums[sum].last.update_chunk(usize::from(index), counts);
+        for ((sum, index), counts) in chunks.iter().zip(&counts) {
+            let sum = &mut sums[*sum as usize];
+            if sum.changed {
+                sum.last.update_chunk(usize::from(*index), counts);
+            }
         }
         for sum in sums.iter_mut().filter(|sum| sum.changed) {
             sum.placed = sum.last.timed();
@@ -224,48 +247,35 @@ impl Cells {
     }
 }
 
+impl Histograms {
+    /// The chunk `index` of a cell is at `position`; it is a part of `sum`, which is the one with that number.
+    fn add(&mut self, position: usize, number: u32, sum: &mut Sum, index: usize) {
+        if sum.chunks[index] == NONE {
+            sum.chunks[index] = self.chunks.len() as u32;
+            self.chunks.push((number, index as u8));
+        }
+        self.parts.push((position, sum.chunks[index]));
+    }
+}
+
+/// In place of a chunk's number.
+const NONE: u32 = u32::MAX;
+
 impl Sum {
-    fn new(metric: Metric) -> Self {
-        Sum { metric, figures: Figures::default(), last: Distribution::default(), placed: 0, changed: false }
+    fn new() -> Self {
+        Sum { chunks: [NONE; CHUNKS], last: Distribution::default(), placed: 0, changed: false }
     }
 
-    /// All of it, if it is `whole`; otherwise its figures with the histogram of before.
-    fn distribution(&self, whole: bool) -> Distribution {
+    /// All of it, if it is `whole`; otherwise its `figures` with the histogram of before.
+    fn distribution(&self, figures: &Figures, whole: bool) -> Distribution {
         let mut distribution = self.last.clone();
         if !whole {
-            let Figures { untimed, timed, sum, .. } = self.figures;
+            let Figures { untimed, timed, sum, .. } = *figures;
             (distribution.untimed, distribution.sum) = (untimed, sum);
             distribution.unplaced = timed.saturating_sub(self.placed);
         }
         distribution
     }
-}
-
-/// What the cell in `block` holds; what of it is as in `last` is shared with that.
-pub(crate) fn distribution(words: &mut Words<'_>, position: u64, last: &Distribution) -> Option<Distribution> {
-    let block: [u64; cell::SIZE] = *words.block(position, cell::SIZE)?.first_chunk()?;
-    let newer = words.newer();
-    let Figures { untimed, timed, sum, max } = Figures::of(&block);
-    if (untimed, timed, sum, max) == (last.untimed, last.timed(), last.sum, last.max) {
-        return Some(last.clone());
-    }
-    let mut distribution = Distribution::without_histogram(untimed, sum, max);
-    // As in `Cells::read_figures`.
-    words.renew();
-    let table: [u64; table::SIZE] = *words.block(block[cell::TABLE], table::SIZE)?.first_chunk()?;
-    for (index, position) in chunks(block[cell::LINEAR], &table, &newer) {
-        distribution.share_chunk(index, words.block(position as u64, chunk::SIZE)?.first_chunk()?, last);
-    }
-    Some(distribution)
-}
-
-/// The chunks of a histogram, and where they are: the first two at `linear`, the others by the table of its cell.
-fn chunks(linear: u64, table: &[u64], newer: &Range<u64>) -> impl Iterator<Item = (usize, usize)> {
-    let is_there = |position: &u64| *position != 0 && !newer.contains(position);
-    let first =
-        Some(linear).filter(is_there).map(|linear| [(0, linear), (1, linear.saturating_add(chunk::SIZE as u64))]);
-    let others = (2..CHUNKS).map(|index| (index, table[table::chunk(index)])).filter(move |(_, at)| is_there(at));
-    first.into_iter().flatten().chain(others).map(|(index, position)| (index, position as usize))
 }
 
 /// The thread that has a lane. Lanes are numbered from 0, so in a segment that is not forged it is at its number.
@@ -284,17 +294,29 @@ fn metric(calls: &[Option<Hypercall>], number: usize) -> Option<Metric> {
     Some(Metric { quantity, call })
 }
 
-/// Adds what a cell of `metric` has to the totals of its thread.
-fn add_to_thread(totals: &mut ThreadTotals, metric: Metric, figures: Figures) {
-    let (total, added) = match metric.quantity {
-        Quantity::Call | Quantity::Slow => (&mut totals.calls, figures.events()),
-        Quantity::Run => (&mut totals.run, figures.sum),
-        Quantity::Off => (&mut totals.off, figures.sum),
-        Quantity::Reschedule | Quantity::SlowReschedule => (&mut totals.wanted, figures.sum),
-        Quantity::Migration => (&mut totals.migrations, figures.events()),
-        _ => return,
-    };
-    *total = total.saturating_add(added);
+impl Total {
+    fn of(quantity: Quantity) -> Option<Self> {
+        match quantity {
+            Quantity::Call | Quantity::Slow => Some(Total::Calls),
+            Quantity::Run => Some(Total::Run),
+            Quantity::Off => Some(Total::Off),
+            Quantity::Reschedule | Quantity::SlowReschedule => Some(Total::Wanted),
+            Quantity::Migration => Some(Total::Migrations),
+            _ => None,
+        }
+    }
+
+    /// Adds what a cell has to `totals`.
+    fn add(self, totals: &mut ThreadTotals, figures: Figures) {
+        let (total, added) = match self {
+            Total::Calls => (&mut totals.calls, figures.events()),
+            Total::Run => (&mut totals.run, figures.sum),
+            Total::Off => (&mut totals.off, figures.sum),
+            Total::Wanted => (&mut totals.wanted, figures.sum),
+            Total::Migrations => (&mut totals.migrations, figures.events()),
+        };
+        *total = total.saturating_add(added);
+    }
 }
 
 /// Adds what found no room for a cell.

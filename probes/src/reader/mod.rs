@@ -10,12 +10,13 @@
 mod cells;
 mod error;
 mod header;
+mod histograms;
 mod kept;
 mod words;
 
-pub(crate) use cells::distribution;
 pub use error::ReadError;
 pub(crate) use header::{clock_info, text};
+pub(crate) use histograms::distributions;
 pub(crate) use words::{Chain, Words};
 
 use crate::catalogue::Hypercall;

@@ -5,8 +5,8 @@ use super::{ReadError, Segment};
 use crate::layout::{LINK, header};
 use std::ops::Range;
 
-/// What is read at least where one block is asked for: 1 KiB. Blocks of a kind often lie side by side.
-const LEAST: usize = 128;
+/// What is read at least where one block is asked for: 4 KiB. Blocks of a kind lie side by side.
+const LEAST: usize = 512;
 /// What is read at once at most where many are: 64 KiB, which stay in a processor's own cache.
 const MOST: usize = 8192;
 /// What between two blocks is rather read than left out, 2 KiB: that is copied in the time of a system call.
@@ -134,6 +134,9 @@ impl<'a> Words<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chain {
     positions: Vec<usize>,
+    /// The same as they lie, those that have been looked at; and which of the chain's blocks these are.
+    rising: Vec<usize>,
+    numbers: Vec<u32>,
 }
 
 impl Chain {
@@ -154,6 +157,25 @@ impl Chain {
             next = block[LINK];
         }
         Some(())
+    }
+
+    /// Has `visit` look at all of its blocks as they lie, each with its number in the chain's order; they have `size` words. Ends
+    /// where that says `None`.
+    pub(crate) fn each(
+        &mut self,
+        words: &mut Words<'_>,
+        size: usize,
+        mut visit: impl FnMut(usize, &[u64]) -> Option<()>,
+    ) -> Option<()> {
+        let Chain { positions, rising, numbers } = self;
+        if numbers.len() != positions.len() {
+            numbers.extend((numbers.len()..positions.len()).map(|number| number as u32));
+            // What is there already is in order, which this one makes use of.
+            numbers.sort_by_key(|number| positions[*number as usize]);
+            rising.clear();
+            rising.extend(numbers.iter().map(|number| positions[*number as usize]));
+        }
+        words.each(rising, size, |nth, block| visit(*numbers.get(nth)? as usize, block))
     }
 
     /// Where its blocks are, in their order.

@@ -1,7 +1,7 @@
 //! Objects in the segment: so that a reader can tell where an address belongs, even when the process has ended.
 
 use super::objects::Object;
-use crate::arena::{Arena, Chain};
+use crate::arena::{Arena, Chain, Kind};
 use crate::layout::{LINK, header, module};
 use crate::primitive::Ordering;
 use core::ffi::c_char;
@@ -28,7 +28,7 @@ pub(super) fn record(arena: &Arena, object: &Object<'_>) {
         }
     }
     let words = path.len().div_ceil(8);
-    let Some(block) = arena.allocate(module::PATH + words) else { return };
+    let Some(block) = arena.allocate(Kind::Other, module::PATH + words) else { return };
     for (word, number) in NUMBERS.into_iter().zip(numbers) {
         // Relaxed: appending the block publishes it.
         arena.word(block + word).store(number, Ordering::Relaxed);

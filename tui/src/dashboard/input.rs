@@ -24,7 +24,7 @@ pub enum Input {
 }
 
 /// How long the thread waits before it looks whether it is to end, and whether the terminal has another size.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long its end is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -1,0 +1,93 @@
+//! What is in a cell: its figures, and the histogram that they go with.
+
+use super::words::Words;
+use crate::buckets::CHUNKS;
+use crate::distribution::Distribution;
+use crate::layout::{cell, chunk, table};
+use std::ops::Range;
+
+/// The figures of a cell, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) untimed: u64,
+    pub(super) timed: u64,
+    pub(super) sum: u64,
+    pub(super) max: u64,
+}
+
+impl Figures {
+    pub(super) fn of(block: &[u64]) -> Self {
+        let [untimed, timed, sum, max] = [cell::UNTIMED, cell::TIMED, cell::SUM, cell::MAX].map(|word| block[word]);
+        Figures { untimed, timed, sum, max }
+    }
+
+    pub(super) fn add(&mut self, other: Figures) {
+        self.untimed = self.untimed.saturating_add(other.untimed);
+        self.timed = self.timed.saturating_add(other.timed);
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.max = self.max.max(other.max);
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.untimed.saturating_add(self.timed)
+    }
+}
+
+/// What the cells at these positions hold, each with what it was before: what is the same is shared with that.
+pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distribution)]) -> Option<Vec<Distribution>> {
+    let mut now: Vec<Distribution> = cells.iter().map(|(_, before)| (*before).clone()).collect();
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    order.sort_unstable_by_key(|number| cells[*number].0);
+    let positions: Vec<_> = order.iter().map(|number| cells[*number].0).collect();
+    let newer = words.newer();
+    let mut tables = Vec::new();
+    words.each(&positions, cell::SIZE, |nth, block| {
+        let number = *order.get(nth)?;
+        let (now, Figures { untimed, timed, sum, max }) = (now.get_mut(number)?, Figures::of(block));
+        if (untimed, timed, sum, max) != (now.untimed, now.timed(), now.sum, now.max) {
+            (now.untimed, now.sum, now.max) = (untimed, sum, max);
+            tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
+        }
+        Some(())
+    })?;
+    tables.sort_unstable();
+    let positions: Vec<_> = tables.iter().map(|(table, ..)| *table).collect();
+    let mut parts: Vec<(usize, usize, usize)> = Vec::new();
+    // As in `Cells::read_figures`: only after the figures of all.
+    words.each(&positions, table::SIZE, |nth, block| {
+        let (_, number, linear) = *tables.get(nth)?;
+        parts.extend(chunks(linear, block, &newer).map(|(index, position)| (position, number, index)));
+        Some(())
+    })?;
+    parts.sort_unstable();
+    let positions: Vec<_> = parts.iter().map(|(position, ..)| *position).collect();
+    apart(positions.iter().copied())?;
+    words.each(&positions, chunk::SIZE, |nth, block| {
+        let (_, number, index) = *parts.get(nth)?;
+        now.get_mut(number)?.update_chunk(index, block.first_chunk()?);
+        Some(())
+    })?;
+    Some(now)
+}
+
+/// `None`: one of the chunks at these positions, which rise, is a part of two cells. With a segment in which one is we could be
+/// made to add up far more than it holds.
+pub(super) fn apart(positions: impl Iterator<Item = usize>) -> Option<()> {
+    let mut free = 0;
+    for position in positions {
+        if position < free {
+            return None;
+        }
+        free = position.checked_add(chunk::SIZE)?;
+    }
+    Some(())
+}
+
+/// The chunks of a histogram, and where they are: the first two at `linear`, the others by the table of its cell.
+pub(super) fn chunks(linear: u64, table: &[u64], newer: &Range<u64>) -> impl Iterator<Item = (usize, usize)> {
+    let is_there = |position: &u64| *position != 0 && !newer.contains(position);
+    let first =
+        Some(linear).filter(is_there).map(|linear| [(0, linear), (1, linear.saturating_add(chunk::SIZE as u64))]);
+    let others = (2..CHUNKS).map(|index| (index, table[table::chunk(index)])).filter(move |(_, at)| is_there(at));
+    first.into_iter().flatten().chain(others).map(|(index, position)| (index, position as usize))
+}
