@@ -1,7 +1,7 @@
 //! The locks under threads that dawdle at random between any two steps of an algorithm.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg delays" cargo test --target-dir target/delays -p rumpscope-core --test stress -- --nocapture
+//! RUMPSCOPE_DELAYS=1 cargo test -p rumpscope-core --test stress -- --nocapture
 //! ```
 //!
 //! for five seconds, or for as many as `RUMPSCOPE_STRESS_SECONDS` says; `RUMPSCOPE_STRESS_SEED` chooses where to begin. What loom's models cannot reach is many threads,

@@ -1,7 +1,7 @@
 //! Atomics that dawdle: before each operation a thread may lose some time, at random. `tests/stress.rs` shows what that
 //! is good for: the locks meet orders of events that a machine left to itself makes once in a blue moon.
 //!
-//! Built with `--cfg delays` only.
+//! Built with `RUMPSCOPE_DELAYS=1` only.
 
 use core::cell::Cell;
 use core::hint::spin_loop;

@@ -4,7 +4,7 @@
 //! is the caller's business, so every lock offers its parts (try, wait) one by one.
 //!
 //! Built with `--cfg loom`, the same code runs on loom's atomics and on a model of the futex; `tests/loom.rs` explores
-//! the interleavings. Built with `--cfg delays`, it runs on atomics that dawdle; `tests/stress.rs` looks what comes of it.
+//! the interleavings. Built with `RUMPSCOPE_DELAYS=1`, it runs on atomics that dawdle; `tests/stress.rs` looks what comes of it.
 
 mod active;
 mod condvar;
