@@ -168,3 +168,34 @@ impl Arena {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::testing::arena;
+
+    #[test]
+    fn blocks_of_a_kind_lie_together() {
+        let arena = arena(1 << 18);
+        let (mut cells, mut waits) = (Vec::new(), Vec::new());
+        for _ in 0..1000 {
+            cells.push(arena.allocate(Kind::Cells, 128).unwrap());
+            waits.push(arena.allocate(Kind::Waits, 10).unwrap());
+        }
+        let pieces = |blocks: &[usize], size| 1 + blocks.windows(2).filter(|pair| pair[1] != pair[0] + size).count();
+        assert!(pieces(&cells, 128) < 30 && pieces(&waits, 16) < 30, "{cells:?} {waits:?}");
+        let used = arena.word(header::USED).load(Ordering::Relaxed) as usize;
+        assert!(used < header::SIZE + 1000 * (128 + 16) * 3 / 2, "{used}");
+        let mut all: Vec<_> =
+            cells.iter().map(|cell| (*cell, 128)).chain(waits.iter().map(|wait| (*wait, 16))).collect();
+        all.sort_unstable();
+        assert!(all[0].0 >= header::SIZE && all.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0));
+    }
+
+    #[test]
+    fn little_room_is_used_to_its_end() {
+        let arena = arena(header::SIZE + 10 * BLOCK_ALIGN);
+        let blocks = std::iter::from_fn(|| arena.allocate(Kind::Chunks, 3)).count();
+        assert_eq!((blocks, arena.allocate(Kind::Other, 1)), (10, None));
+    }
+}

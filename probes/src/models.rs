@@ -1,6 +1,6 @@
 //! The protocols between writers and readers, in all interleavings that loom can make of them.
 //!
-//! Run by `RUSTFLAGS="--cfg loom" cargo test --release -p rumpscope-probes models`.
+//! Run by `RUSTFLAGS="--cfg loom" cargo test --release -p rumpscope-probes --lib models`.
 
 use crate::catalogue::{Hypercall, Metric};
 use crate::cell::{Cell, Slab};
