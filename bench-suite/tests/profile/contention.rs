@@ -112,6 +112,7 @@ impl Profile {
             .flat_map(|&call| quantities.map(|quantity| Metric { quantity, call }))
             .map(|metric| self.snapshot.total(metric).extrapolated().sum)
             .sum();
+        see(others <= waited / 10, || format!("{others} of {waited} ticks are no wait"))?;
         let told = sum(waits) as f64;
         let range = waited.saturating_sub(others) as f64 * 0.98..=waited as f64 * 1.02;
         see(range.contains(&told), || format!("waits of {told} ticks, where the scenario has measured {range:?}"))

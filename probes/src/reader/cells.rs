@@ -196,7 +196,6 @@ impl Cells {
             return Some(());
         }
         // What the figures count is in the histograms that are read after them; not in those that were read with them.
-        words.renew();
         tables.sort_unstable();
         let positions: Vec<_> = tables.iter().map(|(table, ..)| *table).collect();
         let newer = words.newer();

@@ -69,11 +69,6 @@ impl<'a> Words<'a> {
         self.problem.take().unwrap_or_else(|| self.segment.damaged(damaged))
     }
 
-    /// What is read from now on was written no earlier.
-    pub(crate) fn renew(&mut self) {
-        self.length = 0;
-    }
-
     /// The block of `size` words at `position`.
     pub(crate) fn block(&mut self, position: u64, size: usize) -> Option<&[u64]> {
         let position = usize::try_from(position).ok()?;
@@ -84,8 +79,8 @@ impl<'a> Words<'a> {
         self.copy.get(position - self.from..end - self.from)
     }
 
-    /// Has `visit` look at the blocks of `size` words at `positions`, which had better rise: each with its number. Ends where
-    /// that says `None`.
+    /// Has `visit` look at the blocks of `size` words at `positions`, which had better rise: each with its number, as it is now.
+    /// Ends where that says `None`.
     pub(crate) fn each(
         &mut self,
         positions: &[usize],
