@@ -119,13 +119,13 @@ fn wait(habit: &Habit) {
     let since = now();
     let next = timers::next();
     let deadline = next.map(Deadline::at);
-    look(habit.patience(), deadline.as_ref(), others_can_run);
+    let (looked, _) = look(habit.patience(), deadline.as_ref(), others_can_run);
     {
         let mut queue = queue();
         queue.asleep = queue.fibers.is_empty();
         if !queue.asleep {
             drop(queue);
-            return habit.learn(since, now());
+            return habit.learn(since, now(), looked);
         }
     }
     match next {
@@ -137,5 +137,5 @@ fn wait(habit: &Habit) {
     // The wait was over when somebody woke it: what that takes itself is what active waiting saves. Or it was over by the
     // clock. Relaxed: as above.
     let woken = WOKEN.load(Ordering::Relaxed);
-    habit.learn(since, if woken > since { woken } else { now() });
+    habit.learn(since, if woken > since { woken } else { now() }, looked);
 }

@@ -5,7 +5,7 @@
 use super::belongings::Host;
 use super::carrier;
 use super::strand::{Fiber, Pause};
-use crate::host::sync::{Habit, look, now};
+use crate::host::sync::{Habit, Looked, look, now};
 use crate::host::thread;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -71,13 +71,14 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let own = std::thread::current();
     let mut pool = pool();
     let mut idle_since = None;
+    let mut looked = Looked::No;
     loop {
         if let Some(Job { fiber, came }) = pool.queue.pop_front() {
             LENGTH.store(pool.queue.len(), Ordering::Relaxed);
             drop(pool);
             if let Some(since) = idle_since.take() {
                 // Not until now: what it takes to be woken is what active waiting saves.
-                habit.learn(since, came);
+                habit.learn(since, came, looked);
             }
             // What it does as a helper's is to come back or to end.
             if fiber.run(&host) == Pause::Back {
@@ -91,7 +92,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
         let since = *idle_since.get_or_insert_with(now);
         // Relaxed: a hint.
         let work = || LENGTH.load(Ordering::Relaxed) != 0;
-        look(habit.patience(), None, work);
+        (looked, _) = look(habit.patience(), None, work);
         if !work() {
             std::thread::park_timeout(IDLE);
         }

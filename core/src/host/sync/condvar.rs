@@ -85,18 +85,18 @@ impl Condvar {
     /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then whoever signals
     /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]).
     pub fn wait(&self, home: Option<&Monitor>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
-        let waiter = Waiter::new(home.map_or(ptr::null(), ptr::from_ref));
         let is_first = self.habit.is_new();
         let patience = if self.turns.are_taken() { 0 } else { self.habit.patience() };
+        let waiter = Waiter::new(patience, home.map_or(ptr::null(), ptr::from_ref));
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
             self.waiters.fetch_add(1, Ordering::Relaxed);
         });
         release();
-        let (message, active) = waiter.wait(patience, deadline);
+        let (message, looked, active) = waiter.wait(deadline);
         if is_first {
-            habit::learn_first(waiter.since(), active, active::now());
+            habit::learn_first(waiter.since(), active, active::now(), looked);
         }
         // Where there is one, the condition variable may be gone by now.
         match message {
@@ -108,7 +108,7 @@ impl Condvar {
             // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
             unsafe { queue.remove(&waiter) };
             self.waiters.fetch_sub(1, Ordering::Relaxed);
-            self.habit.learn(waiter.since(), active::now());
+            self.habit.learn(waiter.since(), active::now(), looked);
         });
         (Outcome::TimedOut, active)
     }
@@ -128,7 +128,7 @@ impl Condvar {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
-                self.habit.learn(taken.since(), active::now());
+                self.habit.learn(taken.since(), active::now(), taken.looked());
             }
             taken
         });
@@ -153,7 +153,7 @@ impl Condvar {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
             let now = active::now();
-            taken.each_since(|since| self.habit.learn(since, now));
+            taken.each_since(|since, looked| self.habit.learn(since, now, looked));
             taken
         });
         self.turns.signal();

@@ -1,7 +1,6 @@
 //! Sleeping until a word in memory changes: in the host's kernel, and as a fiber among the fibers.
 
 use super::deadline::Deadline;
-use super::presence;
 use super::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
@@ -79,7 +78,7 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
         };
         if result == 0 { 0 } else { Errno::last().0 }
     };
-    match presence::sleeping(sleep) {
+    match sleep() {
         0 => Wake::Maybe,
         // The word has changed before; a signal came.
         libc::EAGAIN | libc::EINTR => Wake::Maybe,

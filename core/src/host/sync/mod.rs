@@ -20,14 +20,12 @@ mod habit;
 mod monitor;
 mod mutex;
 mod owner;
-#[cfg(not(loom))]
-mod presence;
 mod primitive;
 mod queue;
 mod rwlock;
 mod turns;
 
-pub(super) use active::{look, now};
+pub(super) use active::{Looked, look, now};
 pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]

@@ -1,6 +1,6 @@
 //! Mutual exclusion: an owner that everybody may read, barging, and a queue in the host.
 
-use super::active;
+use super::active::{self, Looked};
 use super::habit::Habit;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
@@ -115,7 +115,7 @@ impl Mutex {
         const RARE: u32 = 16;
         let since = active::now();
         let (mut locked, mut looks, mut announce) = (false, 0, Some(announce));
-        let active = active::look(self.habit.patience(), None, || {
+        let (looked, active) = active::look(self.habit.patience(), None, || {
             looks += 1;
             if looks > MOMENT
                 && let Some(announce) = announce.take()
@@ -131,14 +131,15 @@ impl Mutex {
             locked || word & WAITED != 0
         });
         if locked {
-            self.habit.learn(since, active::now());
+            self.habit.learn(since, active::now(), Looked::Well);
         } else {
             if let Some(announce) = announce {
                 announce();
             }
             self.lock_sleeping(owner);
             // Nobody tells a sleeper when the mutex became free: about a wake-up before it had it.
-            self.habit.learn(since + active::WAKE_UP, active::now());
+            let looked = if looked == Looked::Well { Looked::No } else { looked };
+            self.habit.learn(since + active::WAKE_UP, active::now(), looked);
         }
         active
     }

@@ -15,9 +15,18 @@
 //! notified may be gone at once.
 //!
 //! The thread looks at its word for a while before it sleeps. `WAITING` and `TAKEN` have the mark `ASLEEP` beside them
-//! from when it goes to sleep: only such a thread must be woken.
+//! from when it goes to sleep: only such a thread must be woken. With it comes `IN_VAIN`, where looking was of no use, and
+//! the processor that it looked on. The message says whether that was the one on which the waiter was notified then: so
+//! that who notified it had been waiting for it, most likely.
+//!
+//! ```text
+//!  31          24 23             8  7    6       5          4        3     2      0
+//! +--------------+----------------+-------+------------+---------+--------+---------+
+//! |              |   processor    |       | IN_THE_WAY | IN_VAIN | ASLEEP |  state  |
+//! +--------------+----------------+-------+------------+---------+--------+---------+
+//! ```
 
-use super::active;
+use super::active::{self, Looked};
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
@@ -28,6 +37,21 @@ const TAKEN: u32 = 1;
 const LEAVING: u32 = 2;
 /// Beside `WAITING` or `TAKEN`.
 const ASLEEP: u32 = 8;
+/// Beside `ASLEEP`.
+const IN_VAIN: u32 = 16;
+/// Beside a message.
+const IN_THE_WAY: u32 = 32;
+/// The state without what is beside it.
+const PLAIN: u32 = 7;
+/// The processor, beside `IN_VAIN`.
+const PROCESSOR: u32 = 0xffff << 8;
+
+/// The processor that the caller is on, as it stands beside a state.
+fn processor() -> u32 {
+    // SAFETY: no preconditions. It reads a word that the host keeps in the thread's own memory. -1, where the host does
+    // not tell, is a processor as any other.
+    unsafe { libc::sched_getcpu() as u32 }.wrapping_shl(PROCESSOR.trailing_zeros()) & PROCESSOR
+}
 
 /// What a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +73,8 @@ pub(super) struct Waiter<T> {
     links: UnsafeCell<Links<T>>,
     /// When the wait began, in nanoseconds.
     since: u64,
+    /// For how many nanoseconds the thread is to look before it sleeps.
+    patience: u64,
     pub(super) about: T,
 }
 
@@ -59,26 +85,31 @@ struct Links<T> {
 }
 
 impl<T> Waiter<T> {
-    pub(super) fn new(about: T) -> Self {
+    /// For a thread that looks for up to `patience` nanoseconds before it sleeps.
+    pub(super) fn new(patience: u64, about: T) -> Self {
         let links = Links { next: ptr::null(), previous: ptr::null() };
-        Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), since: active::now(), about }
+        Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), since: active::now(), patience, about }
     }
 
-    /// Waits until notified, actively for up to `patience` nanoseconds; `None`: the deadline came first; the waiter is
-    /// still linked, and the caller unlinks it. Says also how much of the wait was active, in nanoseconds.
-    pub(super) fn wait(&self, patience: u64, deadline: Option<&Deadline>) -> (Option<Message>, u64) {
+    /// Waits until notified, actively as long as there is patience; `None`: the deadline came first; the waiter is
+    /// still linked, and the caller unlinks it. Says also what came of looking, and how much of the wait that was, in
+    /// nanoseconds.
+    pub(super) fn wait(&self, deadline: Option<&Deadline>) -> (Option<Message>, Looked, u64) {
         // Relaxed: `sleep` looks again.
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
-        let active = active::look(patience, deadline, notified);
-        (self.sleep(deadline), active)
+        let (looked, active) = active::look(self.patience, deadline, notified);
+        let message = self.sleep(looked, deadline);
+        // Relaxed: only the mark is read, which has come with the message.
+        let in_the_way = looked == Looked::InVain && self.state.load(Ordering::Relaxed) & IN_THE_WAY != 0;
+        (message, if in_the_way { Looked::InTheWay(self.patience) } else { looked }, active)
     }
 
     /// Waits until notified, awake for as long as it takes to be woken, whoever else wants the processor. Who notifies
     /// is about to.
-    pub(super) fn wait_awake(&self) -> (Option<Message>, u64) {
+    pub(super) fn wait_awake(&self) -> (Option<Message>, Looked, u64) {
         // Relaxed: `sleep` looks again.
         let active = active::stay_awake(|| !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN));
-        (self.sleep(None), active)
+        (self.sleep(Looked::No, None), Looked::No, active)
     }
 
     /// When the wait began, in nanoseconds.
@@ -86,12 +117,13 @@ impl<T> Waiter<T> {
         self.since
     }
 
-    fn sleep(&self, deadline: Option<&Deadline>) -> Option<Message> {
+    fn sleep(&self, looked: Looked, deadline: Option<&Deadline>) -> Option<Message> {
+        let asleep = if looked == Looked::InVain { ASLEEP | IN_VAIN | processor() } else { ASLEEP };
         let mut late = false;
         // Acquire, here and below: pairs with `notify`.
         let mut state = self.state.load(Ordering::Acquire);
         loop {
-            let awake = state & !ASLEEP;
+            let awake = state & PLAIN;
             if awake == Message::Go as u32 {
                 return Some(Message::Go);
             }
@@ -103,7 +135,7 @@ impl<T> Waiter<T> {
             }
             // Taken: the message is on its way, there is no deadline any more.
             let leaves = late && awake == WAITING;
-            let next = if leaves { LEAVING } else { state | ASLEEP };
+            let next = if leaves { LEAVING } else { state | asleep };
             if next != state {
                 // Relaxed: nothing is passed on; the lock of the queue orders what follows.
                 match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
@@ -122,17 +154,29 @@ impl<T> Waiter<T> {
         }
     }
 
+    /// What has come of looking, if the wait ends now.
+    fn looked(&self) -> Looked {
+        // Relaxed: a lesson, nothing depends on it.
+        let state = self.state.load(Ordering::Relaxed);
+        match state & (ASLEEP | IN_VAIN) {
+            0 if self.patience != 0 => Looked::Well,
+            0 | ASLEEP => Looked::No,
+            _ if state & PROCESSOR == processor() => Looked::InTheWay(self.patience),
+            _ => Looked::InVain,
+        }
+    }
+
     /// Whether its time is not up. Under the lock of the queue.
     fn is_waiting(&self) -> bool {
         // Relaxed: as in `take`.
-        self.state.load(Ordering::Relaxed) & !ASLEEP == WAITING
+        self.state.load(Ordering::Relaxed) & PLAIN == WAITING
     }
 
     /// Claims the waiter, unless its time is up already. Under the lock of the queue.
     fn take(&self) -> bool {
         // Relaxed: the message orders; this only decides.
         let mut state = self.state.load(Ordering::Relaxed);
-        while state & !ASLEEP == WAITING {
+        while state & PLAIN == WAITING {
             match self.state.compare_exchange_weak(state, state | TAKEN, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => state = now,
@@ -324,13 +368,20 @@ impl<T> Taken<T> {
         unsafe { (*self.0).since }
     }
 
+    /// What has come of looking so far.
+    pub(super) fn looked(&self) -> Looked {
+        // SAFETY: as in `about`.
+        unsafe { (*self.0).looked() }
+    }
+
     /// Lets the waiter go on.
     pub(super) fn notify(self, message: Message) {
+        let way = if let Looked::InTheWay(_) = self.looked() { IN_THE_WAY } else { 0 };
         // SAFETY: as in `about`.
         let state = unsafe { &raw const (*self.0).state };
         // Release: the waiter sees all that went before. From here on it may be gone.
         // SAFETY: as above.
-        if unsafe { (*state).swap(message as u32, Ordering::Release) } & ASLEEP != 0 {
+        if unsafe { (*state).swap(message as u32 | way, Ordering::Release) } & ASLEEP != 0 {
             futex::wake(state, 1);
         }
     }
@@ -364,13 +415,13 @@ impl<T> TakenList<T> {
         }
     }
 
-    /// When each of the waits began, in nanoseconds.
-    pub(super) fn each_since(&self, mut learn: impl FnMut(u64)) {
+    /// When each of the waits began, in nanoseconds, and what has come of looking.
+    pub(super) fn each_since(&self, mut learn: impl FnMut(u64, Looked)) {
         let mut waiter = self.queue.first;
         while !waiter.is_null() {
             // SAFETY: not notified yet, so still in place; its links are ours since it was taken.
             unsafe {
-                learn((*waiter).since);
+                learn((*waiter).since, (*waiter).looked());
                 waiter = next_of(waiter);
             }
         }

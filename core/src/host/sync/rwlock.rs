@@ -212,21 +212,22 @@ impl Rwlock {
     fn enter_waiting(&self, writer: Option<Owner>, try_enter: impl Fn() -> bool) -> u64 {
         let mut entrant = Entrant { writer, since: active::now(), attempts: 0 };
         let mut entered = false;
-        let mut active = active::look(self.habit.patience(), None, || {
+        let (mut looked, mut active) = active::look(self.habit.patience(), None, || {
             entered = try_enter();
             entered
         });
         let mut slept = false;
         let mut woken = false;
         while !entered {
-            let waiter = Waiter::new(entrant);
-            let (message, looked) = match self.enter_or_queue(&waiter, woken) {
+            let waiter = Waiter::new(self.habit.patience(), entrant);
+            let (message, came, looking) = match self.enter_or_queue(&waiter, woken) {
                 Attempt::Entered => break,
                 Attempt::Closed => waiter.wait_awake(),
-                Attempt::Queued => waiter.wait(self.habit.patience(), look_after().as_ref()),
+                Attempt::Queued => waiter.wait(look_after().as_ref()),
             };
             slept = true;
-            active += looked;
+            looked = came;
+            active += looking;
             entered = message == Some(Message::Go);
             woken = message == Some(Message::TryAgain);
             if message.is_none() {
@@ -237,7 +238,7 @@ impl Rwlock {
         }
         // Nobody tells a sleeper when the lock became free: about a wake-up before it had it.
         let since = entrant.since + if slept { active::WAKE_UP } else { 0 };
-        self.habit.learn(since, active::now());
+        self.habit.learn(since, active::now(), looked);
         active
     }
 
