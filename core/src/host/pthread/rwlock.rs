@@ -11,7 +11,8 @@ use core::cell::UnsafeCell;
 /// A lock held by any number of readers or by one writer.
 ///
 /// A lock that becomes free is for whoever comes first: to hand it to a thread that sleeps would be to have all others
-/// wait for that one to wake up, and soon all would sleep. But who has waited for [`PATIENCE`] goes first: no reader
+/// wait for that one to wake up, and soon all would sleep. While a writer that has been woken is on the way, no other
+/// is: most of them would find the lock taken, and be in each other's way. But who has waited for [`PATIENCE`] goes first: no reader
 /// overtakes such a writer, and a writer that leaves lets such readers in itself. So neither kind can keep the other out.
 #[derive(Debug)]
 pub struct Rwlock {
@@ -40,6 +41,8 @@ struct State {
     /// How many hold it as readers; not when there is a writer.
     reading: u64,
     waiting_writers: u64,
+    /// A writer has been woken and has not been back since.
+    writer_comes: bool,
     /// When writers wait: from when on no reader overtakes them, in nanoseconds on the monotonic clock.
     closes: u64,
     waiting_readers: u64,
@@ -94,13 +97,15 @@ impl Rwlock {
         self.lock.with(|| work(unsafe { &mut *self.state.get() }))
     }
 
-    /// Waits on `condition` until `is_over`; under the lock.
-    fn wait(&self, condition: &Condition, mut is_over: impl FnMut(&State) -> bool) {
+    /// Waits on `condition` until `is_over`; under the lock. `is_back` is called after each time that it was woken.
+    fn wait(&self, condition: &Condition, is_over: impl Fn(&State) -> bool, is_back: impl Fn(&mut State)) {
         // SAFETY: under the lock, which the caller has and the condition variable gives back for the wait alone; the
         // reference ends before each wait.
         while !is_over(unsafe { &*self.state.get() }) {
             // SAFETY: as above; both condition variables are used with this lock only.
             unsafe { condition.wait(&self.lock, None) };
+            // SAFETY: as above.
+            is_back(unsafe { &mut *self.state.get() });
         }
     }
 }
@@ -142,7 +147,7 @@ impl backend::Rwlock for Rwlock {
             }
             state.waiting_readers += 1;
             let before = state.admitted;
-            self.wait(&self.readers, |state| state.admitted != before || state.is_open());
+            self.wait(&self.readers, |state| state.admitted != before || state.is_open(), |_| ());
             // SAFETY: under the lock.
             let state = unsafe { &mut *self.state.get() };
             if state.admitted == before {
@@ -161,7 +166,7 @@ impl backend::Rwlock for Rwlock {
                 state.closes = now() + PATIENCE;
             }
             state.waiting_writers += 1;
-            self.wait(&self.writers, State::is_free);
+            self.wait(&self.writers, State::is_free, |state| state.writer_comes = false);
             // SAFETY: under the lock.
             let state = unsafe { &mut *self.state.get() };
             state.waiting_writers -= 1;
@@ -185,7 +190,8 @@ impl backend::Rwlock for Rwlock {
                 }
                 self.readers.broadcast();
             }
-            if state.is_free() && state.waiting_writers != 0 {
+            // The one that comes will wake the next when it leaves.
+            if state.is_free() && state.waiting_writers != 0 && !core::mem::replace(&mut state.writer_comes, true) {
                 self.writers.signal();
             }
             Ok(())
