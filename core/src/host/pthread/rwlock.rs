@@ -12,8 +12,9 @@ use core::cell::UnsafeCell;
 ///
 /// A lock that becomes free is for whoever comes first: to hand it to a thread that sleeps would be to have all others
 /// wait for that one to wake up, and soon all would sleep. While a writer that has been woken is on the way, no other
-/// is: most of them would find the lock taken, and be in each other's way. But who has waited for [`PATIENCE`] goes first: no reader
-/// overtakes such a writer, and a writer that leaves lets such readers in itself. So neither kind can keep the other out.
+/// is: most of them would find the lock taken, and be in each other's way. But who has waited for [`PATIENCE`] goes
+/// first: no reader overtakes such a writer, and a writer that leaves lets such readers in itself. So neither kind can
+/// keep the other out.
 #[derive(Debug)]
 pub struct Rwlock {
     lock: Raw,
