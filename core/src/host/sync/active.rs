@@ -8,9 +8,10 @@
 //!   threads learn that, too;
 //! - and while fewer threads do it than there are processors, less one for whoever ends the wait (`Seat`).
 //!
-//! The processor is not offered to others meanwhile (`sched_yield`). Linux puts whoever does that behind the others for as
-//! long as a time slice, some milliseconds, and so a thread is that does it if only for a moment between two short system
-//! calls. Measured, it loses more than it gains wherever threads are more than processors.
+//! Who looks does not offer the processor to others (`sched_yield`). Linux puts whoever does that behind the others for as
+//! long as a time slice, some milliseconds. Measured, it loses more than it gains wherever threads are more than
+//! processors. Only those offer it who have waited for so long that they stay awake whatever others want
+//! ([`stay_awake`]).
 
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};

@@ -443,3 +443,76 @@ impl<T> TakenList<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+
+    /// The processors that the calling thread may run on.
+    fn allowed() -> (libc::cpu_set_t, Vec<usize>) {
+        // SAFETY: all zero is a set without members.
+        let mut set = unsafe { core::mem::zeroed::<libc::cpu_set_t>() };
+        // SAFETY: the host writes at most the size given.
+        assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) }, 0);
+        // SAFETY: the number is in the set's range.
+        let members = (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect();
+        (set, members)
+    }
+
+    /// Has the calling thread run on that processor only.
+    fn stay_on(cpu: usize) {
+        // SAFETY: as in `allowed`.
+        let mut set = unsafe { core::mem::zeroed::<libc::cpu_set_t>() };
+        // SAFETY: the number is in the set's range.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+        // SAFETY: the host reads the set.
+        assert_eq!(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }, 0);
+    }
+
+    /// What came of looking for a waiter on the first of these processors that was notified from the second; `None`: it did
+    /// not look, because others did.
+    fn notified(on: usize, from: usize) -> Option<Looked> {
+        let (sender, receiver) = mpsc::channel();
+        let waiter = thread::spawn(move || {
+            stay_on(on);
+            let mut queue = Queue::new();
+            let waiter = Waiter::new(5_000, ());
+            // SAFETY: it stays until it is notified.
+            unsafe { queue.push_back(&waiter) };
+            let Taken(taken) = queue.take_first().expect("one that waits");
+            sender.send(taken.expose_provenance()).expect("a receiver");
+            let (message, looked, _) = waiter.wait(None);
+            assert_eq!(message, Some(Message::Go));
+            looked
+        });
+        stay_on(from);
+        let taken = Taken(ptr::with_exposed_provenance::<Waiter<()>>(receiver.recv().expect("a waiter")));
+        // SAFETY: who is taken stays in place until notified.
+        while unsafe { (*taken.0).state.load(Ordering::Relaxed) } & ASLEEP == 0 {
+            thread::yield_now();
+        }
+        let so_far = taken.looked();
+        taken.notify(Message::Go);
+        let looked = waiter.join().expect("no panic");
+        assert_eq!(looked, so_far, "both know the same");
+        (looked != Looked::No).then_some(looked)
+    }
+
+    #[test]
+    fn who_notifies_knows_whether_a_look_was_in_the_way() {
+        // Once and for all it is found out how many may look; later there would be one processor for this thread.
+        active::others();
+        let (before, cpus) = allowed();
+        let [one, other] = [cpus[0], cpus[cpus.len() - 1]];
+        // On a host with one processor nobody looks.
+        if one != other {
+            let looked = |on, from| (0..10_000).find_map(|_| notified(on, from));
+            assert_eq!(looked(one, one), Some(Looked::InTheWay(5_000)));
+            assert_eq!(looked(one, other), Some(Looked::InVain));
+        }
+        // SAFETY: the host reads the set.
+        unsafe { libc::sched_setaffinity(0, size_of_val(&before), &before) };
+    }
+}
