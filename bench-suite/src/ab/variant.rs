@@ -30,8 +30,8 @@ pub enum BadVariant {
     /// The name is not known.
     #[error(
         "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}; \
-         ours also without a part of what they record, as native-contention or native@full-events, and with a reader, as \
-         native-watched",
+         ours also without a part of what they record, as native-contention or native@full-events, with the policy of threads \
+         left alone, as native-batch, and with a reader, as native-watched",
         names = backend::choice::NAMES.join(", "),
         modes = Mode::ALL.map(|mode| format!("@{}", mode.name())).join(", ")
     )]
@@ -49,8 +49,9 @@ pub enum BadVariant {
     },
 }
 
-/// What of our recording a back end can be run without, by what its name ends with.
-const PARTS: [(&str, &str); 2] = [("-contention", ENV_CONTENTION), ("-events", ENV_EVENTS)];
+/// What one of our back ends can be run without, by what its name ends with.
+const PARTS: [(&str, &str); 3] =
+    [("-contention", ENV_CONTENTION), ("-events", ENV_EVENTS), ("-batch", rumpuser::host::batch::VARIABLE)];
 
 /// What says that somebody reads the segment meanwhile, after all else.
 const WATCHED: &str = "-watched";
@@ -60,8 +61,9 @@ const BARE: &str = "bare";
 
 impl Variant {
     /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. After
-    /// one of ours, `-contention` and `-events` say what is not recorded, and `-watched` that it is read meanwhile. One of ours is as many as there are `engines` of block transfers, if there are any. `external:PATH` is that library
-    /// behind our probes; with `@bare` it is that library and nothing else.
+    /// one of ours, `-contention` and `-events` say what is not recorded, `-batch` that the policy of threads is left alone,
+    /// and `-watched` that it is read meanwhile. One of ours is as many as there are `engines` of block transfers, if there
+    /// are any. `external:PATH` is that library behind our probes; with `@bare` it is that library and nothing else.
     ///
     /// # Errors
     /// When there is no such back end, or its library is missing.
@@ -188,8 +190,9 @@ mod tests {
         assert_eq!(labels, ["pthread@full+pool", "pthread@full+uring"]);
         let told = [("RUMPSCOPE_BACKEND", "pthread"), ("RUMPSCOPE_BLOCK_IO", "uring"), ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(variants[1].env, env(told));
-        let bare = one("native@full-contention-events");
-        let told = [("RUMPSCOPE_CONTENTION", "off"), ("RUMPSCOPE_EVENTS", "off"), ("RUMPSCOPE_TIMING", "full")];
+        let bare = one("native@full-contention-batch-events");
+        let off = ["RUMPSCOPE_BATCH", "RUMPSCOPE_CONTENTION", "RUMPSCOPE_EVENTS"].map(|part| (part, "off"));
+        let told = [off[0], off[1], off[2], ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(bare.env, env(told));
         let read = one("native@full-watched");
         assert!(read.watched && !bare.watched && one(&format!("x=external:{path}@off")).env == probed.env);

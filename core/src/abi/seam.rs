@@ -9,6 +9,7 @@
 use crate::external::{self, External};
 use crate::host::backend::choice::{EXTERNAL, VARIABLE};
 use crate::host::backend::{Backend, Choice, Kind, Native};
+use crate::host::batch;
 use crate::host::diagnostic::warn;
 use crate::host::fiber::{self, Fibers};
 use crate::host::pthread::Pthread;
@@ -45,7 +46,10 @@ pub(crate) fn choose() -> &'static Result<Kind, String> {
             warn("init", format_args!("{problem}"));
         }
         let other = match &kind {
-            Kind::Native => return Ok(kind),
+            Kind::Native => {
+                batch::begin();
+                return Ok(kind);
+            }
             Kind::Pthread => Other::Pthread,
             Kind::Fiber => Other::Fibers,
             Kind::External(path) => match external::load(path) {

@@ -1,6 +1,7 @@
 //! What a hypercall does on this host. One file per concept; nothing here knows the guest or measures anything.
 
 pub mod backend;
+pub mod batch;
 pub mod block;
 pub mod clock;
 pub mod console;

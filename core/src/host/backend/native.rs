@@ -1,6 +1,9 @@
 //! Our own locks on the host's threads.
 
 use super::{Backend, Condvar, Mutex, Rwlock};
+use crate::host::batch;
+use crate::host::clock::{self, Time};
+use crate::host::errno::Errno;
 use crate::host::sync::{self, Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner, StillWaited};
 
 /// The default back end: [`sync`] and the host's threads.
@@ -11,6 +14,11 @@ impl Backend for Native {
     type Mutex = sync::Monitor;
     type Rwlock = sync::Rwlock;
     type Condvar = sync::Condvar;
+
+    fn sleep_until(deadline: Time) -> Result<(), Errno> {
+        batch::stay_ordinary();
+        clock::sleep_until(deadline)
+    }
 }
 
 impl Mutex for sync::Monitor {

@@ -1,5 +1,6 @@
 //! Threads of engines.
 
+use crate::host::batch;
 use std::io;
 use std::thread::Builder;
 
@@ -19,7 +20,10 @@ pub(super) fn start(name: String, run: impl FnOnce() + Send + 'static) -> io::Re
         let mut before = core::mem::zeroed();
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let started = Builder::new().name(name).stack_size(STACK).spawn(run);
+        let started = Builder::new().name(name).stack_size(STACK).spawn(|| {
+            batch::stay_ordinary();
+            run();
+        });
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         started.map(drop)
     }

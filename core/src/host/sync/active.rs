@@ -93,10 +93,16 @@ pub(super) fn others() -> u32 {
     1
 }
 
-#[cfg(not(loom))]
-pub(in crate::host) use processors::now;
+/// How many processors there are.
+#[cfg(loom)]
+pub(in crate::host) fn processors() -> u32 {
+    2
+}
+
 #[cfg(not(loom))]
 pub(super) use processors::others;
+#[cfg(not(loom))]
+pub(in crate::host) use processors::{now, processors};
 
 #[cfg(not(loom))]
 mod processors {
@@ -121,6 +127,11 @@ mod processors {
     /// How many processors there are besides the caller's, but at least one.
     pub(in super::super) fn others() -> u32 {
         seats().max(1)
+    }
+
+    /// How many processors there are.
+    pub(in crate::host) fn processors() -> u32 {
+        seats() + 1
     }
 
     /// Who finds no seat looks without one for so long, in nanoseconds, until one is free: a thread that ends another's

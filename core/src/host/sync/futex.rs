@@ -2,6 +2,7 @@
 
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, AtomicU64, Ordering};
+use crate::host::batch;
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
 use crate::host::fiber;
@@ -61,6 +62,7 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
     if let Some(late) = fiber::wait(W::address(word).addr(), || word.load() == expected, deadline) {
         return if late { Wake::TimedOut } else { Wake::Maybe };
     }
+    batch::before_sleep();
     let timeout = deadline.map_or(core::ptr::null(), |deadline| core::ptr::from_ref(deadline.as_timespec()));
     let sleep = || {
         // SAFETY: the word is alive during the call, and so is the time. This form of the call takes an absolute time on

@@ -25,7 +25,7 @@ mod queue;
 mod rwlock;
 mod turns;
 
-pub(super) use active::{Looked, look, now};
+pub(super) use active::{Looked, look, now, processors};
 pub use condvar::{Condvar, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]

@@ -30,6 +30,7 @@ use super::active::{self, Looked};
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
+use crate::host::batch;
 use core::ptr;
 
 const WAITING: u32 = 0;
@@ -82,12 +83,14 @@ pub(super) struct Waiter<T> {
 struct Links<T> {
     next: *const Waiter<T>,
     previous: *const Waiter<T>,
+    /// When it was notified in its sleep, in nanoseconds; otherwise 0.
+    notified: u64,
 }
 
 impl<T> Waiter<T> {
     /// For a thread that looks for up to `patience` nanoseconds before it sleeps.
     pub(super) fn new(patience: u64, about: T) -> Self {
-        let links = Links { next: ptr::null(), previous: ptr::null() };
+        let links = Links { next: ptr::null(), previous: ptr::null(), notified: 0 };
         Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), since: active::now(), patience, about }
     }
 
@@ -99,6 +102,9 @@ impl<T> Waiter<T> {
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
         let (looked, active) = active::look(self.patience, deadline, notified);
         let message = self.sleep(looked, deadline);
+        if message.is_some() {
+            self.tell_if_late();
+        }
         // Relaxed: only the mark is read, which has come with the message.
         let in_the_way = looked == Looked::InVain && self.state.load(Ordering::Relaxed) & IN_THE_WAY != 0;
         (message, if in_the_way { Looked::InTheWay(self.patience) } else { looked }, active)
@@ -115,6 +121,15 @@ impl<T> Waiter<T> {
     /// When the wait began, in nanoseconds.
     pub(super) fn since(&self) -> u64 {
         self.since
+    }
+
+    /// Where the caller was asleep when it was notified, it may have been late to go on.
+    fn tell_if_late(&self) {
+        // SAFETY: the waiter is notified, so its links are nobody else's any more.
+        let notified = self.links.with(|links| unsafe { (*links).notified });
+        if notified != 0 {
+            batch::woken(notified, active::now());
+        }
     }
 
     fn sleep(&self, looked: Looked, deadline: Option<&Deadline>) -> Option<Message> {
@@ -231,7 +246,7 @@ impl<T> Queue<T> {
         // SAFETY: every waiter in the queue is alive, and its links are ours under the queue's lock.
         unsafe {
             let next = if previous.is_null() { self.first } else { next_of(previous) };
-            (*waiter).links.with_mut(|links| *links = Links { next, previous });
+            (*waiter).links.with_mut(|links| *links = Links { next, previous, notified: 0 });
             match previous.as_ref() {
                 Some(previous) => previous.links.with_mut(|links| (*links).next = waiter),
                 None => self.first = waiter,
@@ -379,6 +394,12 @@ impl<T> Taken<T> {
         let way = if let Looked::InTheWay(_) = self.looked() { IN_THE_WAY } else { 0 };
         // SAFETY: as in `about`.
         let state = unsafe { &raw const (*self.0).state };
+        // Relaxed: who goes to sleep just now is not asked whether it is late.
+        // SAFETY: as in `about`.
+        if unsafe { (*state).load(Ordering::Relaxed) } & ASLEEP != 0 {
+            // SAFETY: since it was taken its links are ours.
+            unsafe { (*self.0).links.with_mut(|links| (*links).notified = active::now()) };
+        }
         // Release: the waiter sees all that went before. From here on it may be gone.
         // SAFETY: as above.
         if unsafe { (*state).swap(message as u32 | way, Ordering::Release) } & ASLEEP != 0 {
