@@ -251,6 +251,8 @@ fn stress() {
     let number = |variable: &str| Some(std::env::var(variable).ok()?.parse::<u64>().expect("a number"));
     let duration = Duration::from_secs(number("RUMPSCOPE_STRESS_SECONDS").unwrap_or(5));
     let first = number("RUMPSCOPE_STRESS_SEED").unwrap_or(1);
+    // As in a guest.
+    rumpuser::host::batch::begin();
     let scenarios: [(&str, fn(u64, u64)); 4] = [
         ("mutex_excludes", mutex_excludes),
         ("rwlock_excludes", rwlock_excludes),

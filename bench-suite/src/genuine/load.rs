@@ -1,7 +1,7 @@
 //! The loads for a genuine kernel.
 
 use super::kernel::Kernel;
-use super::loads::{churn, files, null, pair, rawdisk, sleep};
+use super::loads::{churn, fan, files, null, pair, rawdisk, rawdisk_files, ring, sleep};
 use super::worker::Worker;
 use core::fmt;
 use core::str::FromStr;
@@ -18,8 +18,18 @@ pub enum Load {
     Pipe,
     /// The same through a pair of local sockets.
     SocketPair,
+    /// Bytes that go round all threads.
+    Ring,
+    /// One thread that writes to several.
+    Fan,
     /// Random reads of a raw disk.
     RawDisk,
+    /// The same, with threads that run outside of the kernel in between.
+    RawDiskBusy,
+    /// The same, with threads that sleep outside of the kernel in between.
+    RawDiskIdle,
+    /// A raw disk and files at once.
+    RawDiskFiles,
     /// Sleeping.
     Sleep,
     /// Threads and processes that come and go.
@@ -51,8 +61,20 @@ pub(super) trait Run: Send + Sync {
 
 impl Load {
     /// All of them.
-    pub const ALL: [Load; 7] =
-        [Load::Null, Load::Files, Load::Pipe, Load::SocketPair, Load::RawDisk, Load::Sleep, Load::Churn];
+    pub const ALL: [Load; 12] = [
+        Load::Null,
+        Load::Files,
+        Load::Pipe,
+        Load::SocketPair,
+        Load::Ring,
+        Load::Fan,
+        Load::RawDisk,
+        Load::RawDiskBusy,
+        Load::RawDiskIdle,
+        Load::RawDiskFiles,
+        Load::Sleep,
+        Load::Churn,
+    ];
 
     pub(super) fn kind(self) -> &'static Kind {
         match self {
@@ -60,7 +82,12 @@ impl Load {
             Load::Files => &files::KIND,
             Load::Pipe => &pair::PIPE,
             Load::SocketPair => &pair::SOCKET_PAIR,
+            Load::Ring => &ring::KIND,
+            Load::Fan => &fan::KIND,
             Load::RawDisk => &rawdisk::KIND,
+            Load::RawDiskBusy => &rawdisk::BUSY,
+            Load::RawDiskIdle => &rawdisk::IDLE,
+            Load::RawDiskFiles => &rawdisk_files::KIND,
             Load::Sleep => &sleep::KIND,
             Load::Churn => &churn::KIND,
         }

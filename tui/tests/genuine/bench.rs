@@ -22,7 +22,7 @@ fn every_load_runs_on_any_library() {
         let case = &bench.plan.cases[run.case];
         let Outcome::Measured(measured) = &run.outcome else { panic!("{case}: {run:?}") };
         let threads = measured.figures.threads;
-        // Pairs are filled up.
+        // Pairs and groups are filled up.
         assert!(Some(threads) == case.threads || threads == 4, "{case}: {threads}");
         assert_eq!(measured.figures.operations, 40, "{case}");
         // The process says nothing of its end, and is measured up to it nevertheless.

@@ -30,11 +30,11 @@ pub const SOCKET_PAIR: Kind = Kind {
     setup: |kernel, threads| pairs(threads, || Ok(kernel.socket_pair()?.map(|end| End { read: end, write: end }))),
 };
 
-/// What one thread of a pair reads from and writes to.
+/// What a thread reads from and writes to.
 #[derive(Clone, Copy)]
-struct End {
-    read: c_int,
-    write: c_int,
+pub struct End {
+    pub read: c_int,
+    pub write: c_int,
 }
 
 /// The end of every thread; the first of two calls, the second answers.
@@ -48,12 +48,12 @@ fn pairs(threads: usize, pair: impl Fn() -> Result<[End; 2], String>) -> Setup {
     Ok(Arc::new(Pairs(pairs.concat())))
 }
 
-fn send(kernel: &Kernel, end: End, byte: u8) -> Result<(), String> {
+pub fn send(kernel: &Kernel, end: End, byte: u8) -> Result<(), String> {
     let written = kernel.write(end.write, &[byte])?;
     check(written == 1, || format!("write took {written} bytes of 1"))
 }
 
-fn receive(kernel: &Kernel, end: End) -> Result<u8, String> {
+pub fn receive(kernel: &Kernel, end: End) -> Result<u8, String> {
     let mut byte = [0];
     let read = kernel.read(end.read, &mut byte)?;
     check(read == 1, || format!("read gave {read} bytes instead of 1"))?;
