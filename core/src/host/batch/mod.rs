@@ -8,31 +8,26 @@
 //! policy; each one changes its own, before it first sleeps.
 //!
 //! Where other programs keep the processors busy this would be bad: a woken thread would wait for their time slices, some
-//! milliseconds at every wake-up. So who goes on late after it was woken says so ([`woken`]). If the guest has used less
-//! than half of its processors' time from one such to another, it were not its own threads that were in the way, and they
-//! go back to `SCHED_OTHER` for a while.
+//! milliseconds at every wake-up. So who goes on late after it was woken says so ([`woken`]). If the threads that have the
+//! policy have used less than half of the processors' time from one such to another, it was not they that were in the way,
+//! and they go back to `SCHED_OTHER` for a while. Threads that have run for a millisecond or more at a time do not count:
+//! they compute, as others do, and nothing is lost if they are stopped.
 //!
 //! A thread that has another policy from the beginning keeps it, and one that sleeps by the clock, which is to be on time,
 //! has `SCHED_OTHER` ([`stay_ordinary`]).
 
+mod crowd;
+
 use crate::host::{diagnostic::warn, sync};
 use core::cell::Cell;
-use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use libc::c_int;
-use std::sync::Mutex;
 
 /// `on` (default) or `off`: the policy of the guest's threads is left alone.
 pub const VARIABLE: &str = "RUMPSCOPE_BATCH";
 
 /// From so many nanoseconds on a wake-up is late: more than it takes to wake a processor, less than a time slice.
 const LATE: u64 = 1_000_000;
-/// Two that are late tell something if so many nanoseconds lie between them: many time slices, and more than a host that
-/// is a guest itself is usually without its own processors; but not so many that nobody was late for most of the time.
-const APART: RangeInclusive<u64> = 30_000_000..=200_000_000;
-/// For how many nanoseconds others are left alone at first; then for twice as long each time, up to the most.
-const PAUSE: u64 = 1_000_000_000;
-const LONGEST_PAUSE: u64 = 8 * PAUSE;
 
 /// What a thread is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +49,6 @@ static WANTED: AtomicU8 = AtomicU8::new(Policy::Unknown as u8);
 static UNTIL: AtomicU64 = AtomicU64::new(0);
 /// Whether a thread has ever had `SCHED_BATCH` from us, so that those it makes may have it from there.
 static USED: AtomicBool = AtomicBool::new(false);
-static CROWD: Mutex<Crowd> = Mutex::new(Crowd::NEW);
 
 thread_local! {
     static MINE: Cell<Policy> = const { Cell::new(Policy::Unknown) };
@@ -101,6 +95,7 @@ pub(super) fn before_sleep() {
     if mine as u8 != wanted && mine != Policy::Kept {
         adopt(if wanted == Policy::Batch as u8 { Policy::Batch } else { Policy::Other });
     }
+    crowd::sleeps();
 }
 
 /// The calling thread is to be on time: it sleeps by the clock, or does what the others wait for.
@@ -122,10 +117,10 @@ fn adopt(policy: Policy) {
         MINE.set(Policy::Kept);
         return;
     }
-    if policy == Policy::Batch {
+    if MINE.replace(policy) == Policy::Unknown {
         USED.store(true, Ordering::Relaxed);
+        crowd::join();
     }
-    MINE.set(policy);
 }
 
 /// Whether the host has agreed.
@@ -146,100 +141,17 @@ pub(super) fn woken(told: u64, now: u64) {
 
 #[cold]
 fn late(now: u64) {
-    if WANTED.load(Ordering::Relaxed) != Policy::Batch as u8 {
-        return;
-    }
-    // Somebody else says the same just now.
-    let Ok(mut crowd) = CROWD.try_lock() else { return };
-    if let Some(until) = crowd.late(now, used(), sync::processors()) {
+    if WANTED.load(Ordering::Relaxed) == Policy::Batch as u8
+        && let Some(until) = crowd::late(now)
+    {
         UNTIL.store(until, Ordering::Relaxed);
         want(Policy::Other);
-    }
-}
-
-/// The processor time of the whole process, in nanoseconds.
-fn used() -> u64 {
-    // SAFETY: all zero is a time.
-    let mut time: libc::timespec = unsafe { core::mem::zeroed() };
-    // SAFETY: the time may be written. Where the host does not tell, nothing was used.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// What tells whether others want the processors; times in nanoseconds.
-#[derive(Debug)]
-struct Crowd {
-    /// When a wake-up was late, and how much processor time the guest had used then.
-    before: Option<(u64, u64)>,
-    pause: u64,
-    /// The last pause's end.
-    until: u64,
-}
-
-impl Crowd {
-    const NEW: Crowd = Crowd { before: None, pause: PAUSE, until: 0 };
-
-    /// A wake-up is late at `now`, when the guest has used so much time of its processors. Until when others are to be left
-    /// alone, if it is they who want the processors.
-    fn late(&mut self, now: u64, used: u64, processors: u32) -> Option<u64> {
-        let Some((began, used_before)) = self.before.filter(|(began, _)| now.saturating_sub(*began) <= *APART.end())
-        else {
-            self.before = Some((now, used));
-            return None;
-        };
-        let time = now.saturating_sub(began);
-        if time < *APART.start() {
-            return None;
-        }
-        if 2 * used.saturating_sub(used_before) >= u64::from(processors) * time {
-            self.before = Some((now, used));
-            return None;
-        }
-        self.before = None;
-        let soon = self.until != 0 && now.saturating_sub(self.until) < 4 * self.pause;
-        self.pause = if soon { LONGEST_PAUSE.min(2 * self.pause) } else { PAUSE };
-        self.until = now + self.pause;
-        Some(self.until)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    /// Tells of one that is late every 4 ms, while the guest uses `percent` of two processors.
-    fn lates(crowd: &mut Crowd, from: u64, count: u64, percent: u64) -> Option<u64> {
-        (0..count).find_map(|nth| crowd.late(from + nth * 4 * MS, from + nth * 4 * MS * 2 * percent / 100, 2))
-    }
-
-    #[test]
-    fn who_is_late_for_its_own_kind_stays() {
-        assert_eq!(lates(&mut Crowd { ..Crowd::NEW }, MS, 1000, 60), None);
-    }
-
-    #[test]
-    fn who_is_late_for_others_gives_way_for_longer_and_longer() {
-        let mut crowd = Crowd { ..Crowd::NEW };
-        let mut now = MS;
-        for pause in [1, 2, 4, 8, 8] {
-            let until = lates(&mut crowd, now, 9, 40).expect("others");
-            assert_eq!(until, now + 32 * MS + pause * PAUSE);
-            now = until;
-        }
-        now += 5 * LONGEST_PAUSE;
-        assert_eq!(lates(&mut crowd, now, 9, 40), Some(now + 32 * MS + PAUSE), "it was good for long");
-    }
-
-    #[test]
-    fn one_that_is_late_now_and_then_tells_nothing() {
-        let mut crowd = Crowd { ..Crowd::NEW };
-        let alone = (1..100).find_map(|nth| crowd.late(nth * 201 * MS, 0, 2));
-        let mut crowd = Crowd { ..Crowd::NEW };
-        let at_once = (1..30).find_map(|nth| crowd.late(nth * MS, 0, 2));
-        assert_eq!((alone, at_once), (None, None));
-    }
 
     /// In threads of their own: nobody else's policy is changed.
     #[test]
