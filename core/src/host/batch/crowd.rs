@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use libc::pid_t;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Who runs for so many nanoseconds between two sleeps, on average, computes.
+/// Who runs for so many nanoseconds, on average, before it sleeps or wakes somebody, computes.
 const LONG_RUN: u64 = 1_000_000;
 /// Two that are late tell something if so many nanoseconds lie between them: many time slices, and more than a host that
 /// is a guest itself is usually without its own processors; but not so many that nobody was late for most of the time.
@@ -30,8 +30,8 @@ thread_local! {
 #[derive(Debug)]
 struct Thread {
     number: pid_t,
-    /// How often it has gone to sleep. Only it writes.
-    sleeps: AtomicU32,
+    /// How often it has gone to sleep or woken others. Only it writes.
+    dealings: AtomicU32,
 }
 
 /// One of [`THREADS`], until the thread ends.
@@ -44,7 +44,7 @@ struct Looked {
     thread: Arc<Thread>,
     /// Its processor time, in nanoseconds.
     used: u64,
-    sleeps: u32,
+    dealings: u32,
 }
 
 /// The calling thread is one of the guest's from now on, until it ends.
@@ -54,9 +54,9 @@ pub(super) fn join() {
     });
 }
 
-/// It is about to sleep.
-pub(super) fn sleeps() {
-    let _ = ENTRY.try_with(|entry| entry.get().map(|Entry(thread)| thread.slept()));
+/// It is about to sleep, or to wake somebody.
+pub(super) fn deals() {
+    let _ = ENTRY.try_with(|entry| entry.get().map(|Entry(thread)| thread.deals()));
 }
 
 /// Somebody is late at `now`, in nanoseconds of the monotonic clock. Until when others are to be left alone, if it is they
@@ -75,8 +75,8 @@ impl Entry {
     /// That of the calling thread.
     fn new() -> Self {
         // SAFETY: no preconditions.
-        let thread = Arc::new(Thread { number: unsafe { libc::gettid() }, sleeps: AtomicU32::new(0) });
-        threads().push(Looked { used: thread.used(), sleeps: 0, thread: Arc::clone(&thread) });
+        let thread = Arc::new(Thread { number: unsafe { libc::gettid() }, dealings: AtomicU32::new(0) });
+        threads().push(Looked { used: thread.used(), dealings: 0, thread: Arc::clone(&thread) });
         Entry(thread)
     }
 }
@@ -88,9 +88,9 @@ impl Drop for Entry {
 }
 
 impl Thread {
-    fn slept(&self) {
+    fn deals(&self) {
         // Relaxed, here and below: a count.
-        self.sleeps.store(self.sleeps.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.dealings.store(self.dealings.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// Its processor time, in nanoseconds; 0 where the host does not tell.
@@ -109,9 +109,9 @@ impl Looked {
     /// How much processor time the thread has used since it was last looked at, in nanoseconds; 0 for one that runs for
     /// long.
     fn look(&mut self) -> u64 {
-        let (used, sleeps) = (self.thread.used(), self.thread.sleeps.load(Ordering::Relaxed));
+        let (used, dealings) = (self.thread.used(), self.thread.dealings.load(Ordering::Relaxed));
         let since = used.saturating_sub(mem::replace(&mut self.used, used));
-        let times = sleeps.wrapping_sub(mem::replace(&mut self.sleeps, sleeps));
+        let times = dealings.wrapping_sub(mem::replace(&mut self.dealings, dealings));
         if since < LONG_RUN * u64::from(times) { since } else { 0 }
     }
 }
@@ -197,8 +197,8 @@ mod tests {
 
     #[test]
     fn who_runs_for_long_does_not_count() {
-        /// What is seen of a thread that has used 20 ms and slept so often, and that it is forgotten in the end.
-        fn seen(sleeps: u32) -> u64 {
+        /// What is seen of a thread that has used 20 ms and slept, or woken others, so often, and that it is forgotten in the end.
+        fn seen(dealings: u32) -> u64 {
             let run = move || {
                 let Entry(thread) = &Entry::new();
                 let mine = |looked: &&mut Looked| Arc::ptr_eq(&looked.thread, thread);
@@ -206,7 +206,7 @@ mod tests {
                 let before = thread.used();
                 look();
                 while thread.used() < before + 20 * MS {}
-                (0..sleeps).for_each(|_| thread.slept());
+                (0..dealings).for_each(|_| thread.deals());
                 (look(), thread.number)
             };
             let (seen, number) = std::thread::spawn(run).join().expect("no panic");

@@ -10,8 +10,8 @@
 //! Where other programs keep the processors busy this would be bad: a woken thread would wait for their time slices, some
 //! milliseconds at every wake-up. So who goes on late after it was woken says so ([`woken`]). If the threads that have the
 //! policy have used less than half of the processors' time from one such to another, it was not they that were in the way,
-//! and they go back to `SCHED_OTHER` for a while. Threads that have run for a millisecond or more at a time do not count:
-//! they compute, as others do, and nothing is lost if they are stopped.
+//! and they go back to `SCHED_OTHER` for a while. Threads that have run for a millisecond or more at a time, and have not
+//! woken anybody meanwhile, do not count: they compute, as others do, and nothing is lost if they are stopped.
 //!
 //! A thread that has another policy from the beginning keeps it, and one that sleeps by the clock, which is to be on time,
 //! has `SCHED_OTHER` ([`stay_ordinary`]).
@@ -95,7 +95,15 @@ pub(super) fn before_sleep() {
     if mine as u8 != wanted && mine != Policy::Kept {
         adopt(if wanted == Policy::Batch as u8 { Policy::Batch } else { Policy::Other });
     }
-    crowd::sleeps();
+    crowd::deals();
+}
+
+/// The calling thread is about to wake another.
+#[inline]
+pub(super) fn before_wake() {
+    if WANTED.load(Ordering::Relaxed) != Policy::Unknown as u8 {
+        crowd::deals();
+    }
 }
 
 /// The calling thread is to be on time: it sleeps by the clock, or does what the others wait for.

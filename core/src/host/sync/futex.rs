@@ -99,6 +99,7 @@ pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
     if count == 0 {
         return;
     }
+    batch::before_wake();
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
     unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count) };
