@@ -17,7 +17,7 @@ pub const KIND: Kind = Kind {
     description: "random reads of 4 KiB from a raw disk that is a file in the host's memory",
     threads: 4,
     multiple: 1,
-    components: COMPONENTS,
+    components: &["librumpvfs", "librumpdev", "librumpdev_disk"],
     setup: |kernel, _| setup(kernel, || ()),
 };
 
@@ -41,8 +41,6 @@ pub const IDLE: Kind = Kind {
     setup: |kernel, _| setup(kernel, || std::thread::sleep(Duration::from_micros(50))),
     ..KIND
 };
-
-const COMPONENTS: &[&str] = &["librumpvfs", "librumpdev", "librumpdev_disk"];
 
 struct RawDisk {
     /// The kernel's descriptor of the disk.

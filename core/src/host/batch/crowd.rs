@@ -5,7 +5,7 @@ use core::cell::OnceCell;
 use core::mem;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU32, Ordering};
-use libc::pid_t;
+use libc::clockid_t;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who runs for so many nanoseconds, on average, before it sleeps or wakes somebody, computes.
@@ -17,8 +17,8 @@ const APART: RangeInclusive<u64> = 30_000_000..=200_000_000;
 const PAUSE: u64 = 1_000_000_000;
 const LONGEST_PAUSE: u64 = 8 * PAUSE;
 
-/// The threads that have joined, and what was known of them last.
-static THREADS: Mutex<Vec<Looked>> = Mutex::new(Vec::new());
+/// The threads that have joined, as they were last.
+static THREADS: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
 static CROWD: Mutex<Crowd> = Mutex::new(Crowd::NEW);
 
 thread_local! {
@@ -29,7 +29,8 @@ thread_local! {
 /// A thread, for the others.
 #[derive(Debug)]
 struct Thread {
-    number: pid_t,
+    /// That of its processor time.
+    clock: clockid_t,
     /// How often it has gone to sleep or woken others. Only it writes.
     dealings: AtomicU32,
 }
@@ -38,9 +39,9 @@ struct Thread {
 #[derive(Debug)]
 struct Entry(Arc<Thread>);
 
-/// A thread, and what was known of it when it was last looked at.
+/// A thread as it was when it was last looked at.
 #[derive(Debug)]
-struct Looked {
+struct Seen {
     thread: Arc<Thread>,
     /// Its processor time, in nanoseconds.
     used: u64,
@@ -67,23 +68,25 @@ pub(super) fn late(now: u64) -> Option<u64> {
     crowd.late(now, used, sync::processors())
 }
 
-fn threads() -> MutexGuard<'static, Vec<Looked>> {
+fn threads() -> MutexGuard<'static, Vec<Seen>> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Entry {
     /// That of the calling thread.
     fn new() -> Self {
-        // SAFETY: no preconditions.
-        let thread = Arc::new(Thread { number: unsafe { libc::gettid() }, dealings: AtomicU32::new(0) });
-        threads().push(Looked { used: thread.used(), dealings: 0, thread: Arc::clone(&thread) });
+        let mut clock = libc::CLOCK_THREAD_CPUTIME_ID;
+        // SAFETY: the calling thread; the clock may be written, and is right for this thread at least where it is not.
+        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        let thread = Arc::new(Thread { clock, dealings: AtomicU32::new(0) });
+        threads().push(Seen { used: thread.used(), dealings: 0, thread: Arc::clone(&thread) });
         Entry(thread)
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        threads().retain(|looked| !Arc::ptr_eq(&looked.thread, &self.0));
+        threads().retain(|seen| !Arc::ptr_eq(&seen.thread, &self.0));
     }
 }
 
@@ -95,17 +98,15 @@ impl Thread {
 
     /// Its processor time, in nanoseconds; 0 where the host does not tell.
     fn used(&self) -> u64 {
-        /// Of a thread, and all that it runs (`CPUCLOCK_PERTHREAD_MASK`, `CPUCLOCK_SCHED` in Linux's `posix-timers_types.h`).
-        const KIND: libc::clockid_t = 4 | 2;
         // SAFETY: all zero is a time.
         let mut time: libc::timespec = unsafe { core::mem::zeroed() };
         // SAFETY: the time may be written.
-        unsafe { libc::clock_gettime(!self.number << 3 | KIND, &mut time) };
+        unsafe { libc::clock_gettime(self.clock, &mut time) };
         time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
     }
 }
 
-impl Looked {
+impl Seen {
     /// How much processor time the thread has used since it was last looked at, in nanoseconds; 0 for one that runs for
     /// long.
     fn look(&mut self) -> u64 {
@@ -118,7 +119,7 @@ impl Looked {
 
 /// How much processor time the threads have used since this was last asked, in nanoseconds, but for those that run for long.
 fn used() -> u64 {
-    threads().iter_mut().map(Looked::look).sum()
+    threads().iter_mut().map(Seen::look).sum()
 }
 
 /// What tells whether others want the processors; times in nanoseconds.
@@ -197,21 +198,21 @@ mod tests {
 
     #[test]
     fn who_runs_for_long_does_not_count() {
-        /// What is seen of a thread that has used 20 ms and slept, or woken others, so often, and that it is forgotten in the end.
+        /// What is seen of a thread that has used 20 ms and slept, or woken others, so often; it is forgotten in the end.
         fn seen(dealings: u32) -> u64 {
             let run = move || {
                 let Entry(thread) = &Entry::new();
-                let mine = |looked: &&mut Looked| Arc::ptr_eq(&looked.thread, thread);
+                let mine = |seen: &&mut Seen| Arc::ptr_eq(&seen.thread, thread);
                 let look = || threads().iter_mut().find(mine).expect("it has an entry").look();
                 let before = thread.used();
                 look();
                 while thread.used() < before + 20 * MS {}
                 (0..dealings).for_each(|_| thread.deals());
-                (look(), thread.number)
+                (look(), thread.clock)
             };
-            let (seen, number) = std::thread::spawn(run).join().expect("no panic");
-            assert!(!threads().iter().any(|looked| looked.thread.number == number));
-            seen
+            let (used, clock) = std::thread::spawn(run).join().expect("no panic");
+            assert!(!threads().iter().any(|seen| seen.thread.clock == clock));
+            used
         }
         assert_eq!((seen(0), seen(5)), (0, 0));
         assert!((20 * MS..200 * MS).contains(&seen(200)));

@@ -13,8 +13,8 @@
 //! and they go back to `SCHED_OTHER` for a while. Threads that have run for a millisecond or more at a time, and have not
 //! woken anybody meanwhile, do not count: they compute, as others do, and nothing is lost if they are stopped.
 //!
-//! A thread that has another policy from the beginning keeps it, and one that sleeps by the clock, which is to be on time,
-//! has `SCHED_OTHER` ([`stay_ordinary`]).
+//! A thread that has a third policy keeps it, and so do all of a program that runs under `SCHED_BATCH` as a whole. One that
+//! sleeps by the clock, which is to be on time, has `SCHED_OTHER` ([`stay_ordinary`]).
 
 mod crowd;
 
@@ -125,7 +125,8 @@ fn adopt(policy: Policy) {
         MINE.set(Policy::Kept);
         return;
     }
-    if MINE.replace(policy) == Policy::Unknown {
+    MINE.set(policy);
+    if policy == Policy::Batch {
         USED.store(true, Ordering::Relaxed);
         crowd::join();
     }

@@ -123,10 +123,15 @@ impl<T> Waiter<T> {
         self.since
     }
 
+    /// When it was notified in its sleep, in nanoseconds; otherwise 0. For the waiter itself, once it is notified.
+    fn notified(&self) -> u64 {
+        // SAFETY: the waiter is notified, so its links are nobody else's any more.
+        self.links.with(|links| unsafe { (*links).notified })
+    }
+
     /// Where the caller was asleep when it was notified, it may have been late to go on.
     fn tell_if_late(&self) {
-        // SAFETY: the waiter is notified, so its links are nobody else's any more.
-        let notified = self.links.with(|links| unsafe { (*links).notified });
+        let notified = self.notified();
         if notified != 0 {
             batch::woken(notified, active::now());
         }
@@ -519,6 +524,33 @@ mod tests {
         let looked = waiter.join().expect("no panic");
         assert_eq!(looked, so_far, "both know the same");
         (looked != Looked::No).then_some(looked)
+    }
+
+    #[test]
+    fn a_sleeper_knows_when_it_was_notified() {
+        let mut queue = Queue::new();
+        let waiter = Waiter::new(0, ());
+        // SAFETY: it stays until it is notified.
+        unsafe { queue.push_back(&waiter) };
+        queue.take_first().expect("one that waits").notify(Message::Go);
+        assert_eq!((waiter.wait(None).0, waiter.notified()), (Some(Message::Go), 0), "it has not slept");
+
+        let waiter = Waiter::new(0, ());
+        // SAFETY: as above.
+        unsafe { queue.push_back(&waiter) };
+        let Taken(taken) = queue.take_first().expect("one that waits");
+        let taken = taken.expose_provenance();
+        let notifier = thread::spawn(move || {
+            let taken = Taken(ptr::with_exposed_provenance::<Waiter<()>>(taken));
+            // SAFETY: who is taken stays in place until notified.
+            while unsafe { (*taken.0).state.load(Ordering::Relaxed) } & ASLEEP == 0 {
+                thread::yield_now();
+            }
+            taken.notify(Message::Go);
+        });
+        assert_eq!(waiter.wait(None).0, Some(Message::Go));
+        assert!((waiter.since()..=active::now()).contains(&waiter.notified()));
+        notifier.join().expect("no panic");
     }
 
     #[test]
