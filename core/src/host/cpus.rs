@@ -1,4 +1,4 @@
-//! How many CPUs of this host the process may use.
+//! The CPUs of this host that the process may use.
 
 use std::fs;
 use std::path::Path;
@@ -12,16 +12,63 @@ pub fn available() -> usize {
 }
 
 fn affinity() -> usize {
-    // A mask larger than that of any machine that Linux runs on (8192 CPUs); the call fails where it is too small.
-    let mut mask = [0u8; 1024];
-    // SAFETY: the host writes at most the size given. `cpu_set_t` is an array of words of bits.
-    let failed = unsafe { libc::sched_getaffinity(0, mask.len(), mask.as_mut_ptr().cast()) };
-    if failed == 0 {
-        return mask.iter().map(|byte| byte.count_ones() as usize).sum();
-    }
+    Mask::of_caller().map_or_else(online, |mask| mask.count())
+}
+
+fn online() -> usize {
     // SAFETY: no preconditions.
     let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
     usize::try_from(online).unwrap_or(1)
+}
+
+/// Moves the calling thread from the CPU that it is on to another one that it may run on, if there is one and the host
+/// agrees. Afterwards it may run where it could before; what somebody else has said of that meanwhile, in some microseconds,
+/// is lost.
+pub fn leave_current() {
+    let Some(before) = Mask::of_caller() else { return };
+    // SAFETY: no preconditions. -1, where the host does not tell, is no CPU of the mask.
+    let current = unsafe { libc::sched_getcpu() };
+    let Some(others) = before.without(current as usize) else { return };
+    if others.count() != 0 && others.set() {
+        // Where no CPU was left out, none will be that comes later.
+        let after = if before.count() >= online() { Mask::ALL } else { before };
+        after.set();
+    }
+}
+
+/// CPUs, one bit each: more than any machine has that Linux runs on (8192). `cpu_set_t` is an array of words of bits, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mask([u64; 128]);
+
+impl Mask {
+    const ALL: Mask = Mask([u64::MAX; 128]);
+
+    /// Those that the calling thread may run on, if the host tells.
+    fn of_caller() -> Option<Mask> {
+        let mut mask = Mask([0; 128]);
+        // SAFETY: the host writes at most the size given.
+        let failed = unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.0.as_mut_ptr().cast()) };
+        (failed == 0).then_some(mask)
+    }
+
+    /// Has the calling thread run on these only. Whether the host has agreed.
+    fn set(&self) -> bool {
+        // SAFETY: the host reads at most the size given.
+        unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), self.0.as_ptr().cast()) == 0 }
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// `None`: that one is not among them.
+    fn without(mut self, cpu: usize) -> Option<Mask> {
+        let word = self.0.get_mut(cpu / 64)?;
+        let bit = 1 << (cpu % 64);
+        let is_among = *word & bit != 0;
+        *word &= !bit;
+        is_among.then_some(self)
+    }
 }
 
 /// The smallest CPU quota, in CPUs, of the groups named by `memberships` (the text of `/proc/self/cgroup`) and of
@@ -111,6 +158,37 @@ mod tests {
         write(&scratch, "cpu,cpuacct/x/cpu.cfs_period_us", "0\n");
         assert_eq!(quota(memberships, &root), None);
         assert_eq!(quota("nonsense\n::\n", &root), None);
+    }
+
+    #[test]
+    fn a_thread_goes_elsewhere_and_may_come_back() {
+        let current = || {
+            // SAFETY: no preconditions.
+            unsafe { libc::sched_getcpu() }
+        };
+        let leave = move || {
+            let before = Mask::of_caller().expect("the host tells");
+            // The host may have it back at once.
+            let left = (0..100).any(|_| {
+                let from = current();
+                leave_current();
+                current() != from
+            });
+            assert_eq!(left, before.count() > 1);
+            assert_eq!(Mask::of_caller(), Some(before));
+            before
+        };
+        std::thread::spawn(move || {
+            let all = leave();
+            // Who has been given one CPU stays.
+            let cpu = (0..8192).find(|cpu| all.without(*cpu).is_some()).expect("one at least");
+            let mut one = Mask([0; 128]);
+            one.0[cpu / 64] = 1 << (cpu % 64);
+            assert!(one.set());
+            assert_eq!(leave(), one);
+        })
+        .join()
+        .expect("no panic");
     }
 
     #[test]

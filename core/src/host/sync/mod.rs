@@ -23,6 +23,8 @@ mod owner;
 mod primitive;
 mod queue;
 mod rwlock;
+#[cfg(not(loom))]
+mod spread;
 mod turns;
 
 pub(super) use active::{Looked, look, now, processors};

@@ -107,6 +107,10 @@ impl<T> Waiter<T> {
         }
         // Relaxed: only the mark is read, which has come with the message.
         let in_the_way = looked == Looked::InVain && self.state.load(Ordering::Relaxed) & IN_THE_WAY != 0;
+        #[cfg(not(loom))]
+        if in_the_way {
+            super::spread::in_the_way(active::now());
+        }
         (message, if in_the_way { Looked::InTheWay(self.patience) } else { looked }, active)
     }
 
