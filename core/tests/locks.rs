@@ -3,7 +3,7 @@
 
 use rumpuser::host::backend::{Backend, Condvar, Mutex, Native, Rwlock};
 use rumpuser::host::pthread::Pthread;
-use rumpuser::host::sync::{Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner};
+use rumpuser::host::sync::{Deadline, NO_NOTE, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -20,6 +20,19 @@ fn name(thread: usize) -> Owner {
 
 /// The names of a signaller that holds no waiter's mutex.
 const NOT_HELD: [Owner; 2] = [Owner::NOBODY; 2];
+
+/// A note of whether anybody has been shown it, while its thread waits.
+fn note(shown: &Guarded<bool>) -> Note {
+    core::ptr::from_ref(shown).cast()
+}
+
+/// What a signaller does with it.
+fn told(note: Note) {
+    // SAFETY: null, or from `note`, of a thread that waits.
+    if let Some(shown) = unsafe { note.cast::<Guarded<bool>>().as_ref() } {
+        shown.set(true);
+    }
+}
 
 /// Something that only a lock makes safe to share.
 struct Guarded<T>(UnsafeCell<T>);
@@ -263,7 +276,7 @@ fn condvar_loses_no_signal<B: Backend>() {
         for _ in 0..ROUNDS / 4 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = conditions[thread].wait(None, None, || unlock(&mutex, me).unwrap());
+                let (outcome, _) = conditions[thread].wait(None, None, NO_NOTE, || unlock(&mutex, me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
                 lock(&mutex, me);
                 // One waiter, no wake-up without a signal.
@@ -271,7 +284,7 @@ fn condvar_loses_no_signal<B: Backend>() {
             }
             let next = (thread + 1) % RING;
             turn.set(next);
-            conditions[next].signal(NOT_HELD);
+            conditions[next].signal(NOT_HELD, told);
             unlock(&mutex, me).unwrap();
         }
     });
@@ -291,7 +304,7 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
         for round in 0..ROUNDS / 10 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = condition.wait(Some(&mutex), None, || unlock(&mutex, me).unwrap());
+                let (outcome, _) = condition.wait(Some(&mutex), None, NO_NOTE, || unlock(&mutex, me).unwrap());
                 lock(&mutex, me);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.
@@ -299,14 +312,14 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
                 }
                 if turn.get() != thread {
                     // A signal meant for another: pass it on.
-                    condition.signal([me; 2]);
+                    condition.signal([me; 2], |_| ());
                 }
             }
             turn.set((thread + 1) % RING);
             if round % 10 == 0 {
-                condition.broadcast([me; 2]);
+                condition.broadcast([me; 2], |_| ());
             } else {
-                condition.signal([me; 2]);
+                condition.signal([me; 2], |_| ());
             }
             unlock(&mutex, me).unwrap();
         }
@@ -328,7 +341,7 @@ fn condvar_counts_signals_exactly<B: Backend>() {
                 lock(&mutex, me);
                 // Somebody waits and nobody stops waiting for anything but a signal or its deadline.
                 let before = condition.waiters();
-                condition.signal(NOT_HELD);
+                condition.signal(NOT_HELD, told);
                 if before > condition.waiters() {
                     given.fetch_add(1, Ordering::Relaxed);
                 }
@@ -339,7 +352,11 @@ fn condvar_counts_signals_exactly<B: Backend>() {
             for round in 0..2_000 {
                 lock(&mutex, me);
                 let deadline = Deadline::after(0, round % 7 * 10_000);
-                if condition.wait(None, Some(&deadline), || unlock(&mutex, me).unwrap()).0 == Outcome::Signalled {
+                let noted = Guarded(UnsafeCell::new(false));
+                let release = || unlock(&mutex, me).unwrap();
+                let (outcome, _) = condition.wait(None, Some(&deadline), note(&noted), release);
+                assert_eq!(noted.get(), outcome == Outcome::Signalled, "only a signal shows the note to anybody");
+                if outcome == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -367,20 +384,22 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served<B: Backend>() {
             let (mutex, condition, order) = (&mutex, &condition, &order);
             scope.spawn(move || {
                 lock(mutex, name(thread));
-                condition.wait(None, None, || unlock(mutex, name(thread)).unwrap());
+                let noted = Guarded(UnsafeCell::new(false));
+                condition.wait(None, None, note(&noted), || unlock(mutex, name(thread)).unwrap());
+                assert!(noted.get(), "who signals is shown the note first");
                 order.lock().unwrap().push(thread);
             });
             waiting(thread as u32 + 1);
         }
         for served in 1..=2 {
-            condition.signal(NOT_HELD);
+            condition.signal(NOT_HELD, told);
             assert_eq!(condition.waiters(), 5 - served);
             while order.lock().unwrap().len() != served as usize {
                 thread::yield_now();
             }
         }
         assert!(condition.retire().is_err());
-        condition.broadcast(NOT_HELD);
+        condition.broadcast(NOT_HELD, told);
         assert_eq!(condition.waiters(), 0);
     });
     let order = order.into_inner().unwrap();
@@ -392,7 +411,7 @@ fn past_deadlines_end_at_once<B: Backend>() {
     let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
-        assert_eq!(condition.wait(None, Some(&deadline), || ()).0, Outcome::TimedOut);
+        assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).0, Outcome::TimedOut);
     }
     assert_eq!(condition.waiters(), 0);
 }
@@ -403,12 +422,12 @@ fn far_deadlines_wait_for_the_signal<B: Backend>() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let deadline = Deadline::after(seconds, nanoseconds);
-                assert_eq!(condition.wait(None, Some(&deadline), || ()).0, Outcome::Signalled);
+                assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).0, Outcome::Signalled);
             });
             while condition.waiters() == 0 {
                 thread::yield_now();
             }
-            condition.signal(NOT_HELD);
+            condition.signal(NOT_HELD, told);
         });
     }
 }

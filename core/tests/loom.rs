@@ -11,7 +11,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, OtherReaders, Outcome, Owner, Rwlock};
+use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, NO_NOTE, Note, OtherReaders, Outcome, Owner, Rwlock};
 
 /// Explores `body` with up to `preemptions` switches that no thread asks for.
 fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -116,6 +116,12 @@ fn names() -> [Owner; 2] {
     [name(0); 2]
 }
 
+/// Marks the note of a waiter at the gate.
+fn told(note: Note) {
+    // SAFETY: of a thread that waits in `Gate::wait`.
+    unsafe { &*note.cast::<Guarded<bool>>() }.set(true);
+}
+
 struct Gate {
     monitor: Monitor,
     condition: Condvar,
@@ -136,7 +142,11 @@ impl Gate {
             return None;
         }
         self.waiting.set(self.waiting.get() + 1);
-        let (outcome, _) = self.condition.wait(Some(&self.monitor), deadline, || self.monitor.unlock(me).unwrap());
+        let noted = Guarded::new(false);
+        let (note, release) = (core::ptr::from_ref(&noted).cast(), || self.monitor.unlock(me).unwrap());
+        let (outcome, _) = self.condition.wait(Some(&self.monitor), deadline, note, release);
+        // Whoever signals has been shown it before, and nobody else.
+        assert_eq!(noted.get(), outcome != Outcome::TimedOut);
         self.monitor.mutex().lock(me);
         if outcome == Outcome::Handed {
             // SAFETY: locked above.
@@ -168,7 +178,7 @@ fn condvar_signal_under_the_mutex() {
             gate.monitor.mutex().lock(name(0));
             gate.open.set(true);
             assert_eq!(gate.condition.waiters(), gate.waiting.get());
-            gate.condition.signal(names());
+            gate.condition.signal(names(), told);
             assert_eq!(gate.condition.waiters(), 0);
             gate.monitor.unlock(name(0)).unwrap();
         });
@@ -184,7 +194,7 @@ fn condvar_signal_without_the_mutex() {
                 return;
             }
             for _ in 0..gate.open(name(0)) {
-                gate.condition.signal(names());
+                gate.condition.signal(names(), told);
             }
         });
     });
@@ -199,7 +209,7 @@ fn condvar_broadcast_ends_all_waits() {
                 return;
             }
             gate.open(name(0));
-            gate.condition.broadcast(names());
+            gate.condition.broadcast(names(), told);
         });
     });
 }
@@ -215,7 +225,7 @@ fn condvar_broadcast_under_the_mutex() {
             }
             gate.monitor.mutex().lock(name(0));
             gate.open.set(true);
-            gate.condition.broadcast(names());
+            gate.condition.broadcast(names(), told);
             assert_eq!(gate.condition.waiters(), 0);
             gate.monitor.unlock(name(0)).unwrap();
         });
@@ -234,7 +244,7 @@ fn condvar_two_signals_under_the_mutex() {
             for _ in 0..2 {
                 gate.monitor.mutex().lock(name(0));
                 gate.open.set(true);
-                gate.condition.signal(names());
+                gate.condition.signal(names(), told);
                 gate.monitor.unlock(name(0)).unwrap();
             }
         });
@@ -250,11 +260,11 @@ fn condvar_signal_and_deadline() {
         let patient = thread::spawn(move || patient.wait(name(1), None));
         let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
         if gate.open(name(0)) > 0 {
-            gate.condition.signal(names());
+            gate.condition.signal(names(), told);
         }
         if matches!(hasty.join().unwrap(), Some(Outcome::Signalled | Outcome::Handed)) {
             // The signal was not the patient one's.
-            gate.condition.signal(names());
+            gate.condition.signal(names(), told);
         }
         patient.join().unwrap();
         assert_eq!(gate.condition.waiters(), 0);
@@ -278,14 +288,14 @@ fn condvar_is_destroyed_after_a_signal() {
                 }
                 // SAFETY: the other thread ends it when nobody waits any more, and says so under the mutex.
                 let condition = unsafe { &*core::ptr::with_exposed_provenance::<Condvar>(address) };
-                condition.wait(None, Some(&Deadline::after(0, 0)), || gate.0.unlock(name(1)).unwrap());
+                condition.wait(None, Some(&Deadline::after(0, 0)), NO_NOTE, || gate.0.unlock(name(1)).unwrap());
             })
         };
         gate.0.lock(name(0));
         gate.1.set(true);
         // SAFETY: ended below.
         let destroyed = unsafe { &*condition };
-        destroyed.signal(names());
+        destroyed.signal(names(), |_| ());
         destroyed.retire().unwrap();
         gate.0.unlock(name(0)).unwrap();
         // SAFETY: nobody uses it any more. Who does all the same finds nonsense, and fails.

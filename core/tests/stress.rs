@@ -9,7 +9,9 @@
 //! what the lock protects; a lost wake-up is a round that does not end.
 #![cfg(all(delays, not(loom)))]
 
-use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, OtherReaders, Outcome, Owner, Rwlock, seed_delays};
+use rumpuser::host::sync::{
+    Condvar, Deadline, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, seed_delays,
+};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -178,19 +180,19 @@ fn ring_loses_no_signal(threads: u64, seed: u64) {
             monitor.mutex().lock(me);
             while turn.get() != thread {
                 let (outcome, _) =
-                    conditions[thread as usize].wait(Some(&monitor), None, || monitor.unlock(me).unwrap());
+                    conditions[thread as usize].wait(Some(&monitor), None, NO_NOTE, || monitor.unlock(me).unwrap());
                 assert_ne!(outcome, Outcome::TimedOut);
                 relock(&monitor, me, outcome);
             }
             let next = (thread + 1) % threads;
             turn.set(next);
             if choices.below(2) == 0 {
-                conditions[next as usize].signal([me; 2]);
+                conditions[next as usize].signal([me; 2], |_| ());
                 monitor.unlock(me).unwrap();
             } else {
                 monitor.unlock(me).unwrap();
                 // May come so late that it ends a later wait of the same thread, which therefore looks again.
-                conditions[next as usize].broadcast([me; 2]);
+                conditions[next as usize].broadcast([me; 2], |_| ());
             }
         }
     });
@@ -214,7 +216,8 @@ fn store_keeps_count(threads: u64, seed: u64) {
             monitor.mutex().lock(me);
             while store.get() == if fills { ROOM } else { 0 } {
                 let deadline = (choices.below(3) == 0).then(|| Deadline::after(0, choices.below(60_000) as i64));
-                let (outcome, _) = mine.wait(Some(&monitor), deadline.as_ref(), || monitor.unlock(me).unwrap());
+                let (outcome, _) =
+                    mine.wait(Some(&monitor), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
                 assert!(outcome != Outcome::TimedOut || deadline.is_some());
                 relock(&monitor, me, outcome);
             }
@@ -222,9 +225,9 @@ fn store_keeps_count(threads: u64, seed: u64) {
             store.set(if fills { before + 1 } else { before - 1 });
             // A waiter whose deadline came first has not taken this one: whoever waited longest of the others has.
             if choices.below(4) == 0 {
-                others.broadcast([me; 2]);
+                others.broadcast([me; 2], |_| ());
             } else {
-                others.signal([me; 2]);
+                others.signal([me; 2], |_| ());
             }
             monitor.unlock(me).unwrap();
         }

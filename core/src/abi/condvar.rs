@@ -46,6 +46,8 @@ impl<B: Backend> Cv<B> {
         let off = upcall::unschedule(call, interlock);
         let home = (!mtx.comes_after_cpu()).then_some(&mtx.lock);
         let (outcome, ended) = self.wait_in_place(call, mtx, me, home, deadline);
+        // Now, not with what others wait for. Who gave the signal is most likely about to give up its virtual CPU meanwhile.
+        ended.tell();
         if mtx.comes_after_cpu() {
             upcall::schedule(off, interlock);
             mtx.enter_in_place(call, me);
@@ -53,7 +55,6 @@ impl<B: Backend> Cv<B> {
             mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
         }
-        ended.tell();
         outcome
     }
 
@@ -66,8 +67,8 @@ impl<B: Backend> Cv<B> {
         home: Option<&B::Mutex>,
         deadline: Option<&Deadline>,
     ) -> (Outcome, Ended) {
-        let ((outcome, active), ended) = self.watch.wait_for_signal(call, |waits| {
-            let (outcome, active) = self.condition.wait(home, deadline, || {
+        let ((outcome, active), ended) = self.watch.wait_for_signal(call, |note, waits| {
+            let (outcome, active) = self.condition.wait(home, deadline, note, || {
                 mtx.exit(call, me);
                 waits();
             });
@@ -140,8 +141,8 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
             let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(&mtx.lock), None);
-            mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
             ended.tell();
+            mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
         })
     })
 }
@@ -179,7 +180,8 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || {
-            cv.watch.signal(Hypercall::CvSignal, false, || cv.condition.signal(names::<B>()));
+            // SAFETY: the waiters' notes are from `wait_for_signal`, and shown by the condition variable while they wait.
+            unsafe { cv.watch.signal(Hypercall::CvSignal, |note| cv.condition.signal(names::<B>(), note)) };
         })
     })
 }
@@ -195,7 +197,8 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
         let cv = unsafe { Cv::<B>::at(cv) };
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || {
-            cv.watch.signal(Hypercall::CvBroadcast, true, || cv.condition.broadcast(names::<B>()));
+            // SAFETY: as in `rumpuser_cv_signal`.
+            unsafe { cv.watch.signal(Hypercall::CvBroadcast, |note| cv.condition.broadcast(names::<B>(), note)) };
         })
     })
 }

@@ -15,17 +15,20 @@
 //! Where a holder itself waited meanwhile, for a disk or another lock, that part is charged to its wait
 //! ([`Part::HolderWaited`]): this is how a chain of blocking finds its root.
 //!
-//! For a condition variable the "holder" is who gives the signal.
+//! For a condition variable the "holder" is who gives the signal. It finds what the waiter has left for it with the waiter, in
+//! the condition variable's own queue, so neither of them uses the record until the wait is over.
 
 mod hash;
 mod ledger;
 mod model;
+mod note;
 mod own;
 mod pieces;
 mod reading;
 mod record;
 mod rows;
 mod stacks;
+mod waiting;
 mod watch;
 
 pub(crate) use ledger::{Ledger, start_recording, stop_recording};

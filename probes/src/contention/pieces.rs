@@ -16,26 +16,34 @@ pub(super) struct Piece {
     pub(super) longest: u64,
 }
 
-/// The pieces of one wait. They are few: the longer a wait is, the less often a piece of it is noted.
+/// The pieces of one wait. They are few: the longer a wait is, the less often a piece of it is noted; and most often there is
+/// one, which takes no memory elsewhere.
 #[derive(Debug, Default)]
-pub(super) struct Pieces(Vec<Piece>);
+pub(super) struct Pieces {
+    first: Option<Piece>,
+    more: Vec<Piece>,
+}
 
 impl Pieces {
     pub(super) fn add(&mut self, piece: Piece) {
         let is_same = |known: &&mut Piece| {
             (known.holder, known.holder_lane, known.part) == (piece.holder, piece.holder_lane, piece.part)
         };
-        match self.0.iter_mut().rev().find(is_same) {
+        if self.first.is_none() {
+            self.first = Some(piece);
+            return;
+        }
+        match self.first.iter_mut().chain(&mut self.more).rev().find(is_same) {
             Some(known) => {
                 known.ticks += piece.ticks;
                 known.longest = known.longest.max(piece.longest);
             }
-            None => self.0.push(piece),
+            None => self.more.push(piece),
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Piece> {
-        self.0.iter()
+        self.first.iter().chain(&self.more)
     }
 }
 
@@ -50,12 +58,13 @@ impl Spare {
     const ROOM: usize = 16;
 
     pub(super) fn take(&mut self) -> Pieces {
-        self.0.pop().unwrap_or_else(|| Pieces(Vec::with_capacity(4)))
+        self.0.pop().unwrap_or_default()
     }
 
     pub(super) fn give_back(&mut self, mut pieces: Pieces) {
-        if self.0.len() < Self::KEPT && pieces.0.capacity() <= Self::ROOM {
-            pieces.0.clear();
+        if self.0.len() < Self::KEPT && pieces.more.capacity() <= Self::ROOM {
+            pieces.first = None;
+            pieces.more.clear();
             self.0.push(pieces);
         }
     }

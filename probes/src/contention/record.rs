@@ -1,8 +1,8 @@
 //! A lock's record: its figures in the segment, and who waits for it now.
 
-use super::ledger::Ledger;
-use super::model::{LockKind, Part, StackId};
-use super::pieces::{Piece, Pieces};
+use super::model::{LockKind, StackId};
+use super::pieces::Pieces;
+use super::waiting::{Giver, Left, PAUSE, Waiting};
 use crate::arena::{Arena, Chain, Kind};
 use crate::cell::Cell;
 use crate::clock;
@@ -20,17 +20,6 @@ const OF_ONE_PLACE: usize = 64;
 const MOST: u32 = 4096;
 /// For how many waiters a release is noted at most; for the others, the next one is.
 const DEBTORS: usize = 64;
-
-/// After a release has been charged, the next one is the first that comes so much later, in nanoseconds, for each one who
-/// waits, unless somebody comes to wait, for whom the first one is: charging is in the way of all of them. A lock may be taken
-/// thousands of times while somebody who waits for it has no processor. Who holds it when the pause ends is found by chance, with a likelihood that grows with how long
-/// he holds it: so this is a sample in time, and no time is left out.
-const PAUSE: u64 = 20_000;
-
-/// Where somebody has waited for long already, the pause is this part of that,
-const PART: u64 = 16;
-/// but not longer, in nanoseconds.
-const LONGEST_PAUSE: u64 = 1_000_000;
 
 /// How many releases in a row do not look at the clock at most.
 const MOST_SKIPPED: u32 = 63;
@@ -93,24 +82,6 @@ struct Guarded {
 // SAFETY: the cells are in the segment, which is never unmapped, and written only under the mutex.
 unsafe impl Send for Guarded {}
 
-#[derive(Debug, Default)]
-struct Waiting {
-    lane: u32,
-    since: u64,
-    /// Up to when its time has been charged to others: to whom is in `pieces`.
-    charged_until: u64,
-    pieces: Pieces,
-    /// The lane of who gave the lock back last (or the signal).
-    released_by: Option<u32>,
-}
-
-/// Who gives a lock back, or a signal: the thread's ledger, and its call chain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Giver<'a> {
-    pub(super) ledger: &'a Ledger,
-    pub(super) stack: StackId,
-}
-
 /// A hold whose time was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -127,17 +98,6 @@ pub(super) struct Waited {
     /// How often the lock was taken since that was told last; of a condition variable, the signal that ended the wait. (It
     /// is counted here, so that who gives it need not write where the waiter writes.)
     pub(super) taken: u64,
-}
-
-/// What is known of a wait when it ends.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    /// What it was spent on up to `charged_until`.
-    pub(super) pieces: Pieces,
-    pub(super) charged_until: u64,
-    pub(super) released_by: Option<u32>,
-    /// When it ended.
-    pub(super) to: u64,
 }
 
 impl Record {
@@ -209,7 +169,7 @@ impl Record {
     /// The thread of `lane` waits from `since` on for the lock that is at `lock`. `pieces`: room for what it waits for.
     /// Returns which of those who wait it is.
     pub(super) fn begin(&self, arena: &Arena, lock: usize, lane: u32, since: u64, pieces: Pieces) -> u32 {
-        let waiting = Waiting { lane, since, charged_until: since, pieces, released_by: None };
+        let waiting = Waiting::new(lane, since, pieces);
         let mut guarded = self.guarded();
         let place = match guarded.free.pop() {
             Some(free) => {
@@ -230,25 +190,40 @@ impl Record {
 
     fn tell_waiters(&self, arena: &Arena, guarded: &Guarded) {
         let waiters = guarded.order.len() as u64;
-        // Relaxed, here and below: written under the mutex.
+        // Relaxed: written under the mutex.
         arena.word(self.position + lock::WAITERS).store(waiters, Ordering::Relaxed);
+        self.tell_most(arena, waiters);
+    }
+
+    fn tell_most(&self, arena: &Arena, waiters: u64) {
         let most = arena.word(self.position + lock::MOST_WAITERS);
+        // Relaxed, here and below: for readers of the segment, by itself.
         if waiters > most.load(Ordering::Relaxed) {
-            most.store(waiters, Ordering::Relaxed);
+            most.fetch_max(waiters, Ordering::Relaxed);
         }
     }
 
-    /// The wait that [began](Record::begin) as `place` at `since` ended at `to`. Who has given the lock back meanwhile, as one
-    /// of several readers may, has been charged for some time after that: then the wait lasted until then, so that it
-    /// remains the sum of its parts. The ticks of `waited` are set here.
+    /// A thread waits for a signal.
+    pub(super) fn begin_signal(&self, arena: &Arena) {
+        let before = arena.word(self.position + lock::WAITERS).fetch_add(1, Ordering::Relaxed);
+        self.tell_most(arena, before + 1);
+    }
+
+    /// That wait is over.
+    pub(super) fn end_signal(&self, arena: &Arena, waited: Waited) {
+        arena.word(self.position + lock::WAITERS).fetch_sub(1, Ordering::Relaxed);
+        self.passed(arena, waited);
+    }
+
+    /// The wait that [began](Record::begin) as `place` at `since` ended at `to`, or some time later ([`Waiting::end`]). The
+    /// ticks of `waited` are set here.
     pub(super) fn ended(&self, arena: &Arena, place: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
         let mut guarded = self.guarded();
         if let Some(at) = guarded.order.iter().position(|(_, waiting)| *waiting == place) {
             guarded.order.remove(at);
             guarded.free.push(place);
         }
-        let Waiting { pieces, charged_until, released_by, .. } = core::mem::take(&mut guarded.waiting[place as usize]);
-        let left = Left { pieces, charged_until, released_by, to: to.max(charged_until) };
+        let left = core::mem::take(&mut guarded.waiting[place as usize]).end(to);
         waited.ticks = clock::between(since, left.to);
         self.tell_waiters(arena, &guarded);
         self.count(arena, &mut guarded, waited);
@@ -366,16 +341,6 @@ impl Record {
         let pause = first.map_or(least, |first| first.pause(now, least));
         self.due.store(now + pause, Relaxed);
     }
-
-    /// The same of who gives a signal, to the first that has none yet or to all; `woken` gets their lanes.
-    pub(super) fn signal(&self, lock: usize, all: bool, now: u64, giver: Giver<'_>, woken: &mut Vec<u32>) {
-        let mut guarded = self.guarded();
-        let is_unsignalled = |waiting: &Waiting| waiting.released_by.is_none();
-        guarded.each(lock, if all { DEBTORS } else { 1 }, is_unsignalled, |waiting| {
-            waiting.charge(self.number, now, giver);
-            woken.push(waiting.lane);
-        });
-    }
 }
 
 impl Guarded {
@@ -402,37 +367,12 @@ impl Guarded {
     }
 }
 
-impl Waiting {
-    /// For how long a release need not be charged for this wait, `least` or more: the longer it is already, the less it
-    /// matters when exactly it was seen.
-    fn pause(&self, now: u64, least: u64) -> u64 {
-        let part = clock::between(self.since, now) / PART;
-        least.max(part.min(clock::ticks(LONGEST_PAUSE)))
-    }
-
-    /// Whether a release now is to be charged for it: the first one in any case.
-    fn is_due(&self, now: u64, least: u64) -> bool {
-        self.released_by.is_none() || clock::between(self.charged_until, now) >= self.pause(now, least)
-    }
-
-    fn charge(&mut self, lock: u32, now: u64, Giver { ledger, stack }: Giver<'_>) {
-        let (holder_lane, pieces) = (ledger.lane(), &mut self.pieces);
-        // Another processor's clock may be some ticks behind.
-        if now > self.charged_until {
-            let mut add = |part, holder, ticks| pieces.add(Piece { part, holder, holder_lane, ticks, longest: ticks });
-            let held = ledger.own.divide(lock, [self.charged_until, now], &mut add);
-            if held != 0 {
-                add(Part::Held, stack, held);
-            }
-            self.charged_until = now;
-        }
-        self.released_by = Some(holder_lane);
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::contention::ledger::Ledger;
+    use crate::contention::model::Part;
+    use crate::contention::pieces::Piece;
     use crate::layout::cell;
     use crate::testing::arena;
 
@@ -458,26 +398,5 @@ mod tests {
         let left = record.ended(&arena, place, [2_000, 2_100], Waited { ticks: 100, spun: true, taken: 1 });
         assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
         assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 800);
-    }
-
-    /// Several locks share the record: a signal is for those at its own one, in the order in which they came.
-    #[test]
-    fn a_signal_is_for_the_first_who_waits_at_its_place() {
-        let arena = arena(1 << 13);
-        let origin = Origin { kind: LockKind::Condvar, made: 0, address: 0x1000 };
-        let record = Record::create(&arena, 1, origin, 1, true).unwrap();
-        let begin = |lock, lane| record.begin(&arena, lock, lane, 1_000, Pieces::default());
-        let places = [begin(0x2000, 1), begin(0x3000, 2), begin(0x2000, 3), begin(0x2000, 4)];
-        let (ledger, mut woken) = (Ledger::new(9), Vec::new());
-        let giver = Giver { ledger: &ledger, stack: 5 };
-        record.signal(0x2000, false, 1_500, giver, &mut woken);
-        record.signal(0x2000, true, 1_600, giver, &mut woken);
-        record.signal(0x2000, true, 1_700, giver, &mut woken);
-        assert_eq!(woken, [1, 3, 4]);
-        let waited = Waited { ticks: 0, spun: false, taken: 1 };
-        let left = places.map(|place| record.ended(&arena, place, [1_000, 2_000], waited));
-        assert_eq!(left.each_ref().map(|left| left.charged_until), [1_500, 1_000, 1_600, 1_600]);
-        assert_eq!(left.map(|left| left.released_by), [Some(9), None, Some(9), Some(9)]);
-        assert_eq!(arena.word(record.position + lock::WAITERS).load(Ordering::Relaxed), 0);
     }
 }

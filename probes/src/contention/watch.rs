@@ -2,8 +2,10 @@
 
 use super::ledger::{self, Account, Hold, Ledger, with_ledger};
 use super::model::{LockKind, Part, StackId};
+use super::note::Note;
 use super::own::OwnWait;
-use super::record::{Giver, Held, Left, Origin, Record, Waited};
+use super::record::{Held, Origin, Record, Waited};
+use super::waiting::{Giver, Left, Waiting};
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::events;
@@ -192,22 +194,35 @@ impl Watch {
     }
 
     /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. It is to call what it is given
-    /// before it waits, and after it has given up what others wait for. The condition variable may be gone in the end. The
-    /// rest as for [`Watch::wait`].
-    pub fn wait_for_signal<R>(&self, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> (R, bool)) -> (R, Ended) {
-        if !ledger::is_recorded() {
-            return (wait(&mut || ()).0, Ended(None));
-        }
-        let since = transition::wait_begin();
-        let Some(mut begun) = self.begin(LockKind::Condvar, call, since) else {
-            return (wait(&mut || ()).0, Ended(None));
+    /// before it waits, and after it has given up what others wait for; and to show its note, an address, to whoever gives the
+    /// signal ([`Watch::signal`]). The condition variable may be gone in the end. The rest as for [`Watch::wait`].
+    pub fn wait_for_signal<R>(
+        &self,
+        call: Hypercall,
+        wait: impl FnOnce(*const (), &mut dyn FnMut()) -> (R, bool),
+    ) -> (R, Ended) {
+        let begun = ledger::is_recorded().then(|| self.begin_signal(call)).flatten();
+        let Some((mut begun, note)) = begun else {
+            return (wait(core::ptr::null(), &mut || ()).0, Ended(None));
         };
-        let (outcome, signalled) = wait(&mut || begun.take_chain());
-        let to = clock::now();
-        let waited = Waited { ticks: clock::between(since, to), spun: false, taken: signalled.into() };
-        let left = with_ledger(|recorder, _, _| begun.record.ended(&recorder.arena, begun.place, [since, to], waited));
-        transition::wait_end(left.as_ref().map_or(to, |left| left.to));
-        (outcome, Ended(left.map(|left| End { begun, left, signalled: Some(signalled) })))
+        let (outcome, signalled) = wait(note.address(), &mut || {
+            begun.take_chain();
+            with_ledger(|recorder, _, _| begun.record.begin_signal(&recorder.arena));
+        });
+        let left = note.end(clock::now());
+        transition::wait_end(left.to);
+        (outcome, Ended(Some(End { begun, left, signalled: Some(signalled) })))
+    }
+
+    fn begin_signal(&self, call: Hypercall) -> Option<(Begun, Note)> {
+        let since = transition::wait_begin();
+        let record = self.record(LockKind::Condvar)?;
+        with_ledger(|_, ledger, place| {
+            let waiter_lane = ledger.lane();
+            let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
+            let note = Note::new(record.number, Waiting::new(waiter_lane, since, ledger.spare.take()));
+            (Begun { record, place: 0, account, since }, note)
+        })
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -229,21 +244,31 @@ impl Watch {
         give_back()
     }
 
-    /// Runs `give`, in which `call` gives a signal to those who wait: to the first, or to `all`; the condition variable may
-    /// be gone then.
+    /// Runs `give`, in which `call` gives a signal; the condition variable may be gone then. It is to pass on the note of each
+    /// one who gets the signal, before that one goes on.
+    ///
+    /// # Safety
+    /// What `give` passes on is null or of a wait that is not over, and of which nobody else is told at the same time.
     #[cold]
-    pub fn signal<R>(&self, call: Hypercall, all: bool, give: impl FnOnce() -> R) -> R {
-        let Some(record) = self.known_record() else { return give() };
-        let lock = self.address();
+    pub unsafe fn signal<R>(&self, call: Hypercall, give: impl FnOnce(&mut dyn FnMut(*const ())) -> R) -> R {
         let now = clock::now();
-        with_ledger(|recorder, ledger, _| {
-            let stack = ledger.chain(recorder);
-            let mut woken = core::mem::take(&mut ledger.woken);
-            woken.clear();
-            record.signal(lock, all, now, Giver { ledger, stack }, &mut woken);
-            ledger.woken = woken;
+        let stack = self.known_record().and_then(|_| {
+            with_ledger(|recorder, ledger, _| {
+                ledger.woken.clear();
+                ledger.chain(recorder)
+            })
         });
-        let outcome = give();
+        // Who waits for something that is not recorded has no note.
+        let Some(stack) = stack else { return give(&mut |_| ()) };
+        let outcome = give(&mut |note| {
+            if !note.is_null() {
+                with_ledger(|_, ledger, _| {
+                    // SAFETY: the caller's word.
+                    let lane = unsafe { Note::signal(note, now, ledger, stack) };
+                    ledger.woken.push(lane);
+                });
+            }
+        });
         // The timeline has an arrow from here to each of them.
         let woken = |nth: usize| with_ledger(|_, ledger, _| ledger.woken.get(nth).copied())?;
         (0..).map_while(woken).for_each(|lane| events::wake(call, lane, now));
@@ -364,7 +389,8 @@ impl Begun {
     }
 }
 
-/// A wait that is over, and is in its lock's figures, but not yet in those of who waited for whom.
+/// A wait that is over, but not yet in the figures of who waited for whom, nor, where it was for a signal, in those of its
+/// condition variable.
 #[derive(Debug)]
 #[must_use = "who waited for whom is in no figures until it is told"]
 pub struct Ended(Option<End>);
@@ -378,7 +404,8 @@ struct End {
 }
 
 impl Ended {
-    /// Puts it into the figures. To be called when the thread is back where it was, so that nobody waits for that.
+    /// Puts it into the figures. To be called so that nobody waits for that: after a wait for a signal, before the thread takes
+    /// anything; after one for a lock, when it is back where it was.
     pub fn tell(self) {
         let Some(End { begun, left, signalled }) = self.0 else { return };
         let Begun { record, account, since, .. } = begun;
@@ -390,6 +417,10 @@ impl Ended {
                 (_, None) => (Part::Unknown, since),
             };
             let from = from.max(since);
+            if let Some(signalled) = signalled {
+                let waited = Waited { ticks: clock::between(since, left.to), spun: false, taken: signalled.into() };
+                record.end_signal(&recorder.arena, waited);
+            }
             let ticks = clock::between(from, left.to);
             ledger.end(recorder, account, &left.pieces, part, left.released_by, ticks);
             ledger.spare.give_back(left.pieces);

@@ -33,7 +33,7 @@ pub use native::Native;
 
 use super::clock::{self, Time};
 use super::errno::Errno;
-use super::sync::{Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner, StillWaited};
+use super::sync::{Deadline, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
 use super::thread;
 use core::ffi::{CStr, c_void};
 
@@ -235,15 +235,21 @@ pub trait Condvar: Sized + Send + Sync {
     /// mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
     ///
     /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then the wait may last
-    /// until a signaller that holds it has given it back.
-    fn wait(&self, home: Option<&Self::Mutex>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64);
+    /// until a signaller that holds it has given it back. What `note` is the address of stays as long as the wait.
+    fn wait(
+        &self,
+        home: Option<&Self::Mutex>,
+        deadline: Option<&Deadline>,
+        note: Note,
+        release: impl FnOnce(),
+    ) -> (Outcome, u64);
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
-    /// the waiter's mutex.
-    fn signal(&self, names: [Owner; 2]);
+    /// the waiter's mutex. `read` is shown the waiter's note while it waits; it must not wait itself, nor use a lock.
+    fn signal(&self, names: [Owner; 2], read: impl FnMut(Note));
 
-    /// Ends the wait of all who wait. `names` as above.
-    fn broadcast(&self, names: [Owner; 2]);
+    /// Ends the wait of all who wait, each of whose notes `read` is shown. The rest as above.
+    fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note));
 
     /// To be called before the condition variable is dropped: waits for those whose time was up in the same moment and
     /// who still use it.

@@ -4,7 +4,7 @@ use super::{Backend, Condvar, Mutex, Rwlock};
 use crate::host::batch;
 use crate::host::clock::{self, Time};
 use crate::host::errno::Errno;
-use crate::host::sync::{self, Deadline, NotHeld, NotOwner, OtherReaders, Outcome, Owner, StillWaited};
+use crate::host::sync::{self, Deadline, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
 
 /// The default back end: [`sync`] and the host's threads.
 #[derive(Clone, Copy, Debug)]
@@ -142,19 +142,20 @@ impl Condvar for sync::Condvar {
         &self,
         home: Option<&sync::Monitor>,
         deadline: Option<&Deadline>,
+        note: Note,
         release: impl FnOnce(),
     ) -> (Outcome, u64) {
-        sync::Condvar::wait(self, home, deadline, release)
+        sync::Condvar::wait(self, home, deadline, note, release)
     }
 
     #[inline(always)]
-    fn signal(&self, names: [Owner; 2]) {
-        sync::Condvar::signal(self, names);
+    fn signal(&self, names: [Owner; 2], read: impl FnMut(Note)) {
+        sync::Condvar::signal(self, names, read);
     }
 
     #[inline(always)]
-    fn broadcast(&self, names: [Owner; 2]) {
-        sync::Condvar::broadcast(self, names);
+    fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note)) {
+        sync::Condvar::broadcast(self, names, read);
     }
 
     fn retire(&self) -> Result<(), StillWaited> {

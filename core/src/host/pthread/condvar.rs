@@ -5,7 +5,7 @@
 use super::parker::Parker;
 use super::primitive::Raw;
 use crate::host::backend;
-use crate::host::sync::{Deadline, Outcome, Owner, StillWaited};
+use crate::host::sync::{Deadline, Note, Outcome, Owner, StillWaited};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::VecDeque;
@@ -38,8 +38,8 @@ impl Condvar {
         })
     }
 
-    /// Tells up to `most` waiters, those who came first. One whose time is up takes itself out.
-    fn tell(&self, most: usize) {
+    /// Tells up to `most` waiters, those who came first, and shows their notes to `read`. One whose time is up takes itself out.
+    fn tell(&self, most: usize, mut read: impl FnMut(Note)) {
         // Relaxed: see `with_queue`.
         if self.waiters.load(Ordering::Relaxed) == 0 {
             return;
@@ -48,7 +48,7 @@ impl Condvar {
             let mut left = most;
             queue.retain(|&parker| {
                 // SAFETY: what is in the queue is alive; who has been told may not be, and is taken out.
-                let told = left != 0 && unsafe { &*parker }.tell();
+                let told = left != 0 && unsafe { &*parker }.tell(&mut read);
                 left -= usize::from(told);
                 !told
             });
@@ -72,9 +72,10 @@ impl backend::Condvar for Condvar {
         &self,
         _home: Option<&super::Mutex>,
         deadline: Option<&Deadline>,
+        note: Note,
         release: impl FnOnce(),
     ) -> (Outcome, u64) {
-        let parker = Parker::new();
+        let parker = Parker::new(note);
         self.with_queue(|queue| queue.push_back(&parker));
         release();
         let outcome = parker.wait(deadline);
@@ -85,12 +86,12 @@ impl backend::Condvar for Condvar {
         (outcome, 0)
     }
 
-    fn signal(&self, _names: [Owner; 2]) {
-        self.tell(1);
+    fn signal(&self, _names: [Owner; 2], read: impl FnMut(Note)) {
+        self.tell(1, read);
     }
 
-    fn broadcast(&self, _names: [Owner; 2]) {
-        self.tell(usize::MAX);
+    fn broadcast(&self, _names: [Owner; 2], read: impl FnMut(Note)) {
+        self.tell(usize::MAX, read);
     }
 
     fn retire(&self) -> Result<(), StillWaited> {

@@ -1,7 +1,7 @@
 //! One waiting thread, with a mutex and a condition variable of its own.
 
 use super::primitive::{Condition, Raw};
-use crate::host::sync::{Deadline, Outcome};
+use crate::host::sync::{Deadline, Note, Outcome};
 use core::cell::UnsafeCell;
 
 /// A thread that waits to be told to go on. It lives on that thread's stack.
@@ -11,6 +11,8 @@ pub(super) struct Parker {
     /// Under `lock`.
     state: UnsafeCell<State>,
     told: Condition,
+    /// For who tells it to go on.
+    note: Note,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,8 @@ enum State {
 }
 
 impl Parker {
-    pub(super) fn new() -> Self {
-        Parker { lock: Raw::new(), state: UnsafeCell::new(State::Waiting), told: Condition::new() }
+    pub(super) fn new(note: Note) -> Self {
+        Parker { lock: Raw::new(), state: UnsafeCell::new(State::Waiting), told: Condition::new(), note }
     }
 
     /// Waits until it is told, or until the deadline. What was said first, stays.
@@ -47,13 +49,15 @@ impl Parker {
         })
     }
 
-    /// Tells it to go on, unless its time is up. Says whether it did; then the parker may be gone.
-    pub(super) fn tell(&self) -> bool {
+    /// Tells it to go on, unless its time is up; shows its note to `read` before. Says whether it did; then the parker may be
+    /// gone.
+    pub(super) fn tell(&self, read: impl FnOnce(Note)) -> bool {
         self.lock.with(|| {
             // SAFETY: under the lock.
             let state = unsafe { &mut *self.state.get() };
             let waits = *state == State::Waiting;
             if waits {
+                read(self.note);
                 *state = State::Told;
                 self.told.signal();
             }

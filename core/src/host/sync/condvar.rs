@@ -22,12 +22,24 @@ pub struct Condvar {
     habit: Habit,
     turns: Turns,
     lock: Mutex,
-    queue: UnsafeCell<Queue<Home>>,
+    queue: UnsafeCell<Queue<About>>,
 }
 
-/// Where a waiter goes after a signal: the mutex that it takes then, which is there as long as the waiter waits; null:
-/// it does not say.
-pub(super) type Home = *const Monitor;
+/// What a waiter has for whoever ends its wait by a signal: an address, which means nothing here. What is there stays as
+/// long as the wait.
+pub type Note = *const ();
+
+/// None.
+pub const NO_NOTE: Note = ptr::null();
+
+/// What a signaller must know of a waiter.
+#[derive(Debug)]
+pub(super) struct About {
+    /// Where it goes after a signal: the mutex that it takes then, which is there as long as the waiter waits; null: it
+    /// does not say.
+    home: *const Monitor,
+    note: Note,
+}
 
 // SAFETY: the queue is used under `lock` only; `Waiter`s are made to be reached from other threads.
 unsafe impl Send for Condvar {}
@@ -63,7 +75,7 @@ impl Condvar {
         Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), turns: Turns::new(), lock, queue }
     }
 
-    fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<Home>) -> R) -> R {
+    fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<About>) -> R) -> R {
         self.lock.lock_soon(Owner::NOBODY);
         // SAFETY: the lock is ours.
         let result = self.queue.with_mut(|queue| change(unsafe { &mut *queue }));
@@ -83,11 +95,19 @@ impl Condvar {
     /// The mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
     ///
     /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then whoever signals
-    /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]).
-    pub fn wait(&self, home: Option<&Monitor>, deadline: Option<&Deadline>, release: impl FnOnce()) -> (Outcome, u64) {
+    /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]). `note` is shown to whoever
+    /// signals.
+    pub fn wait(
+        &self,
+        home: Option<&Monitor>,
+        deadline: Option<&Deadline>,
+        note: Note,
+        release: impl FnOnce(),
+    ) -> (Outcome, u64) {
         let is_first = self.habit.is_new();
         let patience = if self.turns.are_taken() { 0 } else { self.habit.patience() };
-        let waiter = Waiter::new(patience, home.map_or(ptr::null(), ptr::from_ref));
+        let waiter =
+            Waiter::new(patience, deadline.is_some(), About { home: home.map_or(ptr::null(), ptr::from_ref), note });
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -114,16 +134,16 @@ impl Condvar {
     }
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
-    /// the waiter's mutex.
+    /// the waiter's mutex. `read` is shown the waiter's note, as long as it waits.
     #[inline(always)]
-    pub fn signal(&self, names: [Owner; 2]) {
+    pub fn signal(&self, names: [Owner; 2], read: impl FnMut(Note)) {
         if self.waiters() != 0 {
-            self.signal_first(names);
+            self.signal_first(names, read);
         }
     }
 
     #[cold]
-    fn signal_first(&self, names: [Owner; 2]) {
+    fn signal_first(&self, names: [Owner; 2], read: impl FnMut(Note)) {
         let taken = self.with_queue(|queue| {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
@@ -135,20 +155,20 @@ impl Condvar {
         self.turns.signal();
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
         if let Some(taken) = taken {
-            let_go(taken, names);
+            let_go(taken, names, read);
         }
     }
 
-    /// Ends the wait of all who wait. `names` as for [`Condvar::signal`].
+    /// Ends the wait of all who wait. The rest as for [`Condvar::signal`].
     #[inline(always)]
-    pub fn broadcast(&self, names: [Owner; 2]) {
+    pub fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note)) {
         if self.waiters() != 0 {
-            self.signal_all(names);
+            self.signal_all(names, read);
         }
     }
 
     #[cold]
-    fn signal_all(&self, names: [Owner; 2]) {
+    fn signal_all(&self, names: [Owner; 2], mut read: impl FnMut(Note)) {
         let taken = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
@@ -158,7 +178,7 @@ impl Condvar {
         });
         self.turns.signal();
         // As in `signal_first`.
-        taken.each(|taken| let_go(taken, names));
+        taken.each(|taken| let_go(taken, names, &mut read));
     }
 
     /// To be called before the condition variable is destroyed: waits for those whose time was up in the same moment
@@ -178,9 +198,11 @@ impl Condvar {
 }
 
 /// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back.
-fn let_go(taken: Taken<Home>, names: [Owner; 2]) {
+fn let_go(taken: Taken<About>, names: [Owner; 2], mut read: impl FnMut(Note)) {
+    let About { home, note } = *taken.about();
+    read(note);
     // SAFETY: null, or a mutex that the waiter will take: it is there.
-    match unsafe { taken.about().as_ref() }.filter(|home| home.is_held_by(names)) {
+    match unsafe { home.as_ref() }.filter(|home| home.is_held_by(names)) {
         // SAFETY: so the caller holds it.
         Some(home) => unsafe { home.keep(taken) },
         None => taken.notify(Message::Go),

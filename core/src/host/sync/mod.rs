@@ -28,7 +28,7 @@ mod spread;
 mod turns;
 
 pub(super) use active::{Looked, look, now, processors};
-pub use condvar::{Condvar, Outcome, StillWaited};
+pub use condvar::{Condvar, NO_NOTE, Note, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;

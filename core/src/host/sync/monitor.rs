@@ -15,7 +15,7 @@
 //! does not overlook them.
 
 use super::active;
-use super::condvar::Home;
+use super::condvar::About;
 use super::mutex::{Mutex, NotOwner};
 use super::owner::Owner;
 use super::primitive::UnsafeCell;
@@ -32,7 +32,7 @@ pub struct Monitor {
 #[derive(Debug)]
 struct Kept {
     /// Taken from their condition variables, not notified yet.
-    queue: Queue<Home>,
+    queue: Queue<About>,
     /// How many have been notified and have not the mutex yet.
     on_their_way: u32,
 }
@@ -94,7 +94,7 @@ impl Monitor {
     ///
     /// # Safety
     /// The caller holds the mutex.
-    pub(super) unsafe fn keep(&self, waiter: Taken<Home>) {
+    pub(super) unsafe fn keep(&self, waiter: Taken<About>) {
         // SAFETY: the caller's word.
         unsafe { self.with_kept(|kept| kept.queue.push_taken(waiter)) };
         // SAFETY: as above.
@@ -133,7 +133,7 @@ impl Monitor {
 
 impl Kept {
     /// As many as may be on their way.
-    fn send_off(&mut self) -> super::queue::TakenList<Home> {
+    fn send_off(&mut self) -> super::queue::TakenList<About> {
         let most = active::others().saturating_sub(self.on_their_way);
         let (going, count) = self.queue.pop_taken(most);
         self.on_their_way += count;

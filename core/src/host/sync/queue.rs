@@ -11,8 +11,9 @@
 //!         time is up
 //! ```
 //!
-//! A waiter that is `TAKEN` stays where it is until it is notified, so it can be used without the lock; one that is
-//! notified may be gone at once.
+//! A waiter that is taken stays where it is until it is notified, so it can be used without the lock; one that is
+//! notified may be gone at once. Only one whose time may be up is marked `TAKEN`: another one is taken by being unlinked, and
+//! its word, at which it looks all the time, is written once.
 //!
 //! The thread looks at its word for a while before it sleeps. `WAITING` and `TAKEN` have the mark `ASLEEP` beside them
 //! from when it goes to sleep: only such a thread must be woken. With it comes `IN_VAIN`, where looking was of no use, and
@@ -68,8 +69,12 @@ pub(super) enum Message {
 
 /// One thread that waits; `T` is what others must know of it.
 #[derive(Debug)]
+// A line of its own: others look at it while the thread looks at its word.
+#[repr(align(64))]
 pub(super) struct Waiter<T> {
     state: AtomicU32,
+    /// Whether its time may be up before it is notified.
+    may_leave: bool,
     /// Protected by the lock of the queue; once taken, the taker's.
     links: UnsafeCell<Links<T>>,
     /// When the wait began, in nanoseconds.
@@ -89,15 +94,17 @@ struct Links<T> {
 
 impl<T> Waiter<T> {
     /// For a thread that looks for up to `patience` nanoseconds before it sleeps.
-    pub(super) fn new(patience: u64, about: T) -> Self {
+    pub(super) fn new(patience: u64, may_leave: bool, about: T) -> Self {
         let links = Links { next: ptr::null(), previous: ptr::null(), notified: 0 };
-        Waiter { state: AtomicU32::new(WAITING), links: UnsafeCell::new(links), since: active::now(), patience, about }
+        let (state, links) = (AtomicU32::new(WAITING), UnsafeCell::new(links));
+        Waiter { state, may_leave, links, since: active::now(), patience, about }
     }
 
     /// Waits until notified, actively as long as there is patience; `None`: the deadline came first; the waiter is
     /// still linked, and the caller unlinks it. Says also what came of looking, and how much of the wait that was, in
     /// nanoseconds.
     pub(super) fn wait(&self, deadline: Option<&Deadline>) -> (Option<Message>, Looked, u64) {
+        debug_assert!(self.may_leave || deadline.is_none());
         // Relaxed: `sleep` looks again.
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
         let (looked, active) = active::look(self.patience, deadline, notified);
@@ -198,6 +205,9 @@ impl<T> Waiter<T> {
 
     /// Claims the waiter, unless its time is up already. Under the lock of the queue.
     fn take(&self) -> bool {
+        if !self.may_leave {
+            return true;
+        }
         // Relaxed: the message orders; this only decides.
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PLAIN == WAITING {
@@ -508,7 +518,7 @@ mod tests {
         let waiter = thread::spawn(move || {
             stay_on(on);
             let mut queue = Queue::new();
-            let waiter = Waiter::new(5_000, ());
+            let waiter = Waiter::new(5_000, false, ());
             // SAFETY: it stays until it is notified.
             unsafe { queue.push_back(&waiter) };
             let Taken(taken) = queue.take_first().expect("one that waits");
@@ -533,13 +543,13 @@ mod tests {
     #[test]
     fn a_sleeper_knows_when_it_was_notified() {
         let mut queue = Queue::new();
-        let waiter = Waiter::new(0, ());
+        let waiter = Waiter::new(0, false, ());
         // SAFETY: it stays until it is notified.
         unsafe { queue.push_back(&waiter) };
         queue.take_first().expect("one that waits").notify(Message::Go);
         assert_eq!((waiter.wait(None).0, waiter.notified()), (Some(Message::Go), 0), "it has not slept");
 
-        let waiter = Waiter::new(0, ());
+        let waiter = Waiter::new(0, false, ());
         // SAFETY: as above.
         unsafe { queue.push_back(&waiter) };
         let Taken(taken) = queue.take_first().expect("one that waits");

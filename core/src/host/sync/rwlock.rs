@@ -219,7 +219,7 @@ impl Rwlock {
         let mut slept = false;
         let mut woken = false;
         while !entered {
-            let waiter = Waiter::new(self.habit.patience(), entrant);
+            let waiter = Waiter::new(self.habit.patience(), true, entrant);
             let (message, came, looking) = match self.enter_or_queue(&waiter, woken) {
                 Attempt::Entered => break,
                 Attempt::Closed => waiter.wait_awake(),
