@@ -5,7 +5,7 @@ use crate::cell::Cell;
 use crate::events::Block;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Witness};
 use crate::unwind::Stack;
 use crate::vcpu::Vcpu;
 use core::ptr;
@@ -67,6 +67,11 @@ pub(crate) struct Local {
     pub(crate) last_row: *const Row,
     /// The row off all virtual CPUs.
     pub(crate) off_row: *const Row,
+    /// While `witness` does not hold `witnessed`, and this word of the guest holds `homed`, the thread is on no virtual CPU.
+    /// Null: ask.
+    home_word: *const usize,
+    /// See `home_word`.
+    homed: usize,
     /// Of quick calls that find all at hand, one in so many is timed; 0: every one; `u64::MAX`: none.
     pub(crate) quick_gap: u64,
     /// State of the generator that draws samples; never 0 once there is a lane.
@@ -136,11 +141,32 @@ impl Local {
         if !self.row.is_null() {
             return self.row;
         }
-        // SAFETY: null, or a word of the guest that it never frees (see `Witness`). Volatile: others write it.
+        // SAFETY: null, or a word of the guest that it does not free (see `Witness`). Volatile: others write it.
         if !self.witness.is_null() && unsafe { self.witness.read_volatile() } == self.witnessed {
             return self.witnessed_row;
         }
-        ptr::null()
+        if self.is_seen_off() { self.off_row } else { ptr::null() }
+    }
+
+    /// Whether the guest's words say that the thread is on no virtual CPU, where `witness` does not say that it is on one.
+    #[inline(always)]
+    pub(crate) fn is_seen_off(&self) -> bool {
+        // SAFETY: as in `known_row`.
+        !self.home_word.is_null() && unsafe { self.home_word.read_volatile() } == self.homed
+    }
+
+    /// Goes by `witness` from now on; while it says that the thread is on a virtual CPU, it is counted in `row`.
+    pub(crate) fn believe(&mut self, witness: Option<Witness>, row: *const Row) {
+        let none = Witness { word: ptr::null(), value: 0, home: ptr::null(), homed: 0 };
+        let Witness { word, value, home, homed } = witness.unwrap_or(none);
+        (self.witness, self.witnessed, self.witnessed_row) = (word, value, row);
+        (self.home_word, self.homed) = (home, homed);
+    }
+
+    /// Goes by none.
+    #[inline]
+    pub(crate) fn forget_witness(&mut self) {
+        (self.witness, self.home_word) = (ptr::null(), ptr::null());
     }
 
     /// Draws the number of events up to the next sample: uniform with this mean, so that no period of the guest can

@@ -26,20 +26,25 @@ static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
 /// Asks the guest which virtual CPU the calling thread is on, and for a witness, if there is one.
 pub type WhichVcpu = fn() -> (Place, Option<Witness>);
 
-/// A word of the guest that tells where a thread is: the answer that came with it is true as long as the word holds the
-/// value, and the thread has not called [`forget_place`]. The word is never freed.
+/// Words of the guest that tell where a thread is, as long as it has not called [`forget_place`]: until then they are not
+/// freed. While `word` holds `value`, the answer that came with them is true. While it does not, and `home` holds `homed`, the
+/// thread is on no virtual CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Witness {
     /// Where the word is.
     pub word: *const usize,
     /// What it must hold.
     pub value: usize,
+    /// Where the other one is; null: there is none.
+    pub home: *const usize,
+    /// What that must hold.
+    pub homed: usize,
 }
 
 /// No witness of the calling thread is good any more: it has become another one to the guest.
 #[inline]
 pub fn forget_place() {
-    local::with(|local| local.witness = ptr::null());
+    local::with(Local::forget_witness);
 }
 
 #[derive(Debug)]
@@ -239,9 +244,10 @@ impl Local {
             Some(which) => {
                 let (place, witness) = which();
                 let row = self.row_at(recorder, place);
-                self.witness = witness.filter(|_| !row.is_null()).map_or(ptr::null(), |witness| witness.word);
-                self.witnessed = witness.map_or(0, |witness| witness.value);
-                self.witnessed_row = row;
+                // One that says that the thread is off its virtual CPU will say when it is back.
+                if place != Place::OffCpu || !self.is_seen_off() {
+                    self.believe(witness.filter(|_| !row.is_null()), row);
+                }
                 row
             }
             None => {

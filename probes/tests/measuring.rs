@@ -87,12 +87,16 @@ fn quick_calls_are_weighed(segment: &Segment) {
 static WORD: AtomicUsize = AtomicUsize::new(0);
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// The guest's answer: everybody is on virtual CPU 5 as long as `WORD` is 1, else on the one before.
+static HOME: AtomicUsize = AtomicUsize::new(0);
+
+/// The guest's answer: everybody is on virtual CPU 5 as long as `WORD` is 1, else, while `HOME` is 3, on none, else on the one
+/// before.
 fn which_vcpu() -> (Place, Option<Witness>) {
     ASKED.fetch_add(1, Ordering::Relaxed);
     let value = WORD.load(Ordering::Relaxed);
-    let witness = (value == 1).then_some(Witness { word: WORD.as_ptr(), value });
-    (Place::Vcpu(4 + value as u16), witness)
+    let homed = HOME.load(Ordering::Relaxed);
+    let witness = (value == 1).then_some(Witness { word: WORD.as_ptr(), value, home: HOME.as_ptr(), homed });
+    (if value == 0 && homed == 3 { Place::OffCpu } else { Place::Vcpu(4 + value as u16) }, witness)
 }
 
 /// As long as a witness stands by its word, the guest is not asked again, and no longer.
@@ -109,6 +113,7 @@ fn a_witness_is_believed_while_it_holds(segment: &Segment) {
         call(100);
         assert_eq!((calls(Place::Vcpu(5)), asked()), (100, 1));
         WORD.store(0, Ordering::Relaxed);
+        HOME.store(1, Ordering::Relaxed);
         call(10);
         // Where nothing vouches for the answer, once or twice a call.
         assert!(calls(Place::Vcpu(4)) == 10 && asked() >= 10);
@@ -117,6 +122,19 @@ fn a_witness_is_believed_while_it_holds(segment: &Segment) {
         forget_place();
         call(100);
         assert_eq!((calls(Place::Vcpu(5)), asked()), (201, 2));
+        // On none, and back, as both words say.
+        HOME.store(3, Ordering::Relaxed);
+        forget_place();
+        call(1);
+        let before = calls(Place::OffCpu);
+        asked();
+        for _ in 0..10 {
+            WORD.store(0, Ordering::Relaxed);
+            call(10);
+            WORD.store(1, Ordering::Relaxed);
+            call(10);
+        }
+        assert_eq!((calls(Place::OffCpu) - before, calls(Place::Vcpu(5)), asked()), (100, 302, 1));
     };
     std::thread::scope(|scope| scope.spawn(asking).join()).unwrap();
 }

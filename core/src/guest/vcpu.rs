@@ -76,13 +76,13 @@ pub fn scheduled(lwp: *mut c_void, likely: Option<u16>) -> Place {
     }
 }
 
-/// The place of `lwp`, which may be on a virtual CPU or not; with a witness where it does not change unnoticed: the virtual
-/// CPU's own pointer to it, or that nothing has been learnt yet.
+/// The place of `lwp`, which may be on a virtual CPU or not; with a witness where it does not change unnoticed: the two
+/// pointers of lwp and virtual CPU to each other, or that nothing has been learnt yet.
 pub fn place(lwp: *mut c_void) -> (Place, Option<Witness>) {
     // Relaxed: as in `look`.
     if FIELDS.load(Ordering::Relaxed) == 0 {
         // Nobody's is known until that changes: a kernel makes thousands of hypercalls before it schedules anybody.
-        return (Place::Unknown, Some(Witness { word: FIELDS.as_ptr(), value: 0 }));
+        return (Place::Unknown, Some(Witness { word: FIELDS.as_ptr(), value: 0, home: ptr::null(), homed: 0 }));
     }
     // An lwp that has never been scheduled points to no virtual CPU, and no virtual CPU points to one that is off.
     let seen = if lwp.is_null() { None } else { look(lwp, None) };
@@ -99,7 +99,9 @@ fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<(u16, Witness)> {
     let in_vcpu = ((fields >> 16) as u16).checked_sub(1)?;
     // SAFETY: when it was learnt, the same kind of structure had its pointer there; all lwps are of one size. The
     // guest keeps an lwp while a thread runs it.
-    let vcpu = unsafe { lwp.cast::<*mut c_void>().add(usize::from(in_lwp)).read_volatile() };
+    let home = unsafe { lwp.cast::<*mut c_void>().add(usize::from(in_lwp)) };
+    // SAFETY: as above.
+    let vcpu = unsafe { home.read_volatile() };
     let is_likely = |index: &u16| {
         // Relaxed: the thread has been on it, so its address is in place; nothing is read through it but as below.
         VCPUS.get(usize::from(*index)).is_some_and(|likely| likely.load(Ordering::Relaxed) == vcpu) && !vcpu.is_null()
@@ -109,7 +111,9 @@ fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<(u16, Witness)> {
     let word = unsafe { vcpu.cast::<usize>().add(usize::from(in_vcpu)) };
     // SAFETY: as above.
     let on_it = unsafe { word.read_volatile() };
-    (on_it == lwp.addr()).then_some((index, Witness { word, value: on_it }))
+    // The guest changes the lwp's pointer when it puts it on another virtual CPU, first, and at no other time.
+    let witness = Witness { word, value: on_it, home: home.cast(), homed: vcpu.addr() };
+    (on_it == lwp.addr()).then_some((index, witness))
 }
 
 fn index_of(vcpu: *mut c_void) -> Option<u16> {
@@ -244,6 +248,7 @@ mod tests {
         let witness = witness.expect("a witness");
         assert_eq!((seen, witness.value), (Place::Vcpu(0), address.addr()));
         assert_eq!(witness.word, ptr::from_ref(&cpus[0].lwp).cast());
+        assert_eq!((witness.home, witness.homed), (ptr::from_ref(&lwp.cpu).cast(), lwp.cpu.addr()));
         assert_eq!(lwp.before[0] + cpus[0].before[0], 10);
     }
 }
