@@ -60,7 +60,7 @@ pub(super) fn deals() {
     let _ = ENTRY.try_with(|entry| entry.get().map(|Entry(thread)| thread.deals()));
 }
 
-/// Somebody is late at `now`, in nanoseconds of the monotonic clock. Until when others are to be left alone, if it is they
+/// Somebody is late at `now`, in nanoseconds. Until when others are to be left alone, if it is they
 /// who want the processors.
 pub(super) fn late(now: u64) -> Option<u64> {
     // Where somebody else says the same just now, that is enough.

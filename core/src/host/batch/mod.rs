@@ -45,7 +45,7 @@ enum Policy {
 
 /// What the guest's threads are to have: `Unknown`, `Batch` or `Other`.
 static WANTED: AtomicU8 = AtomicU8::new(Policy::Unknown as u8);
-/// If that is `Other`, until when, in nanoseconds of the monotonic clock.
+/// If that is `Other`, until when, in nanoseconds of [`sync::now`].
 static UNTIL: AtomicU64 = AtomicU64::new(0);
 /// Whether a thread has ever had `SCHED_BATCH` from us, so that those it makes may have it from there.
 static USED: AtomicBool = AtomicBool::new(false);
@@ -140,7 +140,7 @@ fn change(policy: c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) == 0 }
 }
 
-/// The calling thread was woken at `told`, and goes on now, in nanoseconds of the monotonic clock.
+/// The calling thread was woken at `told`, and goes on now, in nanoseconds.
 #[inline]
 pub(super) fn woken(told: u64, now: u64) {
     if now.saturating_sub(told) >= LATE {

@@ -4,7 +4,7 @@ use super::belongings::Host;
 use super::strand::{Fiber, Pause};
 use super::{helpers, timers};
 use crate::host::errno::Errno;
-use crate::host::sync::{Deadline, Habit, look, now};
+use crate::host::sync::{Deadline, Habit, look, monotonic, now};
 use crate::host::thread;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -86,8 +86,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let _ = CARRIER.set(std::thread::current());
     let habit = Habit::new();
     loop {
-        let now = now();
-        timers::fire(now);
+        timers::fire(monotonic());
         let next = {
             let mut queue = queue();
             let next = queue.fibers.pop_front();
@@ -98,7 +97,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
             wait(&habit);
             continue;
         };
-        RUNS_SINCE.store(now, Ordering::Relaxed);
+        RUNS_SINCE.store(now(), Ordering::Relaxed);
         match fiber.run(&host) {
             Pause::Parked | Pause::Ended => {}
             Pause::Away => {
@@ -130,7 +129,7 @@ fn wait(habit: &Habit) {
     }
     match next {
         // At most 584 years.
-        Some(next) => std::thread::park_timeout(Duration::from_nanos(next.saturating_sub(now()))),
+        Some(next) => std::thread::park_timeout(Duration::from_nanos(next.saturating_sub(monotonic()))),
         None => std::thread::park(),
     }
     queue().asleep = false;

@@ -87,6 +87,11 @@ pub(in crate::host) fn now() -> u64 {
     0
 }
 
+#[cfg(loom)]
+pub(in crate::host) fn monotonic() -> u64 {
+    0
+}
+
 /// How many processors there are besides the caller's, but at least one.
 #[cfg(loom)]
 pub(super) fn others() -> u32 {
@@ -102,7 +107,7 @@ pub(in crate::host) fn processors() -> u32 {
 #[cfg(not(loom))]
 pub(super) use processors::others;
 #[cfg(not(loom))]
-pub(in crate::host) use processors::{now, processors};
+pub(in crate::host) use processors::{monotonic, now, processors};
 
 #[cfg(not(loom))]
 mod processors {
@@ -112,6 +117,7 @@ mod processors {
     use crate::host::cpus;
     use core::hint::spin_loop;
     use core::sync::atomic::{AtomicU32, Ordering};
+    use rumpscope_probes::clock::counted_ns;
     use std::sync::OnceLock;
 
     /// Looks between two reads of the clock: some 30 to 150 ns each.
@@ -162,8 +168,14 @@ mod processors {
         }
     }
 
-    /// The monotonic clock in nanoseconds; 0 where the host does not tell.
+    /// Nanoseconds of a clock that only goes on, and is quick to read: for lengths.
+    #[inline]
     pub(in crate::host) fn now() -> u64 {
+        counted_ns().unwrap_or_else(monotonic)
+    }
+
+    /// The monotonic clock in nanoseconds; 0 where the host does not tell.
+    pub(in crate::host) fn monotonic() -> u64 {
         clock::now(Clock::Monotonic).map_or(0, |now| now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
     }
 
@@ -172,7 +184,6 @@ mod processors {
         if seats() == 0 {
             return (Looked::No, 0);
         }
-        let deadline = deadline.map_or(u64::MAX, Deadline::nanoseconds);
         let mut seat = Seat::take();
         loop {
             for _ in 0..LOOKS {
@@ -189,7 +200,9 @@ mod processors {
             if looked >= patience {
                 return (Looked::InVain, looked);
             }
-            if time >= deadline || (seat.is_none() && looked >= STANDING) {
+            if deadline.is_some_and(|deadline| monotonic() >= deadline.nanoseconds())
+                || (seat.is_none() && looked >= STANDING)
+            {
                 return (Looked::No, looked);
             }
         }

@@ -27,7 +27,7 @@ mod rwlock;
 mod spread;
 mod turns;
 
-pub(super) use active::{Looked, look, now, processors};
+pub(super) use active::{Looked, look, monotonic, now, processors};
 pub use condvar::{Condvar, NO_NOTE, Note, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]

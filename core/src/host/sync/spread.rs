@@ -19,7 +19,7 @@ const SOON: u64 = 1_000_000;
 /// When threads of this process have moved.
 #[derive(Debug)]
 struct Spread {
-    /// The last one, in nanoseconds of the monotonic clock.
+    /// The last one, in nanoseconds.
     moved: u64,
     /// No other one for so long after it.
     pause: u64,
