@@ -22,17 +22,22 @@ fn online() -> usize {
 }
 
 /// Moves the calling thread from the CPU that it is on to another one that it may run on, if there is one and the host
-/// agrees. Afterwards it may run where it could before; what somebody else has said of that meanwhile, in some microseconds,
-/// is lost.
-pub fn leave_current() {
-    let Some(before) = Mask::of_caller() else { return };
+/// agrees; says which one it has left. Afterwards it may run where it could before; what somebody else has said of that
+/// meanwhile, in some microseconds, is lost.
+pub fn leave_current() -> Option<usize> {
+    let before = Mask::of_caller()?;
     // SAFETY: no preconditions. -1, where the host does not tell, is no CPU of the mask.
-    let current = unsafe { libc::sched_getcpu() };
-    let Some(others) = before.without(current as usize) else { return };
-    if others.count() != 0 && others.set() {
-        // Where no CPU was left out, none will be that comes later.
-        let after = if before.count() >= online() { Mask::ALL } else { before };
-        after.set();
+    let current = unsafe { libc::sched_getcpu() } as usize;
+    let others = before.without(current).filter(|others| others.count() != 0)?;
+    others.move_to(&before).then_some(current)
+}
+
+/// Moves it to that CPU, if it may run there and the host agrees. The rest as for [`leave_current`].
+pub fn go_to(cpu: usize) {
+    if let Some(before) = Mask::of_caller()
+        && let Some(others) = before.without(cpu)
+    {
+        before.but(&others).move_to(&before);
     }
 }
 
@@ -55,6 +60,18 @@ impl Mask {
     fn set(&self) -> bool {
         // SAFETY: the host reads at most the size given.
         unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), self.0.as_ptr().cast()) == 0 }
+    }
+
+    /// Has the calling thread run on one of these, and afterwards on all of `before`. Whether the host has agreed.
+    fn move_to(&self, before: &Mask) -> bool {
+        // Where no CPU was left out, none will be that comes later.
+        let after = if before.count() >= online() { &Mask::ALL } else { before };
+        self.set() && after.set()
+    }
+
+    /// Those that are not among `others`.
+    fn but(&self, others: &Mask) -> Mask {
+        Mask(core::array::from_fn(|word| self.0[word] & !others.0[word]))
     }
 
     fn count(&self) -> usize {
@@ -169,12 +186,13 @@ mod tests {
         let leave = move || {
             let before = Mask::of_caller().expect("the host tells");
             // The host may have it back at once.
-            let left = (0..100).any(|_| {
-                let from = current();
-                leave_current();
-                current() != from
+            let back_and_forth = (0..100).any(|_| {
+                let Some(from) = leave_current() else { return false };
+                let there = current();
+                go_to(from);
+                there != from as i32 && current() == from as i32
             });
-            assert_eq!(left, before.count() > 1);
+            assert_eq!(back_and_forth, before.count() > 1);
             assert_eq!(Mask::of_caller(), Some(before));
             before
         };

@@ -114,11 +114,10 @@ impl<T> Waiter<T> {
         }
         // Relaxed: only the mark is read, which has come with the message.
         let in_the_way = looked == Looked::InVain && self.state.load(Ordering::Relaxed) & IN_THE_WAY != 0;
+        let looked = if in_the_way { Looked::InTheWay(self.patience) } else { looked };
         #[cfg(not(loom))]
-        if in_the_way {
-            super::spread::in_the_way(active::now());
-        }
-        (message, if in_the_way { Looked::InTheWay(self.patience) } else { looked }, active)
+        super::spread::looked(looked, active::now);
+        (message, looked, active)
     }
 
     /// Waits until notified, awake for as long as it takes to be woken, whoever else wants the processor. Who notifies
