@@ -245,7 +245,7 @@ pub trait Condvar: Sized + Send + Sync {
     ) -> (Outcome, u64);
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
-    /// the waiter's mutex. `read` is shown the waiter's note while it waits; it must not wait itself, nor use a lock.
+    /// the waiter's mutex. `read` is shown the waiter's note while it waits; it makes no hypercall and waits for nobody.
     fn signal(&self, names: [Owner; 2], read: impl FnMut(Note));
 
     /// Ends the wait of all who wait, each of whose notes `read` is shown. The rest as above.

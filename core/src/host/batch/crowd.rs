@@ -60,8 +60,7 @@ pub(super) fn deals() {
     let _ = ENTRY.try_with(|entry| entry.get().map(|Entry(thread)| thread.deals()));
 }
 
-/// Somebody is late at `now`, in nanoseconds. Until when others are to be left alone, if it is they
-/// who want the processors.
+/// Somebody is late at `now`, in nanoseconds. Until when others are to be left alone, if it is they who want the processors.
 pub(super) fn late(now: u64) -> Option<u64> {
     // Where somebody else says the same just now, that is enough.
     let mut crowd = CROWD.try_lock().ok()?;
