@@ -10,10 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Whether ticks are the time stamp counter's. Set once, before the first measurement.
 static TSC: AtomicBool = AtomicBool::new(false);
 
-/// Ticks per nanosecond, the bits of an `f64`. Set as `TSC` is.
-static RATE: AtomicU64 = AtomicU64::new(0);
-
-/// Nanoseconds per tick of the time stamp counter, in units of 2^-32; 0 where ticks are not its, or measuring has not begun.
+/// Nanoseconds per tick of the time stamp counter, in units of 2^-32; 0 where a tick is a nanosecond. Set as `TSC` is.
 static SCALE: AtomicU64 = AtomicU64::new(0);
 
 /// Nanoseconds by the time stamp counter, since it was 0; `None` where it is not used. For lengths, which are right to some
@@ -30,7 +27,10 @@ pub fn counted_ns() -> Option<u64> {
 /// `nanoseconds` in ticks, as well as the rate was known when measuring began.
 pub(crate) fn ticks(nanoseconds: u64) -> u64 {
     // Relaxed: as in `is_tsc`.
-    (nanoseconds as f64 * f64::from_bits(RATE.load(Ordering::Relaxed))) as u64
+    match SCALE.load(Ordering::Relaxed) {
+        0 => nanoseconds,
+        scale => (nanoseconds as f64 * 2f64.powi(32) / scale as f64) as u64,
+    }
 }
 
 /// The current time in ticks. Not ordered with the instructions around it.
@@ -109,7 +109,6 @@ pub fn calibrate() -> Calibration {
         ClockSource::Tsc => measure_rate(),
         ClockSource::Monotonic => 1e9,
     };
-    RATE.store((ticks_per_second / 1e9).to_bits(), Ordering::Relaxed);
     let scale = if source == ClockSource::Tsc { 1e9 / ticks_per_second * 2f64.powi(32) } else { 0.0 };
     SCALE.store(scale as u64, Ordering::Relaxed);
     let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
@@ -209,6 +208,7 @@ mod tests {
         let (ticks, ns) = read_both();
         let counted = counted_ns();
         assert_eq!(counted.is_some(), calibration.source == ClockSource::Tsc);
+        assert!((super::ticks(1_000_000) as f64 * 1e3 / calibration.ticks_per_second - 1.0).abs() < 1e-5);
         // Long enough for the estimate's error to be the larger part, however busy the machine.
         while monotonic_ns() < ns + 2_000_000 {}
         let (later_ticks, later_ns) = read_both();

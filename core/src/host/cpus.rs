@@ -28,36 +28,45 @@ pub fn leave_current() -> Option<usize> {
     let before = Mask::of_caller()?;
     // SAFETY: no preconditions. -1, where the host does not tell, is no CPU of the mask.
     let current = unsafe { libc::sched_getcpu() } as usize;
-    let others = before.without(current).filter(|others| others.count() != 0)?;
-    others.move_to(&before).then_some(current)
+    let others = before.without(current);
+    (others.count() != 0 && others.count() < before.count() && others.move_to(&before)).then_some(current)
 }
 
 /// Moves it to that CPU, if it may run there and the host agrees. The rest as for [`leave_current`].
 pub fn go_to(cpu: usize) {
     if let Some(before) = Mask::of_caller()
-        && let Some(others) = before.without(cpu)
+        && before.cpus().any(|known| known == cpu)
     {
-        before.but(&others).move_to(&before);
+        Mask::only(cpu).move_to(&before);
     }
 }
 
 /// CPUs, one bit each: more than any machine has that Linux runs on (8192). `cpu_set_t` is an array of words of bits, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mask([u64; 128]);
+pub(super) struct Mask([u64; Mask::WORDS]);
 
 impl Mask {
-    const ALL: Mask = Mask([u64::MAX; 128]);
+    const WORDS: usize = 8192 / 64;
+    const NONE: Mask = Mask([0; Mask::WORDS]);
+    const ALL: Mask = Mask([u64::MAX; Mask::WORDS]);
+
+    /// That one alone. It must be below 8192.
+    pub(super) fn only(cpu: usize) -> Mask {
+        let mut mask = Mask::NONE;
+        mask.0[cpu / 64] = 1 << (cpu % 64);
+        mask
+    }
 
     /// Those that the calling thread may run on, if the host tells.
-    fn of_caller() -> Option<Mask> {
-        let mut mask = Mask([0; 128]);
+    pub(super) fn of_caller() -> Option<Mask> {
+        let mut mask = Mask::NONE;
         // SAFETY: the host writes at most the size given.
         let failed = unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.0.as_mut_ptr().cast()) };
         (failed == 0).then_some(mask)
     }
 
     /// Has the calling thread run on these only. Whether the host has agreed.
-    fn set(&self) -> bool {
+    pub(super) fn set(&self) -> bool {
         // SAFETY: the host reads at most the size given.
         unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), self.0.as_ptr().cast()) == 0 }
     }
@@ -69,22 +78,20 @@ impl Mask {
         self.set() && after.set()
     }
 
-    /// Those that are not among `others`.
-    fn but(&self, others: &Mask) -> Mask {
-        Mask(core::array::from_fn(|word| self.0[word] & !others.0[word]))
-    }
-
     fn count(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// `None`: that one is not among them.
-    fn without(mut self, cpu: usize) -> Option<Mask> {
-        let word = self.0.get_mut(cpu / 64)?;
-        let bit = 1 << (cpu % 64);
-        let is_among = *word & bit != 0;
-        *word &= !bit;
-        is_among.then_some(self)
+    /// The numbers of them.
+    pub(super) fn cpus(&self) -> impl Iterator<Item = usize> {
+        (0..64 * Mask::WORDS).filter(|cpu| self.0[cpu / 64] & 1 << (cpu % 64) != 0)
+    }
+
+    fn without(mut self, cpu: usize) -> Mask {
+        if let Some(word) = self.0.get_mut(cpu / 64) {
+            *word &= !(1 << (cpu % 64));
+        }
+        self
     }
 }
 
@@ -199,9 +206,7 @@ mod tests {
         std::thread::spawn(move || {
             let all = leave();
             // Who has been given one CPU stays.
-            let cpu = (0..8192).find(|cpu| all.without(*cpu).is_some()).expect("one at least");
-            let mut one = Mask([0; 128]);
-            one.0[cpu / 64] = 1 << (cpu % 64);
+            let one = Mask::only(all.cpus().next().expect("one at least"));
             assert!(one.set());
             assert_eq!(leave(), one);
         })

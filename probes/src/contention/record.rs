@@ -212,7 +212,7 @@ impl Record {
     /// That wait is over.
     pub(super) fn end_signal(&self, arena: &Arena, waited: Waited) {
         arena.word(self.position + lock::WAITERS).fetch_sub(1, Ordering::Relaxed);
-        self.passed(arena, waited);
+        self.count(arena, &mut self.guarded(), waited);
     }
 
     /// The wait that [began](Record::begin) as `place` at `since` ended at `to`, or some time later ([`Waiting::end`]). The

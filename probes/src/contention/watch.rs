@@ -251,14 +251,15 @@ impl Watch {
     /// What `give` passes on is null or of a wait that is not over, and of which nobody else is told at the same time.
     #[cold]
     pub unsafe fn signal<R>(&self, call: Hypercall, give: impl FnOnce(&mut dyn FnMut(*const ())) -> R) -> R {
-        let now = clock::now();
-        let stack = self.known_record().and_then(|_| {
-            with_ledger(|recorder, ledger, _| {
-                ledger.woken.clear();
-                ledger.chain(recorder)
-            })
-        });
         // Who waits for something that is not recorded has no note.
+        if self.known_record().is_none() {
+            return give(&mut |_| ());
+        }
+        let now = clock::now();
+        let stack = with_ledger(|recorder, ledger, _| {
+            ledger.woken.clear();
+            ledger.chain(recorder)
+        });
         let Some(stack) = stack else { return give(&mut |_| ()) };
         let outcome = give(&mut |note| {
             if !note.is_null() {

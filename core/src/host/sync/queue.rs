@@ -486,28 +486,13 @@ impl<T> TakenList<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::host::cpus::Mask;
     use std::sync::mpsc;
     use std::thread;
 
-    /// The processors that the calling thread may run on.
-    fn allowed() -> (libc::cpu_set_t, Vec<usize>) {
-        // SAFETY: all zero is a set without members.
-        let mut set = unsafe { core::mem::zeroed::<libc::cpu_set_t>() };
-        // SAFETY: the host writes at most the size given.
-        assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) }, 0);
-        // SAFETY: the number is in the set's range.
-        let members = (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect();
-        (set, members)
-    }
-
     /// Has the calling thread run on that processor only.
     fn stay_on(cpu: usize) {
-        // SAFETY: as in `allowed`.
-        let mut set = unsafe { core::mem::zeroed::<libc::cpu_set_t>() };
-        // SAFETY: the number is in the set's range.
-        unsafe { libc::CPU_SET(cpu, &mut set) };
-        // SAFETY: the host reads the set.
-        assert_eq!(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }, 0);
+        assert!(Mask::only(cpu).set());
     }
 
     /// What came of looking for a waiter on the first of these processors that was notified from the second; `None`: it did
@@ -570,7 +555,8 @@ mod tests {
     fn who_notifies_knows_whether_a_look_was_in_the_way() {
         // Once and for all it is found out how many may look; later there would be one processor for this thread.
         active::others();
-        let (before, cpus) = allowed();
+        let before = Mask::of_caller().expect("the host tells");
+        let cpus: Vec<_> = before.cpus().collect();
         let [one, other] = [cpus[0], cpus[cpus.len() - 1]];
         // On a host with one processor nobody looks.
         if one != other {
@@ -578,7 +564,6 @@ mod tests {
             assert_eq!(looked(one, one), Some(Looked::InTheWay(5_000)));
             assert_eq!(looked(one, other), Some(Looked::InVain));
         }
-        // SAFETY: the host reads the set.
-        unsafe { libc::sched_setaffinity(0, size_of_val(&before), &before) };
+        assert!(before.set());
     }
 }
