@@ -119,6 +119,32 @@ fn come_early(path: &Path, whole: &[u8]) {
     std::fs::remove_file(&early).unwrap();
 }
 
+/// Two threads that have room made for cells at once may cross: then a cell lies before what was in use when its table was not
+/// there yet. Such a cell is not known yet, and nothing is damaged.
+fn cross(path: &Path, whole: &[u8]) {
+    /// Words of a table.
+    const TABLE: usize = 40;
+    let crossed = path.with_extension("crossed");
+    let mut words: Vec<_> = whole.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    // Word 18 of the header leads to the first cell, word 0 of each to the next one, and word 1 to its table.
+    let cells = std::iter::successors(Some(words[18]), |cell| Some(words[*cell as usize]));
+    let last = cells.take_while(|cell| *cell != 0).last().unwrap() as usize;
+    let (table, used) = (words[last + 1] as usize, words.len());
+    words[last + 1] = used as u64;
+    words.extend_from_within(table..table + TABLE);
+    let bytes: Vec<_> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    std::fs::write(&crossed, &bytes).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&crossed).unwrap();
+    let mut reader = Reader::new(Segment::open(&crossed).unwrap());
+    let early = reader.snapshot().expect("it is not damaged");
+    file.write_all_at(&(words.len() as u64).to_ne_bytes(), 3 * 8).unwrap();
+    let anew = Segment::open(&crossed).unwrap().snapshot().unwrap();
+    let events = |snapshot: &Snapshot| snapshot.cells.values().map(|cell| cell.count()).sum::<u64>();
+    assert!(events(&early) < events(&anew));
+    assert_same(&reader.snapshot().unwrap(), &anew);
+    std::fs::remove_file(&crossed).unwrap();
+}
+
 #[test]
 fn reading_again_is_reading_anew() {
     let folder = std::env::temp_dir().join(format!("rumpscope-reading-{}", std::process::id()));
@@ -144,6 +170,7 @@ fn reading_again_is_reading_anew() {
     let segment = std::fs::read(&path).unwrap();
     let used = u64::from_ne_bytes(segment[24..32].try_into().unwrap()) as usize * 8;
     come_early(&path, &segment[..used]);
+    cross(&path, &segment[..used]);
     forge(&path, &segment[..used]);
     std::fs::remove_dir_all(&folder).unwrap();
 }

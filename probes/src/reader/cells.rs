@@ -25,6 +25,8 @@ pub(super) struct Cells {
     chain: Chain,
     /// How many of the chain's blocks have been looked at.
     known: usize,
+    /// Those of them whose tables were newer than the reading: a cell may have had its place before. They are looked at again.
+    put_off: Vec<usize>,
     /// Those of which we know the metric: where they are, what they are of, and what was in them. Apart from each other, since
     /// there are many: what only a whole snapshot looks at is in nobody's way. So many are in the order of their positions.
     in_order: usize,
@@ -117,15 +119,22 @@ impl Cells {
     /// Looks for cells that were added.
     fn find(&mut self, words: &mut Words<'_>, calls: &[Option<Hypercall>]) -> Option<()> {
         self.chain.extend(words, header::CELLS, cell::SIZE)?;
-        let added = &self.chain.positions()[self.known..];
+        let mut added = core::mem::take(&mut self.put_off);
+        added.extend_from_slice(&self.chain.positions()[self.known..]);
+        self.known = self.chain.positions().len();
         if added.is_empty() {
             return Some(());
         }
-        let mut added = added.to_vec();
         added.sort_unstable();
+        let newer = words.newer();
         let mut tables = Vec::with_capacity(added.len());
         words.each(&added, cell::SIZE, |number, block| {
-            tables.push((block[cell::TABLE] as usize, *added.get(number)?));
+            let (table, position) = (block[cell::TABLE], *added.get(number)?);
+            if newer.contains(&table) {
+                self.put_off.push(position);
+            } else {
+                tables.push((table as usize, position));
+            }
             Some(())
         })?;
         tables.sort_unstable();
@@ -147,7 +156,6 @@ impl Cells {
             self.owners.push(owner);
             self.before.push(Before::default());
         }
-        self.known = self.chain.positions().len();
         if self.positions.len() > self.in_order + MOST_ASTRAY {
             self.sort();
         }
