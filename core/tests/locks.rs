@@ -63,7 +63,7 @@ fn run(count: usize, body: impl Fn(usize) + Sync) {
 
 fn lock(mutex: &impl Mutex, owner: Owner) {
     if !mutex.try_lock(owner) {
-        mutex.lock_waiting(owner, || ());
+        mutex.lock_waiting(owner, || (), &|| 0);
     }
 }
 

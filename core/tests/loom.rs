@@ -71,7 +71,7 @@ fn mutex_excludes(threads: usize, rounds: u32, preemptions: usize) {
         let state = run(threads, (Mutex::new(), Guarded::new(0)), move |(mutex, count), thread| {
             for _ in 0..rounds {
                 if !mutex.try_lock(name(thread)) {
-                    mutex.lock_waiting(name(thread), || ());
+                    mutex.lock_waiting(name(thread), || (), &|| 0);
                 }
                 assert_eq!(mutex.owner(), Some(name(thread)));
                 count.set(count.get() + 1);
@@ -90,6 +90,21 @@ fn mutex_two_threads() {
 #[test]
 fn mutex_three_threads() {
     mutex_excludes(3, 1, 3);
+}
+
+/// Who has slept asks for the mutex, which its owner has taken again, and is given it, while another one sleeps.
+#[test]
+fn mutex_is_handed_over() {
+    explore(3, || {
+        run(3, (Mutex::new(), Guarded::new(0)), |(mutex, count), thread| {
+            for _ in 0..if thread == 0 { 2 } else { 1 } {
+                mutex.lock(name(thread));
+                assert_eq!(mutex.owner(), Some(name(thread)));
+                count.set(count.get() + 1);
+                mutex.unlock(name(thread)).unwrap();
+            }
+        });
+    });
 }
 
 /// A thread that only tries takes the mutex from under those that are being woken.

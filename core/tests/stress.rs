@@ -87,7 +87,7 @@ fn mutex_excludes(threads: u64, seed: u64) {
         for _ in 0..OPERATIONS {
             match choices.below(4) {
                 0 => mutex.lock(me),
-                1 => drop(mutex.lock_waiting(me, || ())),
+                1 => drop(mutex.lock_waiting(me, || (), &|| 0)),
                 2 if mutex.try_lock_spinning(me) => {}
                 _ if mutex.try_lock(me) => {}
                 _ => continue,
@@ -162,7 +162,7 @@ fn rwlock_excludes(threads: u64, seed: u64) {
 
 /// Takes the mutex after a wait that ended so.
 fn relock(monitor: &Monitor, me: Owner, outcome: Outcome) {
-    monitor.mutex().lock_waiting(me, || ());
+    monitor.mutex().lock_waiting(me, || (), &|| 0);
     if outcome == Outcome::Handed {
         // SAFETY: locked above.
         unsafe { monitor.arrive() };

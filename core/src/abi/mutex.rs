@@ -100,7 +100,7 @@ impl<B: Backend> Mtx<B> {
         self.refuse_recursion(call, me);
         let ended = upcall::off_cpu_for_lock(call, || {
             let (active, ended) = self.watch.wait(self.kind(), call, |announce| {
-                let active = self.lock.lock_waiting(me, announce);
+                let active = self.lock.lock_waiting(me, announce, &|| self.watch.takings());
                 self.watch.taken();
                 active
             });

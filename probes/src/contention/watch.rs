@@ -75,6 +75,13 @@ impl Watch {
         self.taken.store(self.taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// How often it has been taken, about: for those who wait, to see whether its holder takes it again and again.
+    #[inline]
+    pub fn takings(&self) -> u32 {
+        // Relaxed: a hint.
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Whether giving the lock back may have to go through [`Watch::release`], which [`Watch::is_due`] decides. For a holder
     /// of a lock that several may hold.
     #[inline(always)]

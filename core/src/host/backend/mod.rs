@@ -143,8 +143,9 @@ pub trait Mutex: Sized + Send + Sync {
     fn lock_in_place(&self, owner: Owner);
 
     /// Takes the mutex, after `try_lock` failed; waits as long as that takes. Says how much of the wait was active, in
-    /// nanoseconds. `announce` is called, while the caller has not got it, unless that is over in a moment.
-    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64;
+    /// nanoseconds. `announce` is called, while the caller has not got it, unless that is over in a moment. `takings` tells how
+    /// often the mutex has been taken, about: who waits may want to know whether somebody takes it again and again.
+    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce(), takings: &dyn Fn() -> u32) -> u64;
 
     /// Gives the mutex back if it is `owner`'s and that needs no waking of others. Says whether it did.
     fn try_unlock(&self, owner: Owner) -> bool;

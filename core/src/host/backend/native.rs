@@ -41,8 +41,8 @@ impl Mutex for sync::Monitor {
         self.mutex().lock(owner);
     }
 
-    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
-        self.mutex().lock_waiting(owner, announce)
+    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce(), takings: &dyn Fn() -> u32) -> u64 {
+        self.mutex().lock_waiting(owner, announce, takings)
     }
 
     #[inline(always)]

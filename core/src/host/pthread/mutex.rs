@@ -46,7 +46,7 @@ impl backend::Mutex for Mutex {
         self.taken(owner);
     }
 
-    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
+    fn lock_waiting(&self, owner: Owner, announce: impl FnOnce(), _: &dyn Fn() -> u32) -> u64 {
         announce();
         self.lock_in_place(owner);
         // The C library's mutex sleeps at once.

@@ -11,7 +11,7 @@
 //! Who looks does not offer the processor to others (`sched_yield`). Linux puts whoever does that behind the others for as
 //! long as a time slice, some milliseconds. Measured, it loses more than it gains wherever threads are more than
 //! processors. Only those offer it who have waited for so long that they stay awake whatever others want
-//! ([`stay_awake`]).
+//! ([`stay_awake_politely`]).
 
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};
@@ -63,10 +63,19 @@ pub(in crate::host) fn look(patience: u64, _: Option<&Deadline>, mut is_over: im
     (Looked::No, 0)
 }
 
-/// Looks until `is_over`, or for as long as it takes to be woken, whatever the host's threads want; but the processor is
-/// offered to them again and again. Says for how many nanoseconds.
-pub(super) fn stay_awake(mut is_over: impl FnMut() -> bool) -> u64 {
-    /// Looks between two offers: about a microsecond.
+/// As [`stay_awake`], but the processor is offered to others again and again.
+pub(super) fn stay_awake_politely(is_over: impl FnMut() -> bool) -> u64 {
+    stay_awake_and(is_over, yield_now)
+}
+
+/// Looks until `is_over`, or for as long as it takes to be woken, whatever the host's threads want. Says for how many
+/// nanoseconds.
+pub(super) fn stay_awake(is_over: impl FnMut() -> bool) -> u64 {
+    stay_awake_and(is_over, || ())
+}
+
+fn stay_awake_and(mut is_over: impl FnMut() -> bool, between: impl Fn()) -> u64 {
+    /// So many looks take about a microsecond.
     const LOOKS: u32 = if cfg!(loom) { 1 } else { 32 };
     let start = now();
     loop {
@@ -78,7 +87,7 @@ pub(super) fn stay_awake(mut is_over: impl FnMut() -> bool) -> u64 {
         if over || cfg!(loom) || now() - start >= WAKE_UP {
             return now() - start;
         }
-        yield_now();
+        between();
     }
 }
 

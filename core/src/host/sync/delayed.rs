@@ -108,6 +108,16 @@ macro_rules! delayed {
                 delay();
                 if random() % 8 == 0 { Err(self.0.load(failure)) } else { self.compare_exchange(current, new, success, failure) }
             }
+
+            pub(super) fn fetch_update(
+                &self, set: Ordering, fetch: Ordering, mut update: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                self.0.fetch_update(set, fetch, |now| {
+                    // Others may change it before it is exchanged.
+                    delay();
+                    update(now)
+                })
+            }
         }
     )*};
 }

@@ -20,6 +20,7 @@ mod habit;
 mod monitor;
 mod mutex;
 mod owner;
+mod pace;
 mod primitive;
 mod queue;
 mod rwlock;

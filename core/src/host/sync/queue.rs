@@ -124,7 +124,7 @@ impl<T> Waiter<T> {
     /// is about to.
     pub(super) fn wait_awake(&self) -> (Option<Message>, Looked, u64) {
         // Relaxed: `sleep` looks again.
-        let active = active::stay_awake(|| !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN));
+        let active = active::stay_awake_politely(|| !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN));
         (self.sleep(Looked::No, None), Looked::No, active)
     }
 
