@@ -29,11 +29,11 @@ pub struct Mutex {
     //  owner  M  W  L
     //    0    0  0  0    free
     //    A    m  0  1    locked by A, nobody sleeps
-    //    A    m  1  1    locked by A; A must wake one sleeper when it unlocks
+    //    A    m  1  1    locked by A; A must wake one sleeper when it unlocks, or hand it over
+    //    0    0  w  1    on its way from one owner to another one (or locked by one without a name)
     //
     //  M  marked by the owner, for itself: unlocking is not that simple (see `Monitor`)
     // ```
-    //    0    0  w  1    on its way from one owner to the next (or locked by one without a name)
     // No other combination occurs. Every change is a read-modify-write, so whoever reads the word (acquire) sees
     // what happened before *every* earlier change that was a release, not only the last.
     word: AtomicU64,
@@ -198,7 +198,7 @@ impl Mutex {
 
     /// `WAITED` where somebody sleeps. For the next owner.
     fn waited(&self) -> u64 {
-        // Relaxed: raised before WAITED was set, which the caller has seen the end of.
+        // Relaxed: who has set WAITED was counted before, and the caller has seen what became of the word since.
         if self.waiting.load(Ordering::Relaxed) >= ASLEEP { WAITED } else { 0 }
     }
 
