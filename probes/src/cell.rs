@@ -4,6 +4,7 @@ use crate::arena::{Arena, Chain, Kind};
 use crate::buckets::{CHUNK_BUCKETS, chunk_and_bucket};
 use crate::layout::{cell, chunk, header, table};
 use crate::primitive::{AtomicU64, Ordering, add};
+use crate::slot::{self, Slot};
 use crate::snapshot::Place;
 use core::ptr::NonNull;
 
@@ -90,21 +91,19 @@ impl Cell {
     pub(crate) fn record(&self, arena: &Arena, ticks: u64) {
         // The first two chunks are one linear scale and stand side by side: most calls are short, and their bucket is
         // found without any arithmetic that the next clock read would have to wait for.
-        let (index, place, bucket) = if ticks < LINEAR as u64 {
-            (0, self.word(cell::LINEAR), ticks as usize)
+        let (position, bucket) = if ticks < LINEAR as u64 {
+            // Relaxed, here and below: written by this thread.
+            (self.word(cell::LINEAR).load(Ordering::Relaxed) as i64, ticks as usize)
         } else {
             let (index, bucket) = chunk_and_bucket(ticks);
-            (index, arena.word(self.table() + table::chunk(index)), bucket)
+            // Negative where there is a lone bucket.
+            (i64::from(self.packed_slot(arena, index) as i32), bucket)
         };
-        // Relaxed: written by this thread.
-        let mut position = place.load(Ordering::Relaxed) as usize;
-        if position == 0 {
-            position = match self.add_chunk(arena, index, place) {
-                Some(position) => position,
-                None => return,
-            };
+        if position > 0 {
+            add(arena.word(position as usize + bucket), 1);
+        } else if !self.place(arena, ticks) {
+            return;
         }
-        add(arena.word(position + bucket), 1);
         add(self.word(cell::SUM), ticks);
         let max = self.word(cell::MAX);
         if ticks > max.load(Ordering::Relaxed) {
@@ -115,21 +114,62 @@ impl Cell {
         timed.store(timed.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
-    /// Gives the histogram its chunk `index`, or the first two, and `place` their position. Where there is no room, counts the
-    /// event as untimed and says so.
+    /// The slot of chunk `index`, as it is in the table.
+    #[inline(always)]
+    fn packed_slot(&self, arena: &Arena, index: usize) -> u32 {
+        let (word, shift) = table::slot(index);
+        // Relaxed: written by this thread.
+        (arena.word(self.table() + word).load(Ordering::Relaxed) >> shift) as u32
+    }
+
+    fn set_slot(&self, arena: &Arena, index: usize, slot: Slot) {
+        let (word, shift) = table::slot(index);
+        let word = arena.word(self.table() + word);
+        let others = word.load(Ordering::Relaxed) & !(u64::from(u32::MAX) << shift);
+        // Release: a reader that follows a position finds the chunk below USED, and in it what the slot has counted so far.
+        word.store(others | u64::from(slot.pack()) << shift, Ordering::Release);
+    }
+
+    /// Puts `ticks` into a chunk that has no room of its own yet. Where there is none to be had, counts the event as untimed
+    /// and says `false`.
     #[cold]
     #[inline(never)]
-    fn add_chunk(&self, arena: &Arena, index: usize, place: &AtomicU64) -> Option<usize> {
-        let chunks = if index < 2 { 2 } else { 1 };
-        let Some(position) = arena.allocate(Kind::Chunks, chunks * chunk::SIZE) else {
-            self.count();
-            // A locked addition: many threads may run out of room at once. Relaxed: a counter.
-            arena.word(header::LOST_TIMINGS).fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        // Release: a reader that follows the position finds the chunk below USED.
-        place.store(position as u64, Ordering::Release);
-        Some(position)
+    fn place(&self, arena: &Arena, ticks: u64) -> bool {
+        let (index, bucket) = chunk_and_bucket(ticks);
+        match Slot::unpack(self.packed_slot(arena, index)) {
+            Slot::Empty => self.set_slot(arena, index, Slot::Lone { bucket, count: 1 }),
+            Slot::Lone { bucket: same, count } if same == bucket && count < slot::MOST => {
+                self.set_slot(arena, index, Slot::Lone { bucket, count: count + 1 });
+            }
+            _ => match self.add_chunk(arena, index) {
+                Some(position) => add(arena.word(position + bucket), 1),
+                None => {
+                    self.count();
+                    // A locked addition: many threads may run out of room at once. Relaxed: a counter.
+                    arena.word(header::LOST_TIMINGS).fetch_add(1, Ordering::Relaxed);
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    /// Gives chunk `index` room of its own, or the first two; its position.
+    fn add_chunk(&self, arena: &Arena, index: usize) -> Option<usize> {
+        let (first, count) = if index < 2 { (0, 2) } else { (index, 1) };
+        let position = arena.allocate(Kind::Chunks, count * chunk::SIZE)?;
+        let chunks = (first..first + count).zip((position..).step_by(chunk::SIZE));
+        for (index, position) in chunks {
+            if let Slot::Lone { bucket, count } = Slot::unpack(self.packed_slot(arena, index)) {
+                // Relaxed: published with the slot.
+                arena.word(position + bucket).store(count.into(), Ordering::Relaxed);
+            }
+            self.set_slot(arena, index, Slot::Chunk(position));
+        }
+        if first == 0 {
+            self.word(cell::LINEAR).store(position as u64, Ordering::Relaxed);
+        }
+        Some(position + (index - first) * chunk::SIZE)
     }
 
     /// Counts one event without a time.
@@ -209,12 +249,40 @@ mod tests {
     fn a_full_segment_loses_times_but_no_counts() {
         let arena = arena(header::SIZE + cell::SIZE + table::SIZE + 2 * chunk::SIZE);
         let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
-        (0..10).for_each(|_| cell.record(&arena, 5));
-        (0..10).for_each(|_| cell.record(&arena, 5_000));
+        (0..10).for_each(|ticks| cell.record(&arena, ticks));
+        (0..30).for_each(|_| cell.record(&arena, 5_000));
         let distribution = distribution(&arena, 0);
-        assert_eq!((distribution.count(), distribution.timed(), distribution.sum), (20, 10, 50));
-        assert_eq!(arena.word(header::LOST_TIMINGS).load(Ordering::Relaxed), 10);
+        let placed = u64::from(slot::MOST);
+        assert_eq!((distribution.count(), distribution.timed()), (40, 10 + placed));
+        assert_eq!(distribution.sum, 45 + placed * 5_000);
+        assert_eq!(arena.word(header::LOST_TIMINGS).load(Ordering::Relaxed), 30 - placed);
         assert!(Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 1).is_none());
+    }
+
+    #[test]
+    fn few_values_take_no_room() {
+        let arena = arena(1 << 12);
+        let used = || arena.word(header::USED).load(Ordering::Relaxed);
+        let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
+        let before = used();
+        let few = [7, 100, 300, 5_000, 1 << 40];
+        few.iter().for_each(|ticks| (0..slot::MOST).for_each(|_| cell.record(&arena, *ticks)));
+        assert_eq!(used(), before);
+        // A second bucket, and one time more in the same one. The chunk of 100 lies beside that of 7.
+        [8, 300].iter().for_each(|ticks| cell.record(&arena, *ticks));
+        assert_eq!(used(), before + 3 * chunk::SIZE as u64);
+        let distribution = distribution(&arena, 0);
+        let all: Vec<_> = distribution.buckets().map(|(low, _, count)| (low, count)).collect();
+        let low = |ticks: u64| {
+            let (chunk, bucket) = chunk_and_bucket(ticks);
+            crate::buckets::bounds(chunk, bucket).0
+        };
+        let most = u64::from(slot::MOST);
+        assert_eq!(
+            all,
+            [(7, most), (8, 1), (100, most), (low(300), most + 1), (low(5_000), most), (low(1 << 40), most)]
+        );
+        assert_eq!(arena.word(header::LOST_TIMINGS).load(Ordering::Relaxed), 0);
     }
 
     #[test]

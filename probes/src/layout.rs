@@ -10,7 +10,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;
@@ -134,7 +134,8 @@ pub mod cell {
     pub const MAX: usize = 5;
     /// The value of `UNTIMED` at which the next event is timed, in cells that are sampled; of use to the writer only.
     pub const SAMPLE_AT: usize = 6;
-    /// Position of the first two chunks of the histogram, which lie side by side; 0: nothing counted there.
+    /// Position of the first two chunks of the histogram, which lie side by side, once they have room of their own; before 0.
+    /// The table says it, too: this is for the writer only.
     pub const LINEAR: usize = 7;
     /// Words of a cell.
     pub const SIZE: usize = 8;
@@ -146,15 +147,18 @@ pub mod cell {
 pub mod table {
     /// Lane (high 32 bits), place (16 bits), metric (low 16 bits).
     pub const KEY: usize = 0;
-    /// The word with the position of chunk `index`, 2 or more; 0: nothing counted there.
-    pub const fn chunk(index: usize) -> usize {
-        index - 1
+    /// Where the [slots](crate::slot::Slot) of the chunks begin, two in a word.
+    pub const SLOTS: usize = 1;
+    /// The word with the slot of chunk `index`, and the bit at which it begins.
+    #[inline(always)]
+    pub const fn slot(index: usize) -> (usize, u32) {
+        (SLOTS + index / 2, crate::slot::BITS * (index % 2) as u32)
     }
-    /// Words of a table.
-    pub const SIZE: usize = 40;
-}
+    /// Words of a table: three lines of memory, and a few words that nobody uses.
+    pub const SIZE: usize = 24;
 
-const _: () = assert!(table::chunk(CHUNKS) <= table::SIZE);
+    const _: () = assert!(slot(super::CHUNKS - 1).0 < SIZE);
+}
 
 /// A chunk of a histogram: the counts of its buckets.
 pub mod chunk {

@@ -32,6 +32,7 @@ mod process;
 mod quick;
 pub mod reader;
 mod recorder;
+mod slot;
 mod snapshot;
 mod start;
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub const ENV_SEGMENT: &str = "RUMPSCOPE_SEGMENT";
 /// what is used is backed by memory.
 const CAPACITY: usize = 256 << 20;
 
+// Tables have room for positions up to there.
+const _: () = assert!(CAPACITY / 8 <= crate::slot::POSITIONS);
+
 /// The ending of a segment's file name; what is before it is the process number.
 pub const EXTENSION: &str = "segment";
 

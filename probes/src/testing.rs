@@ -2,8 +2,9 @@
 
 use crate::arena::Arena;
 use crate::distribution::Distribution;
-use crate::layout::{LINK, cell, chunk, header, table};
+use crate::layout::{LINK, cell, header, table};
 use crate::primitive::{AtomicU64, Ordering};
+use crate::slot::Slot;
 use core::ptr::NonNull;
 
 /// An arena of so many words. Leaked, as a process's own is; loom's run only for a model.
@@ -38,14 +39,14 @@ pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
             total.sum += read(position + cell::SUM);
             total.max = total.max.max(read(position + cell::MAX));
             for index in 0..CHUNKS_READ {
-                let chunk = match (index, read(position + cell::LINEAR) as usize) {
-                    (0 | 1, 0) => 0,
-                    (0 | 1, linear) => linear + index * chunk::SIZE,
-                    _ => read(table + table::chunk(index)) as usize,
-                };
-                if chunk != 0 {
-                    for (bucket, count) in total.chunk_mut(index).iter_mut().enumerate().take(BUCKETS_READ) {
-                        *count += read(chunk + bucket);
+                let (word, shift) = table::slot(index);
+                match Slot::unpack((read(table + word) >> shift) as u32) {
+                    Slot::Empty => {}
+                    Slot::Lone { bucket, count } => total.chunk_mut(index)[bucket] += u64::from(count),
+                    Slot::Chunk(chunk) => {
+                        for (bucket, count) in total.chunk_mut(index).iter_mut().enumerate().take(BUCKETS_READ) {
+                            *count += read(chunk + bucket);
+                        }
                     }
                 }
             }

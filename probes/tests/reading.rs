@@ -123,7 +123,7 @@ fn come_early(path: &Path, whole: &[u8]) {
 /// there yet. Such a cell is not known yet, and nothing is damaged.
 fn cross(path: &Path, whole: &[u8]) {
     /// Words of a table.
-    const TABLE: usize = 40;
+    const TABLE: usize = 24;
     let crossed = path.with_extension("crossed");
     let mut words: Vec<_> = whole.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
     // Word 18 of the header leads to the first cell, word 0 of each to the next one, and word 1 to its table.

@@ -4,13 +4,14 @@
 //! only those are read whose figures have changed, and only for a whole snapshot; what is the same as before is shared with
 //! the distributions that were made of it then.
 
-use super::histograms::{Figures, apart, chunks};
+use super::histograms::{Figures, apart, slots};
 use super::words::{Chain, Words};
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::counts;
 use crate::distribution::Distribution;
 use crate::layout::{cell, chunk, header, overflow, table};
+use crate::slot::Slot;
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
 
@@ -76,8 +77,18 @@ struct Before {
     figures: Figures,
     /// Which chunks of its histogram are among the parts: bit *n* for chunk *n*.
     chunks: u64,
+    /// What it has instead of the others.
+    lone: Vec<Lone>,
     /// It had a chunk that was newer than the reading.
     incomplete: bool,
+}
+
+/// The only bucket that a cell has in a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Lone {
+    index: u8,
+    bucket: u8,
+    count: u32,
 }
 
 const _: () = assert!(CHUNKS <= u64::BITS as usize);
@@ -189,7 +200,7 @@ impl Cells {
                 if before.incomplete || figures != before.figures {
                     before.figures = figures;
                     sums.get_mut(owner.sum as usize)?.changed = true;
-                    tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
+                    tables.push((block[cell::TABLE] as usize, number));
                 }
             }
             all.get_mut(owner.sum as usize)?.add(figures);
@@ -205,26 +216,40 @@ impl Cells {
         }
         // What the figures count is in the histograms that are read after them; not in those that were read with them.
         tables.sort_unstable();
-        let positions: Vec<_> = tables.iter().map(|(table, ..)| *table).collect();
+        let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
         let newer = words.newer();
         words.each(&positions, table::SIZE, |number, block| {
-            let (_, cell, linear) = *tables.get(number)?;
-            let (before, sum) = (before.get_mut(cell)?, owners.get(cell)?.sum);
-            let known = before.chunks;
-            for (index, position) in chunks(linear, block, &newer).filter(|(index, _)| known & 1 << index == 0) {
-                before.chunks |= 1 << index;
-                histograms.add(position, sum, sums.get_mut(sum as usize)?, index);
+            let (_, cell) = *tables.get(number)?;
+            let (before, number) = (before.get_mut(cell)?, owners.get(cell)?.sum);
+            let sum = sums.get_mut(number as usize)?;
+            before.incomplete = false;
+            for (index, slot) in slots(block) {
+                match slot {
+                    Slot::Empty => {}
+                    Slot::Lone { bucket, count } => {
+                        histograms.number(number, sum, index);
+                        before.count_lone(Lone { index: index as u8, bucket: bucket as u8, count });
+                    }
+                    // What its figures count there is read the next time, whether they change by then or not. Until then it
+                    // has what it had there before.
+                    Slot::Chunk(position) if newer.contains(&(position as u64)) => before.incomplete = true,
+                    Slot::Chunk(position) => {
+                        if before.chunks & 1 << index == 0 {
+                            before.chunks |= 1 << index;
+                            before.lone.retain(|lone| usize::from(lone.index) != index);
+                            let number = histograms.number(number, sum, index);
+                            histograms.parts.push((position, number));
+                        }
+                    }
+                }
             }
-            // What its figures count there is read the next time, whether they change by then or not.
-            before.incomplete =
-                newer.contains(&linear) || block.iter().skip(1).any(|position| newer.contains(position));
             Some(())
         })
     }
 
     /// Reads the histograms of all sums of which a cell has changed, in the order in which they lie in the segment.
     fn read_histograms(&mut self, words: &mut Words<'_>) -> Option<()> {
-        let Cells { sums, figures, histograms: Histograms { chunks, parts }, .. } = self;
+        let Cells { owners, before, sums, figures, histograms: Histograms { chunks, parts }, .. } = self;
         // Nearly all of them are in their order already, which this one makes use of.
         parts.sort();
         apart(parts.iter().map(|(position, _)| *position))?;
@@ -237,6 +262,14 @@ impl Cells {
             counts::add(counts.get_mut(into.next()?)?, block.first_chunk()?);
             Some(())
         })?;
+        for (owner, before) in owners.iter().zip(before).filter(|(_, before)| !before.lone.is_empty()) {
+            let sum = sums.get(owner.sum as usize)?;
+            for Lone { index, bucket, count } in before.lone.iter().filter(|_| sum.changed) {
+                let counts = counts.get_mut(sum.chunks[usize::from(*index)] as usize)?;
+                let counted = &mut counts[usize::from(*bucket)];
+                *counted = counted.wrapping_add((*count).into());
+            }
+        }
         for (sum, figures) in sums.iter_mut().zip(figures).filter(|(sum, _)| sum.changed) {
             (sum.last.untimed, sum.last.sum, sum.last.max) = (figures.untimed, figures.sum, figures.max);
         }
@@ -255,13 +288,23 @@ impl Cells {
 }
 
 impl Histograms {
-    /// The chunk `index` of a cell is at `position`; it is a part of `sum`, which is the one with that number.
-    fn add(&mut self, position: usize, number: u32, sum: &mut Sum, index: usize) {
+    /// Which of `chunks` is the chunk `index` of `sum`, which is the one with that number.
+    fn number(&mut self, number: u32, sum: &mut Sum, index: usize) -> u32 {
         if sum.chunks[index] == NONE {
             sum.chunks[index] = self.chunks.len() as u32;
             self.chunks.push((number, index as u8));
         }
-        self.parts.push((position, sum.chunks[index]));
+        sum.chunks[index]
+    }
+}
+
+impl Before {
+    /// A lone bucket has this now.
+    fn count_lone(&mut self, now: Lone) {
+        match self.lone.iter_mut().find(|lone| lone.index == now.index) {
+            Some(lone) => *lone = now,
+            None => self.lone.push(now),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is in a cell: its figures, and the histogram that they go with.
 
 use super::words::Words;
-use crate::buckets::CHUNKS;
+use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::distribution::Distribution;
 use crate::layout::{cell, chunk, table};
-use std::ops::Range;
+use crate::slot::Slot;
 
 /// The figures of a cell, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,17 +46,29 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
         let (now, Figures { untimed, timed, sum, max }) = (now.get_mut(number)?, Figures::of(block));
         if (untimed, timed, sum, max) != (now.untimed, now.timed(), now.sum, now.max) {
             (now.untimed, now.sum, now.max) = (untimed, sum, max);
-            tables.push((block[cell::TABLE] as usize, number, block[cell::LINEAR]));
+            tables.push((block[cell::TABLE] as usize, number));
         }
         Some(())
     })?;
     tables.sort_unstable();
-    let positions: Vec<_> = tables.iter().map(|(table, ..)| *table).collect();
+    let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
     let mut parts: Vec<(usize, usize, usize)> = Vec::new();
     // As in `Cells::read_figures`: only after the figures of all.
     words.each(&positions, table::SIZE, |nth, block| {
-        let (_, number, linear) = *tables.get(nth)?;
-        parts.extend(chunks(linear, block, &newer).map(|(index, position)| (position, number, index)));
+        let (_, number) = *tables.get(nth)?;
+        for (index, slot) in slots(block) {
+            match slot {
+                Slot::Empty => {}
+                Slot::Lone { bucket, count } => {
+                    let mut counts = [0; CHUNK_BUCKETS];
+                    counts[bucket] = count.into();
+                    now.get_mut(number)?.update_chunk(index, &counts);
+                }
+                // What it counts is seen the next time.
+                Slot::Chunk(position) if newer.contains(&(position as u64)) => {}
+                Slot::Chunk(position) => parts.push((position, number, index)),
+            }
+        }
         Some(())
     })?;
     parts.sort_unstable();
@@ -83,11 +95,10 @@ pub(super) fn apart(positions: impl Iterator<Item = usize>) -> Option<()> {
     Some(())
 }
 
-/// The chunks of a histogram, and where they are: the first two at `linear`, the others by the table of its cell.
-pub(super) fn chunks(linear: u64, table: &[u64], newer: &Range<u64>) -> impl Iterator<Item = (usize, usize)> {
-    let is_there = |position: &u64| *position != 0 && !newer.contains(position);
-    let first =
-        Some(linear).filter(is_there).map(|linear| [(0, linear), (1, linear.saturating_add(chunk::SIZE as u64))]);
-    let others = (2..CHUNKS).map(|index| (index, table[table::chunk(index)])).filter(move |(_, at)| is_there(at));
-    first.into_iter().flatten().chain(others).map(|(index, position)| (index, position as usize))
+/// The slots of a cell's table, by the chunks that they are of.
+pub(super) fn slots(block: &[u64]) -> impl Iterator<Item = (usize, Slot)> {
+    (0..CHUNKS).map(|index| {
+        let (word, shift) = table::slot(index);
+        (index, Slot::unpack((block[word] >> shift) as u32))
+    })
 }
