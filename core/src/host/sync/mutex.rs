@@ -66,8 +66,9 @@ const LUCKLESS: u64 = 1_000_000;
 /// And who has waited for so long may be on the owner's very processor, which it then offers to it.
 const DESPERATE: u64 = 10 * LUCKLESS;
 
-/// How long a doze is: with it nobody dozes much longer than it takes to have had bad luck, and few wake up for nothing.
-const DOZE: Duration = Duration::from_micros(500);
+/// How long a doze is: who wakes up from it has had bad luck, and is given the mutex. Those who woke up sooner would do it for
+/// nothing.
+const DOZE: Duration = Duration::from_nanos(LUCKLESS);
 
 /// The mutex is free or belongs to another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
