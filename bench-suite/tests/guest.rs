@@ -4,7 +4,11 @@
 
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::{CATALOGUE, ENV_SEGMENT, Hypercall};
-use std::path::PathBuf;
+use std::ffi::CString;
+use std::io::Error;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,8 +26,13 @@ struct Guest {
 /// Runs a guest to its end.
 fn run(arguments: &[&str]) -> Guest {
     let segment = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.segment", arguments.join("-")));
+    run_with(&mut Command::new(env!("CARGO_BIN_EXE_embedded-guest")), arguments, segment)
+}
+
+/// The same with `command`, and its segment at a place of one's choice.
+fn run_with(command: &mut Command, arguments: &[&str], segment: PathBuf) -> Guest {
     let _ = std::fs::remove_file(&segment);
-    let child = Command::new(env!("CARGO_BIN_EXE_embedded-guest"))
+    let child = command
         .args(arguments)
         .arg("--hypercalls")
         .env(ENV_SEGMENT, &segment)
@@ -159,4 +168,59 @@ fn a_disk_that_is_too_small_is_refused() {
     let guest = run(&["disk", "--image", image.to_str().expect("a path in UTF-8")]);
     assert!(!guest.success);
     assert!(guest.errors.contains("the disk has 4096 bytes"), "{}", guest.errors);
+}
+
+/// More than a guest could do in the time that is taken for a hang, were a full disk asked for room at every call.
+const MANY: &[&str] = &["locks", "--operations", "2000000", "--threads", "8", "--ncpu", "2"];
+
+#[test]
+fn a_missing_folder_costs_the_profile_and_not_the_guest() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_embedded-guest"));
+    let guest = run_with(&mut command, MANY, PathBuf::from("/nowhere/segment"));
+    guest.assert_success();
+    let ours = std::env::var_os("RUMPSCOPE_LIBRARY").is_none();
+    assert!(!ours || guest.errors.contains("cannot make the segment /nowhere/segment: "), "{}", guest.errors);
+}
+
+/// The guest's program, with a disk of its own at `folder` that has room for a header and little more.
+fn on_a_small_disk(folder: &Path) -> Command {
+    let place = CString::new(folder.as_os_str().as_bytes()).expect("no zero in a path");
+    // SAFETY: no preconditions.
+    let ids = unsafe { [libc::geteuid(), libc::getegid()] };
+    let maps = ids.map(|id| format!("{id} {id} 1"));
+    let mount = move || {
+        // SAFETY: a flag.
+        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+            // Who is not root can be in a world of his own.
+            // SAFETY: as above.
+            if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } != 0 {
+                return Err(Error::last_os_error());
+            }
+            std::fs::write("/proc/self/uid_map", &maps[0])?;
+            std::fs::write("/proc/self/setgroups", "deny")?;
+            std::fs::write("/proc/self/gid_map", &maps[1])?;
+        }
+        let none = c"none".as_ptr();
+        // SAFETY: strings, and numbers.
+        let failed = unsafe {
+            libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, core::ptr::null()) != 0
+                || libc::mount(none, place.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=128k".as_ptr().cast()) != 0
+        };
+        if failed { Err(Error::last_os_error()) } else { Ok(()) }
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_embedded-guest"));
+    // SAFETY: system calls, and nothing of what it shares with the parent; the files are opened by system calls alone.
+    unsafe { command.pre_exec(mount) };
+    command
+}
+
+#[test]
+fn a_full_disk_costs_the_profile_and_not_the_guest() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("full");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    if let Err(error) = on_a_small_disk(&folder).arg("--help").stdout(Stdio::null()).status() {
+        eprintln!("skipped: this host lets nobody have a disk of his own: {error}");
+        return;
+    }
+    run_with(&mut on_a_small_disk(&folder), MANY, folder.join("segment")).assert_success();
 }

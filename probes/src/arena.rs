@@ -2,18 +2,16 @@
 
 use crate::layout::{BLOCK_ALIGN, LINK, header};
 use crate::primitive::{AtomicU64, Mutex, Ordering};
+use crate::provider::{Provide, Provider};
 use core::ops::DerefMut;
 use core::ptr::NonNull;
-
-/// Makes sure that the first so many words can be written without a fault; whether they can.
-pub(crate) type Provide = fn(words: NonNull<AtomicU64>, from: usize, to: usize) -> bool;
 
 /// A mapped segment that blocks are taken from.
 #[derive(Debug)]
 pub(crate) struct Arena {
     words: NonNull<AtomicU64>,
     capacity: usize,
-    provide: Provide,
+    provider: Provider,
     room: Mutex<Room>,
 }
 
@@ -92,7 +90,7 @@ impl Arena {
             return None;
         }
         let room = Room { provided: first, chain_ends: CHAINS, runs: Default::default() };
-        let arena = Arena { words, capacity, provide, room: Mutex::new(room) };
+        let arena = Arena { words, capacity, provider: Provider::new(provide), room: Mutex::new(room) };
         arena.word(header::CAPACITY).store(capacity as u64, Ordering::Relaxed);
         arena.word(header::USED).store(header::SIZE as u64, Ordering::Relaxed);
         Some(arena)
@@ -109,6 +107,10 @@ impl Arena {
 
     /// The position of a new block of `size` zero words; `None` when the segment or the disk below it is full.
     pub(crate) fn allocate(&self, kind: Kind, size: usize) -> Option<usize> {
+        // Every thread comes here at every call then: what little room there may be is not worth their waiting for each other.
+        if self.provider.has_refused() {
+            return None;
+        }
         let size = size.next_multiple_of(BLOCK_ALIGN);
         let mut room = self.room();
         let Run { next, end, total } = room.runs[kind as usize];
@@ -130,7 +132,7 @@ impl Arena {
         let end = position.checked_add(length).filter(|end| *end <= self.capacity)?;
         if end > room.provided {
             let step = (end.next_multiple_of(STEP)).min(self.capacity);
-            if !(self.provide)(self.words, room.provided, step) {
+            if !self.provider.provide(self.words, room.provided, step) {
                 return None;
             }
             room.provided = step;

@@ -29,6 +29,7 @@ mod mode;
 mod models;
 mod primitive;
 mod process;
+mod provider;
 mod quick;
 pub mod reader;
 mod recorder;

@@ -1,9 +1,9 @@
 //! The blocks of all lanes: a budget, and which one is used again next.
 
 use super::block::{Block, Owner};
-use crate::arena::Provide;
 use crate::layout::event_block::SIZE;
 use crate::primitive::{AtomicU64, Mutex, Ordering};
+use crate::provider::{Provide, Provider};
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(crate) struct Store {
     first: usize,
     /// How many blocks there can be.
     most: usize,
-    provide: Provide,
+    provider: Provider,
     pool: Mutex<Pool>,
 }
 
@@ -50,7 +50,7 @@ impl Store {
         let most = size / SIZE;
         // All that there will ever be: on the way of an event nothing is allocated.
         let pool = Pool { made: 0, provided: 0, left: VecDeque::with_capacity(most) };
-        (most != 0).then(|| Store { words, first, most, provide, pool: Mutex::new(pool) })
+        (most != 0).then(|| Store { words, first, most, provider: Provider::new(provide), pool: Mutex::new(pool) })
     }
 
     /// The position of the first block.
@@ -94,7 +94,7 @@ impl Store {
         let end = (pool.made + 1) * SIZE;
         if end > pool.provided {
             let step = end.next_multiple_of(STEP).min(self.most * SIZE);
-            if !(self.provide)(self.words, self.first + pool.provided, self.first + step) {
+            if !self.provider.provide(self.words, self.first + pool.provided, self.first + step) {
                 return None;
             }
             pool.provided = step;
