@@ -4,10 +4,11 @@
 //! its loader brings a file into memory.
 #![cfg(target_os = "linux")]
 
+mod built;
+
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 /// What the second process does under the filter: the name of an environment variable.
@@ -56,7 +57,7 @@ fn filter() -> bool {
 
 /// In the second process.
 fn perform(task: &str) -> ! {
-    let library = CString::new(library().as_os_str().as_bytes()).expect("no zero in a path");
+    let library = CString::new(built::path("librumpuser.so").as_os_str().as_bytes()).expect("no zero in a path");
     if !filter() {
         std::process::exit(REFUSED);
     }
@@ -69,13 +70,6 @@ fn perform(task: &str) -> ! {
     };
     // SAFETY: no preconditions. Without the destructors of the test's own threads, which make other calls.
     unsafe { libc::_exit(if loaded { 0 } else { 1 }) }
-}
-
-/// What cargo built for this test lies beside it, or a folder up.
-fn library() -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a file");
-    let mut files = test.ancestors().skip(1).take(2).map(|folder| folder.join("librumpuser.so"));
-    files.find(|file| file.is_file()).expect("cargo has built librumpuser.so")
 }
 
 fn second(task: &str) -> ExitStatus {

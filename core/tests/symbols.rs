@@ -1,20 +1,17 @@
 //! What the built libraries export: the interface, and nothing that a guest's loader could take for the kernel's own.
 
+mod built;
+
 use object::read::elf::{Dyn, FileHeader};
 use object::{Object, ObjectSymbol, SymbolScope};
 use rumpscope_probes::CATALOGUE;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// Exported beside the hypercalls: the stock library's tunables of the system call proxy, and the guest's probes.
 const OTHERS: [&str; 3] = ["rumpsp_maxworker", "rumpsp_idleworker", "hypervisor_guest_probes"];
 
-/// What cargo built for this test lies beside it, or a folder up.
-fn built(file: &str) -> Vec<u8> {
-    let test = std::env::current_exe().unwrap();
-    let folders = test.ancestors().skip(1).take(2);
-    let found: Option<PathBuf> = folders.map(|folder| folder.join(file)).find(|path| path.is_file());
-    std::fs::read(found.unwrap_or_else(|| panic!("cargo has built no {file}"))).unwrap()
+fn read(file: &str) -> Vec<u8> {
+    std::fs::read(built::path(file)).unwrap()
 }
 
 fn interface() -> BTreeSet<String> {
@@ -24,7 +21,7 @@ fn interface() -> BTreeSet<String> {
 
 #[test]
 fn the_shared_library_exports_the_interface_and_nothing_else() {
-    let bytes = built("librumpuser.so");
+    let bytes = read("librumpuser.so");
     let file = object::File::parse(&*bytes).unwrap();
     let exported: BTreeSet<String> = file
         .dynamic_symbols()
@@ -36,7 +33,7 @@ fn the_shared_library_exports_the_interface_and_nothing_else() {
 
 #[test]
 fn the_shared_library_has_the_name_that_kernels_ask_for() {
-    let bytes = built("librumpuser.so");
+    let bytes = read("librumpuser.so");
     let name = b"librumpuser.so.0\0";
     let file = object::elf::FileHeader64::<object::Endianness>::parse(&*bytes).unwrap();
     let endian = file.endian().unwrap();
@@ -49,7 +46,7 @@ fn the_shared_library_has_the_name_that_kernels_ask_for() {
 
 #[test]
 fn the_static_library_shows_no_other_name_of_a_kernels_kind() {
-    let bytes = built("librumpuser.a");
+    let bytes = read("librumpuser.a");
     let archive = object::read::archive::ArchiveFile::parse(&*bytes).unwrap();
     let mut seen = BTreeSet::new();
     for member in archive.members() {

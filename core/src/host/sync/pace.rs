@@ -5,16 +5,16 @@
 //! section that the mutex guards, because it must have the mutex's line of memory back from the other processor; and whoever
 //! gets the mutex away from it has both of them exchange all that the mutex guards. So each look that finds the mutex kept
 //! makes the next one rarer (exponential backoff: Anderson, "The performance of spin lock alternatives for shared-memory
-//! multiprocessors", IEEE Transactions on Parallel and Distributed Systems 1990). A mutex that is held and not kept may be
-//! looked at as often as anybody likes, because nobody changes its line.
+//! multiprocessors", IEEE Transactions on Parallel and Distributed Systems 1990).
 
 use super::owner::Owner;
 
 /// So many looks are a moment, of half a microsecond or so.
 const MOMENT: u32 = 12;
-/// After that only one of so many is at the mutex, every half a microsecond or so, whatever it finds.
+/// After that only one of so many is at the mutex, every half a microsecond or so, even where none has found it kept: who keeps
+/// it may have been missed.
 const RARE: u32 = 16;
-/// And one of so many at least, every 10 microseconds or so: more often than any wait for another reason ends.
+/// And one of so many at least, every 10 to 20 microseconds: twice in the longest time for which anybody looks.
 const RAREST: u32 = 256;
 
 /// What a look at a mutex has found.
@@ -51,11 +51,11 @@ impl Pace {
         Pace { gap: 1, ..Pace::default() }
     }
 
-    /// Whether to look now. To be asked again and again.
+    /// Whether to look now, and say [what that has found](Pace::found). To be asked again and again.
     pub(super) fn is_due(&mut self) -> bool {
         self.turns += 1;
         let due = self.left == 0;
-        self.left = if due { self.gap - 1 } else { self.left - 1 };
+        self.left = self.left.saturating_sub(1);
         due
     }
 
