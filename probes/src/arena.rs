@@ -38,8 +38,9 @@ pub(crate) enum Kind {
     Locks = 5,
     Waits = 6,
     Stacks = 7,
+    Tallies = 8,
     /// What there is little of.
-    Other = 8,
+    Other = 9,
 }
 
 /// Room for blocks of a kind, and how much there has been of it.
@@ -65,11 +66,20 @@ pub(crate) enum Chain {
     Locks = 4,
     Waits = 5,
     Modules = 6,
+    Tallies = 7,
 }
 
 /// Where each of them begins.
-const CHAINS: [usize; 7] =
-    [header::CELLS, header::LANES, header::VCPUS, header::STACKS, header::LOCKS, header::WAITS, header::MODULES];
+const CHAINS: [usize; 8] = [
+    header::CELLS,
+    header::LANES,
+    header::VCPUS,
+    header::STACKS,
+    header::LOCKS,
+    header::WAITS,
+    header::MODULES,
+    header::TALLIES,
+];
 
 // SAFETY: the words are atomics, shared by design; everything else is plain data or behind a lock.
 unsafe impl Send for Arena {}

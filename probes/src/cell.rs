@@ -178,18 +178,11 @@ impl Cell {
         add(self.word(cell::UNTIMED), 1);
     }
 
-    /// How many events were counted without a time, if the next one is to be counted so too; `None`: it is to be timed.
+    /// Whether the next event is to be counted without a time.
     #[inline(always)]
-    pub(crate) fn untimed(&self) -> Option<u64> {
+    pub(crate) fn is_left_out(&self) -> bool {
         // Relaxed, here and below: written by this thread.
-        let untimed = self.word(cell::UNTIMED).load(Ordering::Relaxed);
-        (untimed < self.word(cell::SAMPLE_AT).load(Ordering::Relaxed)).then_some(untimed)
-    }
-
-    /// Counts one event without a time, after [`Cell::untimed`].
-    #[inline(always)]
-    pub(crate) fn count_after(&self, untimed: u64) {
-        self.word(cell::UNTIMED).store(untimed + 1, Ordering::Relaxed);
+        self.word(cell::UNTIMED).load(Ordering::Relaxed) < self.word(cell::SAMPLE_AT).load(Ordering::Relaxed)
     }
 
     /// The next `gap` events are to be counted without a time.

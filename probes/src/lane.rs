@@ -12,14 +12,16 @@ use crate::events::Block;
 use crate::layout::lane;
 use crate::primitive::Ordering;
 use crate::snapshot::Place;
+use crate::tally::Tallies;
 use core::cell::UnsafeCell;
 use std::collections::BTreeMap;
 
-/// The cells of a lane at one place. Those of whole calls are found by one look; those of transitions by two, because
+/// What a lane counts at one place. Its cells: those of whole calls are found by one look; those of transitions by two, because
 /// most threads have them for few calls.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) place: Place,
+    tallies: UnsafeCell<Option<Tallies>>,
     calls: [UnsafeCell<Option<Cell>>; Hypercall::COUNT],
     transitions: [UnsafeCell<Option<Box<Parts>>>; Hypercall::COUNT],
 }
@@ -85,6 +87,7 @@ impl Lane {
         self.rows.entry(place).or_insert_with(|| {
             Box::new(Row {
                 place,
+                tallies: UnsafeCell::new(None),
                 calls: [const { UnsafeCell::new(None) }; Hypercall::COUNT],
                 transitions: [const { UnsafeCell::new(None) }; Hypercall::COUNT],
             })
@@ -93,6 +96,29 @@ impl Lane {
 }
 
 impl Row {
+    /// Its tallies, if the thread has used them before.
+    ///
+    /// # Safety
+    /// Only the lane's current thread may call this.
+    #[inline(always)]
+    pub(crate) unsafe fn tallies(&self) -> Option<Tallies> {
+        // SAFETY: by contract no other thread touches them.
+        unsafe { *self.tallies.get() }
+    }
+
+    /// The same, made where there are none; `None` when there is no room. `lane` is the row's own.
+    ///
+    /// # Safety
+    /// As for [`Row::tallies`].
+    pub(crate) unsafe fn make_tallies(&self, arena: &Arena, lane: &Lane) -> Option<Tallies> {
+        // SAFETY: by contract no other thread touches them.
+        let tallies = unsafe { &mut *self.tallies.get() };
+        if tallies.is_none() {
+            *tallies = Tallies::create(arena, lane.number, self.place);
+        }
+        *tallies
+    }
+
     /// The cell for the metric with this number, if the thread has used it before.
     ///
     /// # Safety

@@ -1,8 +1,8 @@
 //! Where things stand in a segment. All positions and sizes are in 64-bit words of the host's byte order; the format is
 //! told byte by byte in `docs/segment.md`, which changes with this file and with [`VERSION`].
 //!
-//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *lanes*,
-//! *virtual CPUs* and *modules*. Blocks of a kind are chained from the header; a block is filled before it is chained.
+//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *tallies*,
+//! *lanes*, *virtual CPUs* and *modules*. Blocks of a kind are chained from the header; a block is filled before it is chained.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric};
@@ -10,7 +10,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;
@@ -74,6 +74,8 @@ pub mod header {
     pub const STEP_NS: usize = 25;
     /// Position of the first module; 0: none.
     pub const MODULES: usize = 26;
+    /// Position of the first block of tallies; 0: none.
+    pub const TALLIES: usize = 27;
     /// Position of the first call chain; 0: none.
     pub const STACKS: usize = 57;
     /// Position of the first lock; 0: none.
@@ -164,6 +166,90 @@ pub mod table {
 pub mod chunk {
     /// Words of a chunk.
     pub const SIZE: usize = super::CHUNK_BUCKETS;
+}
+
+/// The tallies of one lane at one place: how often each quick call was made there and not timed. Only the lane's thread
+/// writes them.
+pub mod tally {
+    use super::Hypercall;
+
+    /// Lane (high 32 bits), place (16 bits), 16 bits that are 0.
+    pub const KEY: usize = 1;
+    /// The first one, that of the first of [`CALLS`]; the others follow.
+    pub const FIRST: usize = 2;
+    /// Words of a block.
+    pub const SIZE: usize = 32;
+    /// Where the count begins in a tally. The bits below are for the writer only.
+    pub const COUNT_SHIFT: u32 = 12;
+    /// All quick and cheap calls, those first that guests make most often: a line has room for eight words.
+    pub const CALLS: [Hypercall; 28] = {
+        use Hypercall::*;
+        [
+            MutexEnter,
+            MutexExit,
+            MutexOwner,
+            MutexTryenter,
+            RwHeld,
+            CvBroadcast,
+            // The second line.
+            RwEnter,
+            RwExit,
+            Seterrno,
+            CvInit,
+            CvDestroy,
+            CvSignal,
+            CvHasWaiters,
+            MutexEnterNowrap,
+            // The third.
+            Curlwp,
+            RwTryenter,
+            Malloc,
+            Free,
+            MutexInit,
+            MutexDestroy,
+            RwInit,
+            RwDestroy,
+            // The fourth.
+            ClockGettime,
+            MutexSpinP,
+            Curlwpop,
+            RwTryupgrade,
+            RwDowngrade,
+            ComponentErrtrans,
+        ]
+    };
+
+    const _: () = assert!(FIRST + CALLS.len() <= SIZE);
+
+    /// The word of each hypercall's tally; 0: it has none.
+    const WORDS: [usize; Hypercall::COUNT] = {
+        let mut words = [0; Hypercall::COUNT];
+        let mut number = 0;
+        while number < CALLS.len() {
+            words[CALLS[number] as usize] = FIRST + number;
+            number += 1;
+        }
+        words
+    };
+
+    /// The word of the tally of `call`; `None`: it is not a quick one.
+    #[inline(always)]
+    pub const fn word(call: Hypercall) -> Option<usize> {
+        match WORDS[call as usize] {
+            0 => None,
+            word => Some(word),
+        }
+    }
+
+    /// The key of a lane's tallies at a place.
+    pub const fn key(lane: u32, place: u16) -> u64 {
+        (lane as u64) << 32 | (place as u64) << 16
+    }
+
+    /// How many calls a tally has counted.
+    pub const fn count(tally: u64) -> u64 {
+        tally >> COUNT_SHIFT
+    }
 }
 
 /// A lane: what one host thread at a time writes.
@@ -370,7 +456,21 @@ const fn is_aligned(words: usize) -> bool {
     words.is_multiple_of(BLOCK_ALIGN)
 }
 const _: () = assert!(is_aligned(header::SIZE) && is_aligned(cell::SIZE + table::SIZE) && is_aligned(chunk::SIZE));
-const _: () = assert!(is_aligned(lane::SIZE) && is_aligned(vcpu::SIZE));
+const _: () = assert!(is_aligned(tally::SIZE) && is_aligned(lane::SIZE) && is_aligned(vcpu::SIZE));
 const _: () = assert!(is_aligned(lock::SIZE) && is_aligned(wait::SIZE));
 const _: () = assert!(Metric::COUNT <= 1 << 16);
 const _: () = assert!(CHUNKS == 40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{CATALOGUE, Timing};
+
+    #[test]
+    fn quick_calls_have_tallies_and_no_others() {
+        for entry in CATALOGUE {
+            let quick = matches!(entry.timing, Timing::Quick | Timing::Sampled);
+            assert_eq!(tally::word(entry.call).is_some(), quick, "{}", entry.name);
+        }
+    }
+}

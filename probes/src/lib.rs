@@ -13,6 +13,7 @@ mod arena;
 pub mod buckets;
 mod catalogue;
 mod cell;
+mod claim;
 pub mod clock;
 pub mod contention;
 mod context;
@@ -36,6 +37,7 @@ mod recorder;
 mod slot;
 mod snapshot;
 mod start;
+mod tally;
 #[cfg(test)]
 mod testing;
 pub mod transition;

@@ -2,6 +2,7 @@
 
 use crate::catalogue::Hypercall;
 use crate::cell::Cell;
+use crate::claim::Claim;
 use crate::events::Block;
 use crate::initial_exec;
 use crate::lane::{Lane, Row};
@@ -22,7 +23,7 @@ pub(crate) const WATCHED: u32 = 1 << 31;
 ///
 /// A copy of what is the same for the whole process, because another crate's static variable costs two loads where the
 /// thread's own storage, which the path needs anyway, costs one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Plan {
     /// Nobody has asked yet: a new thread, or measuring has not begun.
@@ -40,21 +41,14 @@ pub(crate) enum Plan {
 }
 
 /// What the hypercall path needs to know of its thread. All zero is the state of a thread that has made no hypercall.
-/// The first 56 bytes are all that an ordinary call looks at.
+/// The first 56 bytes are all that an ordinary call on a virtual CPU looks at.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Local {
     /// What to do with a hypercall.
     pub(crate) plan: Plan,
-    /// Where to count now; null: not known, see `witness`.
-    pub(crate) row: *const Row,
-    /// Where `row` is null: while this word of the guest holds `witnessed`, the thread is where `witnessed_row` counts.
-    /// Null, or the word holds something else: ask (see `find_row`).
-    pub(crate) witness: *const usize,
-    /// See `witness`.
-    pub(crate) witnessed: usize,
-    /// See `witness`.
-    pub(crate) witnessed_row: *const Row,
+    /// Where to count now, if it holds.
+    pub(crate) on: Claim,
     /// The process's recorder; not null where the plan is to count or time.
     pub(crate) recorder: *const Recorder,
     /// Bit n: a hypercall at level n has given up its virtual CPU and has not returned yet. And [`WATCHED`].
@@ -67,11 +61,8 @@ pub(crate) struct Local {
     pub(crate) last_row: *const Row,
     /// The row off all virtual CPUs.
     pub(crate) off_row: *const Row,
-    /// While `witness` does not hold `witnessed`, and this word of the guest holds `homed`, the thread is on no virtual CPU.
-    /// Null: ask.
-    home_word: *const usize,
-    /// See `home_word`.
-    homed: usize,
+    /// That the thread is on no virtual CPU, where `on` does not hold.
+    pub(crate) off: Claim,
     /// Of quick calls that find all at hand, one in so many is timed; 0: every one; `u64::MAX`: none.
     pub(crate) quick_gap: u64,
     /// State of the generator that draws samples; never 0 once there is a lane.
@@ -138,35 +129,38 @@ impl Local {
     /// Where to count now; null: not known, ask.
     #[inline(always)]
     pub(crate) fn known_row(&self) -> *const Row {
-        if !self.row.is_null() {
-            return self.row;
+        if self.on.holds() {
+            self.on.row()
+        } else if self.off.holds() {
+            self.off.row()
+        } else {
+            ptr::null()
         }
-        // SAFETY: null, or a word of the guest that it does not free (see `Witness`). Volatile: others write it.
-        if !self.witness.is_null() && unsafe { self.witness.read_volatile() } == self.witnessed {
-            return self.witnessed_row;
+    }
+
+    /// It is counted in `row`, one of the thread's lane or null, until it is told something else.
+    pub(crate) fn be_at(&mut self, row: *const Row) {
+        // SAFETY: the caller's word.
+        self.on = unsafe { Claim::always(row) };
+    }
+
+    /// Goes by this witness from now on. While it says that the thread is on a virtual CPU, it is counted in `row`, otherwise
+    /// in `off_row`; both are null or of the thread's lane.
+    pub(crate) fn believe(&mut self, witness: &Witness, row: *const Row) {
+        let Witness { word, value, home, homed, .. } = *witness;
+        // SAFETY: the guest does not free its words (see `Witness`); the rows are the caller's word, and this thread's own.
+        unsafe {
+            self.on = Claim::while_holds(word, value, row);
+            self.off = if home.is_null() { Claim::never() } else { Claim::while_holds(home, homed, self.off_row) };
         }
-        if self.is_seen_off() { self.off_row } else { ptr::null() }
     }
 
-    /// Whether the guest's words say that the thread is on no virtual CPU, where `witness` does not say that it is on one.
-    #[inline(always)]
-    pub(crate) fn is_seen_off(&self) -> bool {
-        // SAFETY: as in `known_row`.
-        !self.home_word.is_null() && unsafe { self.home_word.read_volatile() } == self.homed
-    }
-
-    /// Goes by `witness` from now on; while it says that the thread is on a virtual CPU, it is counted in `row`.
-    pub(crate) fn believe(&mut self, witness: Option<Witness>, row: *const Row) {
-        let none = Witness { word: ptr::null(), value: 0, home: ptr::null(), homed: 0 };
-        let Witness { word, value, home, homed } = witness.unwrap_or(none);
-        (self.witness, self.witnessed, self.witnessed_row) = (word, value, row);
-        (self.home_word, self.homed) = (home, homed);
-    }
-
-    /// Goes by none.
+    /// Goes by no witness.
     #[inline]
     pub(crate) fn forget_witness(&mut self) {
-        (self.witness, self.home_word) = (ptr::null(), ptr::null());
+        if !self.on.is_for_ever() {
+            (self.on, self.off) = (Claim::never(), Claim::never());
+        }
     }
 
     /// Draws the number of events up to the next sample: uniform with this mean, so that no period of the guest can

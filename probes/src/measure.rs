@@ -5,13 +5,17 @@ use crate::cell::Cell;
 use crate::clock;
 use crate::local::{self, LEVELS, Local, Plan};
 use crate::mode::Mode;
-use crate::quick::SAMPLE_QUICK;
+use crate::quick::{SAMPLE_QUICK, Way};
 use crate::recorder::{Recorder, decided_mode};
+use crate::tally::LONGEST_GAP;
 
 /// Of calls that cost less than a clock read, one in so many is timed on average.
 const SAMPLE_CHEAP: u64 = 1024;
 /// In mode `sampled`, one in so many.
 const SAMPLE_ALL: u64 = 64;
+
+/// `Local::draw` goes up to twice the mean.
+const _: () = assert!(2 * SAMPLE_CHEAP <= LONGEST_GAP && 2 * SAMPLE_QUICK <= LONGEST_GAP);
 
 /// Runs `body` as hypercall `call`: counted and, by the timing mode, timed.
 ///
@@ -19,22 +23,19 @@ const SAMPLE_ALL: u64 = 64;
 /// locked instruction, no system call. The first use of a counter by a thread also sets it up.
 #[inline(always)]
 pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
-    let plan = local::with(|local| local.plan);
     if matches!(call.entry().timing, Timing::Sampled) {
-        if plan == Plan::Off {
-            return body();
-        }
         // Such a call is a load or two, so nearly always it is counted and no more.
-        return match local::with(|local| local.untimed_cell(call)) {
-            Some((cell, untimed)) => {
+        return match local::with(|local| local.way(call)) {
+            Way::Plain => body(),
+            Way::Counted(tally, one_more) => {
                 let outcome = body();
-                cell.count_after(untimed);
+                tally.set(one_more);
                 outcome
             }
-            None => measure_cheap(call, body),
+            Way::Long => measure_cheap(call, body),
         };
     }
-    let start = begin(call, plan);
+    let start = begin(call, local::with(|local| local.plan));
     let outcome = body();
     if start != 0 {
         end(call, start);
@@ -42,10 +43,15 @@ pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     outcome
 }
 
-/// A call that costs less than reading a clock, when it may be its turn to be timed. A C function, because nothing unwinds
-/// out of one: it can be jumped to.
+/// A call that costs less than reading a clock, when it may be its turn to be timed, or the thread is on no virtual CPU. A C
+/// function, because nothing unwinds out of one: it can be jumped to.
 #[inline(never)]
 extern "C" fn measure_cheap<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
+    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
+        let outcome = body();
+        tally.set(one_more);
+        return outcome;
+    }
     let start = begin_rare(call);
     let outcome = body();
     if start != 0 {
@@ -75,10 +81,9 @@ fn begin_rare(call: Hypercall) -> u64 {
         }
         match (local.plan, call.entry().timing) {
             (Plan::Unknown | Plan::Off, _) => 0,
-            (Plan::Count, Timing::Sampled) => local.count_from_now_on(call),
+            (_, Timing::Sampled) => local.begin_cheap(call),
             (Plan::Count, _) | (_, Timing::Never) => local.count(call),
-            (Plan::Sample, _) => local.count_or_sample(call, SAMPLE_ALL),
-            (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Sampled) => local.count_or_sample(call, SAMPLE_CHEAP),
+            (Plan::Sample, _) => local.count_or_sample(call),
             (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Always | Timing::Quick) => clock::now(),
         }
     })
@@ -118,6 +123,7 @@ impl Local {
     #[cold]
     fn make_plan(&mut self) {
         let Some(mode) = decided_mode() else { return };
+        self.forget_witness();
         self.recorder = Recorder::get().map_or(core::ptr::null(), core::ptr::from_ref);
         self.plan = match mode {
             Mode::Off => Plan::Off,
@@ -155,20 +161,33 @@ impl Local {
         0
     }
 
-    /// Counts a call of a kind that is never timed: from now on, without asking.
-    fn count_from_now_on(&mut self, call: Hypercall) -> u64 {
-        if let Some(cell) = self.call_cell(call) {
-            cell.count();
-            cell.leave_out(u64::MAX);
+    /// Counts a call that costs less than reading a clock, or begins to time it.
+    fn begin_cheap(&mut self, call: Hypercall) -> u64 {
+        // SAFETY: set with the plan; the process's recorder is never freed.
+        let Some(recorder) = (unsafe { self.recorder.as_ref() }) else { return 0 };
+        let row = self.row_now(recorder);
+        let Some(tally) = self.tally(recorder, row, call) else { return 0 };
+        let is_timed = tally.one_more().is_none();
+        if is_timed {
+            tally.leave_out(match self.plan {
+                Plan::Count => LONGEST_GAP,
+                Plan::Sample => self.draw(SAMPLE_ALL),
+                _ => self.draw(SAMPLE_CHEAP),
+            });
         }
-        0
+        if !is_timed || self.plan == Plan::Count {
+            tally.count();
+            return 0;
+        }
+        self.forget_spent();
+        clock::now()
     }
 
-    /// Counts a call that is not timed, or begins to time it: one in `mean`.
+    /// Counts a call that is not timed, or begins to time it, where only a sample is timed.
     #[inline(always)]
-    fn count_or_sample(&mut self, call: Hypercall, mean: u64) -> u64 {
+    fn count_or_sample(&mut self, call: Hypercall) -> u64 {
         let Some(cell) = self.call_cell(call) else { return 0 };
-        if !cell.count_or_sample(|| self.draw(mean)) {
+        if !cell.count_or_sample(|| self.draw(SAMPLE_ALL)) {
             return 0;
         }
         self.forget_spent();

@@ -16,7 +16,8 @@ use loom::thread;
 
 /// Enough for the header and a few blocks; small, because loom tracks every word.
 const WORDS: usize = header::SIZE + 2 * (cell::SIZE + table::SIZE + 2 * chunk::SIZE);
-const METRIC: usize = Metric::call(Hypercall::MutexEnter).number();
+const CALL: Hypercall = Hypercall::MutexEnter;
+const METRIC: usize = Metric::call(CALL).number();
 
 /// Two threads make and write cells of their own while a third reads: it sees whole cells only, and never more than was
 /// counted; in the end nothing is lost.
@@ -59,8 +60,8 @@ fn a_lane_changes_hands() {
         let count = |arena: &crate::arena::Arena, lane: &mut Lane| {
             let row = core::ptr::from_ref(lane.row(Place::OffCpu));
             // SAFETY: the lane is this thread's, and the row the lane's own.
-            let cell = unsafe { (*row).make_cell(arena, lane, METRIC) }.unwrap();
-            cell.count();
+            let tallies = unsafe { (*row).make_tallies(arena, lane) }.unwrap();
+            tallies.of(CALL).unwrap().count();
         };
         let first = thread::spawn({
             let (arena, free) = (arena.clone(), free.clone());

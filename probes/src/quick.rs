@@ -8,9 +8,9 @@
 //! reader can weigh the sample for what it stands for.
 
 use crate::catalogue::{Hypercall, Metric, Quantity};
-use crate::cell::Cell;
 use crate::clock;
 use crate::local::{self, Local, Plan};
+use crate::tally::Tally;
 
 /// Of the calls that find all at hand, one in so many is timed. At 128 the sample costs some 0.2 ns a call.
 pub(crate) const SAMPLE_QUICK: u64 = 128;
@@ -32,50 +32,51 @@ pub fn measure_taking<R>(
     otherwise: impl FnOnce() -> R,
     sampled: impl FnOnce(u64),
 ) -> R {
-    if local::with(|local| local.plan) == Plan::Off {
-        return match at_once() {
+    match local::with(|local| local.way(call)) {
+        Way::Plain => match at_once() {
             Some(outcome) => outcome,
             None => otherwise(),
-        };
-    }
-    let Some((cell, untimed)) = local::with(|local| local.untimed_cell(call)) else {
-        return measure_rarely(call, at_once, otherwise, sampled);
-    };
-    match at_once() {
-        Some(outcome) => {
-            cell.count_after(untimed);
-            outcome
-        }
-        None => measure_slow(call, None, otherwise),
+        },
+        Way::Counted(tally, one_more) => match at_once() {
+            Some(outcome) => {
+                tally.set(one_more);
+                outcome
+            }
+            None => measure_slow(call, None, otherwise),
+        },
+        Way::Long => measure_rarely(call, at_once, otherwise, sampled),
     }
 }
 
 /// A quick call that always finds what it needs.
 #[inline(always)]
 pub fn measure_short<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
-    if local::with(|local| local.plan) == Plan::Off {
-        return body();
-    }
-    match local::with(|local| local.untimed_cell(call)) {
-        Some((cell, untimed)) => {
+    match local::with(|local| local.way(call)) {
+        Way::Plain => body(),
+        Way::Counted(tally, one_more) => {
             let outcome = body();
-            cell.count_after(untimed);
+            tally.set(one_more);
             outcome
         }
-        None => measure_short_rarely(call, body),
+        Way::Long => measure_short_rarely(call, body),
     }
 }
 
 #[cold]
 #[inline(never)]
 fn measure_short_rarely<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
+    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
+        let outcome = body();
+        tally.set(one_more);
+        return outcome;
+    }
     let start = local::with(Local::begin_quick);
     let outcome = body();
     local::with(|local| local.end_quick(call, start));
     outcome
 }
 
-/// A call that is timed from its beginning, or whose counter is not known.
+/// A call that is timed from its beginning, or one of a thread that is on no virtual CPU, or may be.
 #[cold]
 #[inline(never)]
 fn measure_rarely<R>(
@@ -84,6 +85,15 @@ fn measure_rarely<R>(
     otherwise: impl FnOnce() -> R,
     sampled: impl FnOnce(u64),
 ) -> R {
+    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
+        return match at_once() {
+            Some(outcome) => {
+                tally.set(one_more);
+                outcome
+            }
+            None => measure_slow(call, None, otherwise),
+        };
+    }
     let start = local::with(Local::begin_quick);
     match at_once() {
         Some(outcome) => {
@@ -106,16 +116,31 @@ fn measure_slow<R>(call: Hypercall, start: Option<u64>, otherwise: impl FnOnce()
     outcome
 }
 
+/// What a quick call takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// Nothing: it is not measured.
+    Plain,
+    /// If it ends at once, this tally is to become so much.
+    Counted(Tally, u64),
+    /// The clock, or to find out where the thread is.
+    Long,
+}
+
 impl Local {
-    /// The counter of `call` where the thread is now, and what it stands at, if the call is to be counted there without
-    /// a time should it end at once.
+    /// What is to be done about `call`, a quick one, that begins.
     #[inline(always)]
-    pub(crate) fn untimed_cell(&mut self, call: Hypercall) -> Option<(Cell, u64)> {
-        // SAFETY: null, or a row of the thread's lane.
-        let row = unsafe { self.known_row().as_ref() }?;
-        // SAFETY: it is this thread's lane.
-        let cell = unsafe { row.cell(Metric::call(call).number()) }?;
-        Some((cell, cell.untimed()?))
+    pub(crate) fn way(&self, call: Hypercall) -> Way {
+        if self.plan <= Plan::Off {
+            return if self.plan == Plan::Off { Way::Plain } else { Way::Long };
+        }
+        self.on.untimed(call).map_or(Way::Long, |(tally, one_more)| Way::Counted(tally, one_more))
+    }
+
+    /// The same where the way is long so far: the thread may be off its virtual CPU.
+    #[inline(always)]
+    pub(crate) fn way_off(&self, call: Hypercall) -> Option<(Tally, u64)> {
+        if self.plan <= Plan::Off { None } else { self.off.untimed(call) }
     }
 
     /// When a call begins that may be timed; `None` where nothing is timed.
@@ -133,23 +158,24 @@ impl Local {
         // Before the rest, which is not part of the call.
         let now = start.map(|_| clock::now());
         let recorder = self.recorder()?;
-        let row = self.known_row();
-        let cell = self.cell(recorder, row, Metric::call(call).number())?;
-        // Its counter was not known, and now it turns out that it was not its turn.
-        let left_out = cell.untimed().is_some();
+        let row = self.row_now(recorder);
+        let tally = self.tally(recorder, row, call)?;
+        // Its tally was not known, and now it turns out that it was not its turn.
+        let left_out = tally.one_more().is_some();
         let timed = start.zip(now).filter(|_| !left_out);
         match timed {
             Some((start, now)) => {
+                let cell = self.cell(recorder, row, Metric::call(call).number())?;
                 cell.record(&recorder.arena, clock::between(start, now));
                 // A sample of them would tell a tale with holes.
                 if self.records && self.quick_gap == 0 {
                     self.record_call(recorder, call, start, now);
                 }
             }
-            None => cell.count(),
+            None => tally.count(),
         }
         if !left_out {
-            cell.leave_out(self.quick_gap());
+            tally.leave_out(self.quick_gap());
         }
         timed.map(|_| self.quick_gap.max(1))
     }

@@ -11,6 +11,7 @@ use crate::layout::{self, flag, header};
 use crate::local::{self, Local, Plan};
 use crate::mode::Mode;
 use crate::snapshot::{ClockSource, Place};
+use crate::tally::{Tallies, Tally};
 use crate::vcpu::Vcpus;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
@@ -27,10 +28,12 @@ static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
 pub type WhichVcpu = fn() -> (Place, Option<Witness>);
 
 /// Words of the guest that tell where a thread is, as long as it has not called [`forget_place`]: until then they are not
-/// freed. While `word` holds `value`, the answer that came with them is true. While it does not, and `home` holds `homed`, the
-/// thread is on no virtual CPU.
+/// freed. While `word` holds `value`, the thread is at `place`. While it does not, and `home` holds `homed`, the thread is on
+/// no virtual CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Witness {
+    /// Where the thread is, or would be.
+    pub place: Place,
     /// Where the word is.
     pub word: *const usize,
     /// What it must hold.
@@ -236,25 +239,63 @@ impl Local {
         // Relaxed: set while the guest boots, on its only thread.
         if GUEST_TELLS.load(Ordering::Relaxed) {
             // A thread that has not been told to be on a virtual CPU is on none.
-            self.row = self.row_at(recorder, Place::OffCpu);
-            return self.row;
+            let row = self.row_at(recorder, Place::OffCpu);
+            self.be_at(row);
+            return row;
         }
         match recorder.which_vcpu {
             // A thread may have changed its virtual CPU since, without our notice: ask, unless a witness says it has not.
             Some(which) => {
                 let (place, witness) = which();
+                // Where the thread is off its virtual CPU, one may say when it is back.
                 let row = self.row_at(recorder, place);
-                // One that says that the thread is off its virtual CPU will say when it is back.
-                if place != Place::OffCpu || !self.is_seen_off() {
-                    self.believe(witness.filter(|_| !row.is_null()), row);
+                match witness {
+                    Some(witness) => {
+                        let there = self.row_at(recorder, witness.place);
+                        self.believe(&witness, there);
+                    }
+                    None => self.forget_witness(),
                 }
                 row
             }
             None => {
-                self.row = self.row_at(recorder, Place::Unknown);
-                self.row
+                let row = self.row_at(recorder, Place::Unknown);
+                self.be_at(row);
+                row
             }
         }
+    }
+
+    /// Where to count now; null where that can be nowhere.
+    #[inline(always)]
+    pub(crate) fn row_now(&mut self, recorder: &Recorder) -> *const Row {
+        let row = self.known_row();
+        if row.is_null() { self.find_row(recorder) } else { row }
+    }
+
+    /// The tally of `call`, a quick one, in `row`; counts without a place and returns `None` where there can be none.
+    #[inline(always)]
+    pub(crate) fn tally(&mut self, recorder: &Recorder, row: *const Row, call: Hypercall) -> Option<Tally> {
+        // SAFETY: null, or a row of the thread's lane, which only this thread uses.
+        match unsafe { row.as_ref().and_then(|row| row.tallies()) } {
+            Some(tallies) => tallies.of(call),
+            None => self.make_tallies(recorder, row, call)?.of(call),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_tallies(&mut self, recorder: &Recorder, row: *const Row, call: Hypercall) -> Option<Tallies> {
+        // SAFETY: null, or the thread's own lane, which nobody else touches, and a row of it.
+        let (lane, row) = unsafe { (self.lane.as_ref(), row.as_ref()) };
+        // SAFETY: it is this thread's lane.
+        let tallies = lane.zip(row).and_then(|(lane, row)| unsafe { row.make_tallies(&recorder.arena, lane) });
+        if tallies.is_none() {
+            recorder.count_without_place(Metric::call(call).number());
+        }
+        self.on.look_for_tallies();
+        self.off.look_for_tallies();
+        tallies
     }
 
     /// The cell for `metric` in `row`; counts without a place and returns `None` where there can be none.

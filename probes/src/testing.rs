@@ -1,8 +1,9 @@
 //! What the tests of several modules need: an arena in plain memory, and what was counted in it.
 
 use crate::arena::Arena;
+use crate::catalogue::Hypercall;
 use crate::distribution::Distribution;
-use crate::layout::{LINK, cell, header, table};
+use crate::layout::{LINK, cell, header, table, tally};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::slot::Slot;
 use core::ptr::NonNull;
@@ -28,10 +29,15 @@ pub(crate) fn blocks(arena: &Arena, head: usize) -> Vec<usize> {
 const CHUNKS_READ: usize = if cfg!(loom) { 2 } else { crate::buckets::CHUNKS };
 const BUCKETS_READ: usize = if cfg!(loom) { 4 } else { crate::buckets::CHUNK_BUCKETS };
 
-/// What the cells of the metric with this number hold, added up.
+/// What the cells and tallies of the metric with this number hold, added up.
 pub(crate) fn distribution(arena: &Arena, metric: u64) -> Distribution {
     let read = |position: usize| arena.word(position).load(Ordering::Acquire);
     let mut total = Distribution::default();
+    if let Some(word) = Hypercall::from_number(metric as usize).and_then(tally::word) {
+        for position in blocks(arena, header::TALLIES) {
+            total.untimed += tally::count(read(position + word));
+        }
+    }
     for position in blocks(arena, header::CELLS) {
         let table = read(position + cell::TABLE) as usize;
         if read(table + table::KEY) & 0xffff == metric {

@@ -25,6 +25,7 @@
 //! What was not timed of an absence counts as off the virtual CPU.
 
 use crate::catalogue::{Hypercall, Quantity};
+use crate::cell::Cell;
 use crate::clock;
 use crate::lane::Row;
 use crate::layout::activity;
@@ -88,8 +89,7 @@ pub fn waited_actively(call: Hypercall, nanoseconds: u64) {
     local::with(|local| {
         let Some(recorder) = local.recorder() else { return };
         if local.plan != Plan::Count {
-            let row = if local.left.is_null() { local.known_row() } else { local.left };
-            let row = if row.is_null() { local.find_row(recorder) } else { row };
+            let row = if local.left.is_null() { local.row_now(recorder) } else { local.left };
             local.record(recorder, row, Quantity::Spin, call as u8, clock::ticks(nanoseconds));
         }
     });
@@ -277,8 +277,7 @@ impl Local {
     #[inline(always)]
     fn leave(&mut self, recorder: &Recorder) {
         let now = self.time();
-        let row = self.known_row();
-        self.left = if row.is_null() { self.find_row(recorder) } else { row };
+        self.left = self.row_now(recorder);
         let cause = self.charged_to();
         if let Some(vcpu) = self.held.take() {
             vcpu.release(now);
@@ -286,7 +285,8 @@ impl Local {
             self.record(recorder, self.left, Quantity::Run, cause, ran);
         }
         if guest_tells() {
-            self.row = self.row_at(recorder, Place::OffCpu);
+            let off = self.row_at(recorder, Place::OffCpu);
+            self.be_at(off);
         }
         self.transition_began = now;
         self.off_since = now;
@@ -295,7 +295,7 @@ impl Local {
         if self.cause == 0 {
             self.blocked |= WATCHED;
             let cell = self.part(recorder, self.left, Quantity::Unschedule, cause);
-            self.fast = cell.filter(|cell| cell.untimed().is_some());
+            self.fast = cell.filter(Cell::is_left_out);
         }
         self.in_parts = self.fast.is_none();
     }
@@ -408,7 +408,7 @@ impl Local {
         }
         self.record_schedule(recorder, cause, place, now);
         if guest_tells() {
-            self.row = row;
+            self.be_at(row);
         }
         if let Place::Vcpu(index) = place {
             if self.last_held.0 != u32::from(index) + 1 {

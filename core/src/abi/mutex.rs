@@ -297,13 +297,19 @@ pub unsafe extern "C" fn rumpuser_mutex_owner(mtx: *mut Mtx, lwp: *mut *mut Lwp)
         let mtx = unsafe { Mtx::<B>::at(mtx) };
         measure(Hypercall::MutexOwner, move || {
             if mtx.flags & mutex::KMUTEX == 0 {
-                diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:p} is not a kmutex and has no owner"));
+                not_a_kmutex(core::ptr::from_ref(mtx).addr());
             }
             let owner = mtx.lock.owner().unwrap_or(Owner::NOBODY).address();
             // SAFETY: the caller's word.
             unsafe { lwp.write(owner) };
         })
     })
+}
+
+/// The guest asks who has the mutex at this address. (Of that alone: a mutex shown to others would be kept in memory for it.)
+#[cold]
+fn not_a_kmutex(mtx: usize) -> ! {
+    diagnostic::fatal("mutex_owner", format_args!("mutex {mtx:#x} is not a kmutex and has no owner"))
 }
 
 /// Whether it is a spin mutex.

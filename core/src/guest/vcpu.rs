@@ -71,8 +71,8 @@ pub fn scheduled(lwp: *mut c_void, likely: Option<u16>) -> Place {
         return Place::Unknown;
     }
     match look(lwp, likely) {
-        Some((index, _)) => Place::Vcpu(index),
-        None => learn(lwp).map_or(Place::Unknown, Place::Vcpu),
+        Some(Seen { witness, on_it: true }) => witness.place,
+        _ => learn(lwp).map_or(Place::Unknown, Place::Vcpu),
     }
 }
 
@@ -82,17 +82,29 @@ pub fn place(lwp: *mut c_void) -> (Place, Option<Witness>) {
     // Relaxed: as in `look`.
     if FIELDS.load(Ordering::Relaxed) == 0 {
         // Nobody's is known until that changes: a kernel makes thousands of hypercalls before it schedules anybody.
-        return (Place::Unknown, Some(Witness { word: FIELDS.as_ptr(), value: 0, home: ptr::null(), homed: 0 }));
+        let witness = Witness { place: Place::Unknown, word: FIELDS.as_ptr(), value: 0, home: ptr::null(), homed: 0 };
+        return (Place::Unknown, Some(witness));
     }
     // An lwp that has never been scheduled points to no virtual CPU, and no virtual CPU points to one that is off.
-    let seen = if lwp.is_null() { None } else { look(lwp, None) };
-    seen.map_or((Place::OffCpu, None), |(index, witness)| (Place::Vcpu(index), Some(witness)))
+    match if lwp.is_null() { None } else { look(lwp, None) } {
+        Some(Seen { witness, on_it: true }) => (witness.place, Some(witness)),
+        Some(Seen { witness, on_it: false }) => (Place::OffCpu, Some(witness)),
+        None => (Place::OffCpu, None),
+    }
 }
 
-/// The index of the virtual CPU that `lwp` is on, by what has been learnt and as far as both structures agree. The one
-/// that it is `likely` on is tried first.
+/// What the two structures say of an lwp that has been on a virtual CPU.
+struct Seen {
+    /// Its place is that virtual CPU.
+    witness: Witness,
+    /// Whether the lwp is on it.
+    on_it: bool,
+}
+
+/// The virtual CPU that `lwp` is on, or was on last, by what has been learnt. The one with the index that is `likely` is
+/// tried first.
 #[inline]
-fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<(u16, Witness)> {
+fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<Seen> {
     // Relaxed: the two positions are one value; the structures themselves are the guest's and old.
     let fields = FIELDS.load(Ordering::Relaxed);
     let in_lwp = (fields as u16).checked_sub(1)?;
@@ -110,10 +122,10 @@ fn look(lwp: *mut c_void, likely: Option<u16>) -> Option<(u16, Witness)> {
     // SAFETY: `vcpu` is one of the addresses that the guest gave, and virtual CPUs are never freed.
     let word = unsafe { vcpu.cast::<usize>().add(usize::from(in_vcpu)) };
     // SAFETY: as above.
-    let on_it = unsafe { word.read_volatile() };
+    let on_it = unsafe { word.read_volatile() } == lwp.addr();
     // The guest changes the lwp's pointer when it puts it on another virtual CPU, first, and at no other time.
-    let witness = Witness { word, value: on_it, home: home.cast(), homed: vcpu.addr() };
-    (on_it == lwp.addr()).then_some((index, witness))
+    let (value, homed) = (lwp.addr(), vcpu.addr());
+    Some(Seen { witness: Witness { place: Place::Vcpu(index), word, value, home: home.cast(), homed }, on_it })
 }
 
 fn index_of(vcpu: *mut c_void) -> Option<u16> {
@@ -240,7 +252,9 @@ mod tests {
         assert!((0..VAIN_IN_A_ROW).any(|_| scheduled(address, None) == Place::Vcpu(1)), "it is looked for again");
         assert_eq!([Some(0), Some(1), Some(2)].map(|likely| scheduled(address, likely)), [Place::Vcpu(1); 3]);
         cpus[1].lwp = ptr::null_mut();
-        assert_eq!(place(address).0, Place::OffCpu);
+        let (seen, witness) = place(address);
+        let witness = witness.expect("a witness of where it would be");
+        assert_eq!((seen, witness.place, witness.value), (Place::OffCpu, Place::Vcpu(1), address.addr()));
         lwp.cpu = &mut *cpus[0];
         cpus[0].lwp = &mut *lwp;
         assert_eq!(scheduled(address, Some(1)), Place::Vcpu(0));

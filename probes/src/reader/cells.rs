@@ -5,12 +5,13 @@
 //! the distributions that were made of it then.
 
 use super::histograms::{Figures, apart, slots};
+use super::tallies::{Counts, Tallies};
 use super::words::{Chain, Words};
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::counts;
 use crate::distribution::Distribution;
-use crate::layout::{cell, chunk, header, overflow, table};
+use crate::layout::{cell, chunk, header, overflow, table, tally};
 use crate::slot::Slot;
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
@@ -20,9 +21,10 @@ type Key = (Place, Metric);
 /// How many cells may be out of order: each of them is a piece to be read by itself.
 const MOST_ASTRAY: usize = 64;
 
-/// All cells, by place and metric.
+/// All cells and tallies, by place and metric.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
+    tallies: Tallies,
     chain: Chain,
     /// How many of the chain's blocks have been looked at.
     known: usize,
@@ -116,6 +118,9 @@ impl Cells {
         whole: bool,
     ) -> Option<BTreeMap<Key, Distribution>> {
         self.find(words, calls)?;
+        self.figures.fill(Figures::default());
+        let tallies = self.tallies.read(words, threads)?;
+        tallies.into_iter().for_each(|(place, counts)| self.add_tallies(place, &counts));
         self.read_figures(words, threads, whole)?;
         if whole {
             self.read_histograms(words)?;
@@ -158,10 +163,7 @@ impl Cells {
         for ((_, position), key) in tables.into_iter().zip(keys) {
             let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
             let place = Place::from_number((key >> 16) as u16);
-            let sum = *self.by_key.entry((place, metric)).or_insert_with(|| {
-                self.sums.push(Sum::new());
-                self.sums.len() - 1
-            });
+            let sum = self.sum((place, metric));
             let owner = Owner { lane: (key >> 32) as u32, sum: sum as u32, total: Total::of(metric.quantity) };
             self.positions.push(position);
             self.owners.push(owner);
@@ -171,6 +173,23 @@ impl Cells {
             self.sort();
         }
         Some(())
+    }
+
+    /// The number of the sum of what is of this; 0 in all figures if it is a new one.
+    fn sum(&mut self, key: Key) -> usize {
+        *self.by_key.entry(key).or_insert_with(|| {
+            self.sums.push(Sum::new());
+            self.figures.push(Figures::default());
+            self.sums.len() - 1
+        })
+    }
+
+    /// Adds quick calls at `place` that were not timed.
+    fn add_tallies(&mut self, place: Place, counts: &Counts) {
+        for (call, untimed) in tally::CALLS.into_iter().zip(*counts).filter(|(_, untimed)| *untimed != 0) {
+            let sum = self.sum((place, Metric::call(call)));
+            self.figures[sum].add(Figures { untimed, ..Figures::default() });
+        }
     }
 
     fn sort(&mut self) {
@@ -185,11 +204,9 @@ impl Cells {
         }
     }
 
-    /// Reads the figures of all cells; of those that have changed also, if it is to be `whole`, where their histograms are.
+    /// Adds the figures of all cells; of those that have changed also, if it is to be `whole`, where their histograms are.
     fn read_figures(&mut self, words: &mut Words<'_>, threads: &mut [Thread], whole: bool) -> Option<()> {
         let Cells { positions, owners, before, sums, figures: all, histograms, .. } = self;
-        all.clear();
-        all.resize(sums.len(), Figures::default());
         // The tables of cells that have changed, and which cells these are.
         let mut tables = Vec::new();
         words.each(positions, cell::SIZE, |number, block| {
@@ -271,7 +288,7 @@ impl Cells {
             }
         }
         for (sum, figures) in sums.iter_mut().zip(figures).filter(|(sum, _)| sum.changed) {
-            (sum.last.untimed, sum.last.sum, sum.last.max) = (figures.untimed, figures.sum, figures.max);
+            (sum.last.sum, sum.last.max) = (figures.sum, figures.max);
         }
         for ((sum, index), counts) in chunks.iter().zip(&counts) {
             let sum = &mut sums[*sum as usize];
@@ -318,10 +335,11 @@ impl Sum {
 
     /// All of it, if it is `whole`; otherwise its `figures` with the histogram of before.
     fn distribution(&self, figures: &Figures, whole: bool) -> Distribution {
+        let Figures { untimed, timed, sum, .. } = *figures;
         let mut distribution = self.last.clone();
+        distribution.untimed = untimed;
         if !whole {
-            let Figures { untimed, timed, sum, .. } = *figures;
-            (distribution.untimed, distribution.sum) = (untimed, sum);
+            distribution.sum = sum;
             distribution.unplaced = timed.saturating_sub(self.placed);
         }
         distribution
@@ -329,7 +347,7 @@ impl Sum {
 }
 
 /// The thread that has a lane. Lanes are numbered from 0, so in a segment that is not forged it is at its number.
-fn thread_of(threads: &mut [Thread], lane: u32) -> Option<&mut Thread> {
+pub(super) fn thread_of(threads: &mut [Thread], lane: u32) -> Option<&mut Thread> {
     let at = match threads.get(lane as usize) {
         Some(thread) if thread.lane == lane => lane as usize,
         _ => threads.binary_search_by_key(&lane, |thread| thread.lane).ok()?,

@@ -12,6 +12,7 @@ mod error;
 mod header;
 mod histograms;
 mod kept;
+mod tallies;
 mod words;
 
 pub use error::ReadError;
