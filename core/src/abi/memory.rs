@@ -47,8 +47,12 @@ pub unsafe extern "C" fn rumpuser_malloc(size: usize, alignment: c_int, memory: 
 pub unsafe extern "C" fn rumpuser_free(memory: *mut c_void, size: usize) {
     forward!(Hypercall::Free, free(memory, size));
     let call = Hypercall::Free;
-    // SAFETY: the caller's promise; what is not taken here is still to be freed below.
-    let to_magazine = || unsafe { memory::release_at_once(NonNull::new(memory)?, size) }.then_some(());
+    let to_magazine = || match NonNull::new(memory) {
+        // SAFETY: the caller's promise; what is not taken here is still to be freed below.
+        Some(memory) => unsafe { memory::release_at_once(memory, size) }.then_some(()),
+        // Guests do that often.
+        None => Some(()),
+    };
     measure_quick(call, to_magazine, || {
         let Some(memory) = NonNull::new(memory) else { return };
         // SAFETY: the caller's promise.
