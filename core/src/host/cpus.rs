@@ -21,13 +21,19 @@ fn online() -> usize {
     usize::try_from(online).unwrap_or(1)
 }
 
+/// The CPU that the calling thread is on, as the host keeps it in the thread's own memory; a number that no CPU has where it does
+/// not tell.
+pub fn current() -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::sched_getcpu() as u32 as usize }
+}
+
 /// Moves the calling thread from the CPU that it is on to another one that it may run on, if there is one and the host
 /// agrees; says which one it has left. Afterwards it may run where it could before; what somebody else has said of that
 /// meanwhile, in some microseconds, is lost.
 pub fn leave_current() -> Option<usize> {
     let before = Mask::of_caller()?;
-    // SAFETY: no preconditions. -1, where the host does not tell, is no CPU of the mask.
-    let current = unsafe { libc::sched_getcpu() } as usize;
+    let current = current();
     let others = before.without(current);
     (others.count() != 0 && others.count() < before.count() && others.move_to(&before)).then_some(current)
 }
@@ -186,10 +192,6 @@ mod tests {
 
     #[test]
     fn a_thread_goes_elsewhere_and_may_come_back() {
-        let current = || {
-            // SAFETY: no preconditions.
-            unsafe { libc::sched_getcpu() }
-        };
         let leave = move || {
             let before = Mask::of_caller().expect("the host tells");
             // The host may have it back at once.
@@ -197,7 +199,7 @@ mod tests {
                 let Some(from) = leave_current() else { return false };
                 let there = current();
                 go_to(from);
-                there != from as i32 && current() == from as i32
+                there != from && current() == from
             });
             assert_eq!(back_and_forth, before.count() > 1);
             assert_eq!(Mask::of_caller(), Some(before));

@@ -6,7 +6,8 @@
 //!   and each thread how long those on objects that are new, because some live for one wait only;
 //! - and where looking is not in the way: who is to end a wait may be standing in line for the very processor. Objects and
 //!   threads learn that, too;
-//! - and while fewer threads do it than there are processors, less one for whoever ends the wait (`Seat`).
+//! - and while fewer threads do it than there are processors, less one for whoever ends the wait
+//!   ([`Seats`](super::seats::Seats)).
 //!
 //! Who looks does not offer the processor to others (`sched_yield`). Linux puts whoever does that behind the others for as
 //! long as a time slice, some milliseconds. Measured, it loses more than it gains wherever threads are more than
@@ -121,22 +122,22 @@ pub(in crate::host) use processors::{monotonic, now, processors};
 #[cfg(not(loom))]
 mod processors {
     use super::super::deadline::Deadline;
+    use super::super::seats::Seats;
     use super::Looked;
     use crate::host::clock::{self, Clock};
     use crate::host::cpus;
     use core::hint::spin_loop;
-    use core::sync::atomic::{AtomicU32, Ordering};
     use rumpscope_probes::clock::counted_ns;
     use std::sync::OnceLock;
 
     /// Looks between two reads of the clock: some 30 to 150 ns each.
     const LOOKS: u32 = 4;
-    /// Threads that wait actively.
-    static ACTIVE: AtomicU32 = AtomicU32::new(0);
+    static SEATS: Seats = Seats::new();
+
     /// How many threads may wait actively at a time.
     fn seats() -> u32 {
-        static SEATS: OnceLock<u32> = OnceLock::new();
-        *SEATS.get_or_init(|| cpus::available() as u32 - 1)
+        static COUNT: OnceLock<u32> = OnceLock::new();
+        *COUNT.get_or_init(|| cpus::available() as u32 - 1)
     }
 
     /// How many processors there are besides the caller's, but at least one.
@@ -152,30 +153,6 @@ mod processors {
     /// Who finds no seat looks without one for so long, in nanoseconds, until one is free: a thread that ends another's
     /// wait and then waits itself meets the other before it has seen it.
     const STANDING: u64 = 500;
-
-    /// The right to wait actively.
-    struct Seat;
-
-    impl Seat {
-        fn take() -> Option<Seat> {
-            let seats = seats();
-            // Relaxed, here and below: only a count.
-            if ACTIVE.load(Ordering::Relaxed) >= seats {
-                return None;
-            }
-            if ACTIVE.fetch_add(1, Ordering::Relaxed) >= seats {
-                ACTIVE.fetch_sub(1, Ordering::Relaxed);
-                return None;
-            }
-            Some(Seat)
-        }
-    }
-
-    impl Drop for Seat {
-        fn drop(&mut self) {
-            ACTIVE.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 
     /// Nanoseconds of a clock that only goes on, and is quick to read: for lengths.
     #[inline]
@@ -193,7 +170,9 @@ mod processors {
         if seats() == 0 {
             return (Looked::No, 0);
         }
-        let mut seat = Seat::take();
+        let end = start.saturating_add(patience);
+        let take_seat = |now: u64| SEATS.take(seats() as usize, cpus::current, [now, end]);
+        let mut seat = take_seat(start);
         loop {
             for _ in 0..LOOKS {
                 spin_loop();
@@ -204,7 +183,7 @@ mod processors {
             let time = now();
             let looked = time - start;
             if seat.is_none() {
-                seat = Seat::take();
+                seat = take_seat(time);
             }
             if looked >= patience {
                 return (Looked::InVain, looked);

@@ -25,6 +25,8 @@ mod primitive;
 mod queue;
 mod rwlock;
 #[cfg(not(loom))]
+mod seats;
+#[cfg(not(loom))]
 mod spread;
 mod turns;
 

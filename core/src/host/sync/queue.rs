@@ -31,7 +31,7 @@ use super::active::{self, Looked};
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
-use crate::host::batch;
+use crate::host::{batch, cpus};
 use core::ptr;
 
 const WAITING: u32 = 0;
@@ -50,9 +50,8 @@ const PROCESSOR: u32 = 0xffff << 8;
 
 /// The processor that the caller is on, as it stands beside a state.
 fn processor() -> u32 {
-    // SAFETY: no preconditions. It reads a word that the host keeps in the thread's own memory. -1, where the host does
-    // not tell, is a processor as any other.
-    unsafe { libc::sched_getcpu() as u32 }.wrapping_shl(PROCESSOR.trailing_zeros()) & PROCESSOR
+    // Where the host does not tell, that is a processor as any other.
+    (cpus::current() as u32).wrapping_shl(PROCESSOR.trailing_zeros()) & PROCESSOR
 }
 
 /// What a waiter is told.
