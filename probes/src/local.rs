@@ -61,7 +61,7 @@ pub(crate) struct Local {
     pub(crate) last_row: *const Row,
     /// The row off all virtual CPUs.
     pub(crate) off_row: *const Row,
-    /// That the thread is on no virtual CPU, where `on` does not hold.
+    /// Where `on` does not hold: that the thread is on no virtual CPU. It may hold beside `on`, and says nothing then.
     pub(crate) off: Claim,
     /// Of quick calls that find all at hand, one in so many is timed; 0: every one; `u64::MAX`: none.
     pub(crate) quick_gap: u64,

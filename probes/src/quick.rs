@@ -140,7 +140,7 @@ impl Local {
     /// The same where the way is long so far: the thread may be off its virtual CPU.
     #[inline(always)]
     pub(crate) fn way_off(&self, call: Hypercall) -> Option<(Tally, u64)> {
-        if self.plan <= Plan::Off { None } else { self.off.untimed(call) }
+        if self.plan <= Plan::Off || self.on.holds() { None } else { self.off.untimed(call) }
     }
 
     /// When a call begins that may be timed; `None` where nothing is timed.

@@ -102,10 +102,12 @@ fn which_vcpu() -> (Place, Option<Witness>) {
 
 /// As long as a witness stands by its word, the guest is not asked again, and no longer.
 fn a_witness_is_believed_while_it_holds(segment: &Segment) {
-    let calls = |place| {
+    let cell = |place| {
         let snapshot = segment.snapshot().unwrap();
-        snapshot.cells.get(&(place, Metric::call(Hypercall::Seterrno))).map_or(0, |cell| cell.count())
+        snapshot.cells.get(&(place, Metric::call(Hypercall::Seterrno))).cloned().unwrap_or_default()
     };
+    let calls = |place| cell(place).count();
+    let timed = |place| cell(place).timed();
     let asking = || {
         let call = |times| (0..times).for_each(|_| measure(Hypercall::Seterrno, || ()));
         let asked = || ASKED.swap(0, Ordering::Relaxed);
@@ -137,6 +139,14 @@ fn a_witness_is_believed_while_it_holds(segment: &Segment) {
             call(10);
         }
         assert_eq!((calls(Place::OffCpu) - before, calls(Place::Vcpu(5)), asked()), (100, 301, 0));
+        // Those that are timed, too: about one in a thousand.
+        for (word, place) in [(1, Place::Vcpu(5)), (0, Place::OffCpu)] {
+            WORD.store(word, Ordering::Relaxed);
+            let (before, timed_before) = (calls(place), timed(place));
+            call(10_000);
+            assert_eq!((calls(place) - before, asked()), (10_000, 0));
+            assert!(timed(place) > timed_before, "{place:?}");
+        }
     };
     std::thread::scope(|scope| scope.spawn(asking).join()).unwrap();
 }
