@@ -163,6 +163,10 @@ impl Local {
         // Its tally was not known, and now it turns out that it was not its turn.
         let left_out = tally.one_more().is_some();
         let timed = start.zip(now).filter(|_| !left_out);
+        // Also where there is no room for its time.
+        if !left_out {
+            tally.leave_out(self.quick_gap());
+        }
         match timed {
             Some((start, now)) => {
                 let cell = self.cell(recorder, row, Metric::call(call).number())?;
@@ -173,9 +177,6 @@ impl Local {
                 }
             }
             None => tally.count(),
-        }
-        if !left_out {
-            tally.leave_out(self.quick_gap());
         }
         timed.map(|_| self.quick_gap.max(1))
     }
