@@ -2,7 +2,8 @@
 
 use crate::catalogue::Hypercall;
 use crate::lane::Row;
-use crate::tally::{Tallies, Tally};
+use crate::quick::Untimed;
+use crate::tally::Tallies;
 use core::ptr;
 
 /// Where a thread counts, as long as a word holds a value: one load and a compare for what it would take hundreds of
@@ -67,7 +68,7 @@ impl Claim {
 
     /// If it holds, and `call` is not to be timed there: its tally, and what that is to become when the call is counted.
     #[inline(always)]
-    pub(crate) fn untimed(&self, call: Hypercall) -> Option<(Tally, u64)> {
+    pub(crate) fn untimed(&self, call: Hypercall) -> Option<Untimed> {
         if !self.holds() {
             return None;
         }

@@ -19,7 +19,8 @@ pub(crate) const LEVELS: usize = 4;
 /// hypercall in it yet. It stands there because the end of a hypercall looks there anyway.
 pub(crate) const WATCHED: u32 = 1 << 31;
 
-/// What a thread does with a hypercall: the timing mode and the clock in one, so that the path looks at one byte.
+/// What a thread does with a hypercall: the timing mode and the clock in one, so that the path looks at one byte. In this order:
+/// where something is measured it is above `Off`.
 ///
 /// A copy of what is the same for the whole process, because another crate's static variable costs two loads where the
 /// thread's own storage, which the path needs anyway, costs one.
@@ -138,17 +139,24 @@ impl Local {
         }
     }
 
-    /// It is counted in `row`, one of the thread's lane or null, until it is told something else.
-    pub(crate) fn be_at(&mut self, row: *const Row) {
+    /// It is counted in `row` until it is told something else.
+    ///
+    /// # Safety
+    /// `row` is null or one of the thread's lane.
+    pub(crate) unsafe fn be_at(&mut self, row: *const Row) {
         // SAFETY: the caller's word.
         self.on = unsafe { Claim::always(row) };
     }
 
     /// Goes by this witness from now on. While it says that the thread is on a virtual CPU, it is counted in `row`, otherwise
-    /// in `off_row`; both are null or of the thread's lane.
-    pub(crate) fn believe(&mut self, witness: &Witness, row: *const Row) {
+    /// in `off_row`.
+    ///
+    /// # Safety
+    /// As for [`Local::be_at`].
+    pub(crate) unsafe fn believe(&mut self, witness: &Witness, row: *const Row) {
         let Witness { word, value, home, homed, .. } = *witness;
-        // SAFETY: the guest does not free its words (see `Witness`); the rows are the caller's word, and this thread's own.
+        // SAFETY: the guest does not free its words (see `Witness`); `row` is the caller's word, `off_row` is of
+        // the lane.
         unsafe {
             self.on = Claim::while_holds(word, value, row);
             self.off = if home.is_null() { Claim::never() } else { Claim::while_holds(home, homed, self.off_row) };

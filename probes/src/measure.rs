@@ -5,7 +5,7 @@ use crate::cell::Cell;
 use crate::clock;
 use crate::local::{self, LEVELS, Local, Plan};
 use crate::mode::Mode;
-use crate::quick::{SAMPLE_QUICK, Way};
+use crate::quick::{SAMPLE_QUICK, Way, count_short};
 use crate::recorder::{Recorder, decided_mode};
 use crate::tally::LONGEST_GAP;
 
@@ -27,11 +27,7 @@ pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
         // Such a call is a load or two, so nearly always it is counted and no more.
         return match local::with(|local| local.way(call)) {
             Way::Plain => body(),
-            Way::Counted(tally, one_more) => {
-                let outcome = body();
-                tally.set(one_more);
-                outcome
-            }
+            Way::Counted(untimed) => count_short(untimed, body),
             Way::Long => measure_cheap(call, body),
         };
     }
@@ -47,10 +43,8 @@ pub fn measure<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
 /// function, because nothing unwinds out of one: it can be jumped to.
 #[inline(never)]
 extern "C" fn measure_cheap<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
-    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
-        let outcome = body();
-        tally.set(one_more);
-        return outcome;
+    if let Some(untimed) = local::with(|local| local.way_off(call)) {
+        return count_short(untimed, body);
     }
     let start = begin_rare(call);
     let outcome = body();

@@ -37,13 +37,7 @@ pub fn measure_taking<R>(
             Some(outcome) => outcome,
             None => otherwise(),
         },
-        Way::Counted(tally, one_more) => match at_once() {
-            Some(outcome) => {
-                tally.set(one_more);
-                outcome
-            }
-            None => measure_slow(call, None, otherwise),
-        },
+        Way::Counted(untimed) => count_taking(untimed, call, at_once, otherwise),
         Way::Long => measure_rarely(call, at_once, otherwise, sampled),
     }
 }
@@ -53,22 +47,41 @@ pub fn measure_taking<R>(
 pub fn measure_short<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     match local::with(|local| local.way(call)) {
         Way::Plain => body(),
-        Way::Counted(tally, one_more) => {
-            let outcome = body();
+        Way::Counted(untimed) => count_short(untimed, body),
+        Way::Long => measure_short_rarely(call, body),
+    }
+}
+
+/// Runs and counts a quick call that always finds what it needs.
+#[inline(always)]
+pub(crate) fn count_short<R>((tally, one_more): Untimed, body: impl FnOnce() -> R) -> R {
+    let outcome = body();
+    tally.set(one_more);
+    outcome
+}
+
+/// Runs one that may not, and counts it if it does.
+#[inline(always)]
+fn count_taking<R>(
+    (tally, one_more): Untimed,
+    call: Hypercall,
+    at_once: impl FnOnce() -> Option<R>,
+    otherwise: impl FnOnce() -> R,
+) -> R {
+    match at_once() {
+        Some(outcome) => {
             tally.set(one_more);
             outcome
         }
-        Way::Long => measure_short_rarely(call, body),
+        None => measure_slow(call, None, otherwise),
     }
 }
 
 #[cold]
 #[inline(never)]
 fn measure_short_rarely<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
-    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
-        let outcome = body();
-        tally.set(one_more);
-        return outcome;
+    if let Some(untimed) = local::with(|local| local.way_off(call)) {
+        return count_short(untimed, body);
     }
     let start = local::with(Local::begin_quick);
     let outcome = body();
@@ -85,14 +98,8 @@ fn measure_rarely<R>(
     otherwise: impl FnOnce() -> R,
     sampled: impl FnOnce(u64),
 ) -> R {
-    if let Some((tally, one_more)) = local::with(|local| local.way_off(call)) {
-        return match at_once() {
-            Some(outcome) => {
-                tally.set(one_more);
-                outcome
-            }
-            None => measure_slow(call, None, otherwise),
-        };
+    if let Some(untimed) = local::with(|local| local.way_off(call)) {
+        return count_taking(untimed, call, at_once, otherwise);
     }
     let start = local::with(Local::begin_quick);
     match at_once() {
@@ -116,13 +123,16 @@ fn measure_slow<R>(call: Hypercall, start: Option<u64>, otherwise: impl FnOnce()
     outcome
 }
 
+/// The tally of a call that is not to be timed, and what it will be with one more.
+pub(crate) type Untimed = (Tally, u64);
+
 /// What a quick call takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     /// Nothing: it is not measured.
     Plain,
-    /// If it ends at once, this tally is to become so much.
-    Counted(Tally, u64),
+    /// To be counted, if it ends at once.
+    Counted(Untimed),
     /// The clock, or to find out where the thread is.
     Long,
 }
@@ -134,12 +144,12 @@ impl Local {
         if self.plan <= Plan::Off {
             return if self.plan == Plan::Off { Way::Plain } else { Way::Long };
         }
-        self.on.untimed(call).map_or(Way::Long, |(tally, one_more)| Way::Counted(tally, one_more))
+        self.on.untimed(call).map_or(Way::Long, Way::Counted)
     }
 
     /// The same where the way is long so far: the thread may be off its virtual CPU.
     #[inline(always)]
-    pub(crate) fn way_off(&self, call: Hypercall) -> Option<(Tally, u64)> {
+    pub(crate) fn way_off(&self, call: Hypercall) -> Option<Untimed> {
         if self.plan <= Plan::Off || self.on.holds() { None } else { self.off.untimed(call) }
     }
 

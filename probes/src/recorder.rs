@@ -203,7 +203,7 @@ impl Drop for Guard {
 }
 
 impl Local {
-    /// The row for `place` in the thread's lane; null when it can have no lane.
+    /// The row for `place` in the thread's lane, which lives as long; null when it can have no lane.
     #[inline]
     pub(crate) fn row_at(&mut self, recorder: &Recorder, place: Place) -> *const Row {
         let used = if place == Place::OffCpu { self.off_row } else { self.last_row };
@@ -240,19 +240,21 @@ impl Local {
         if GUEST_TELLS.load(Ordering::Relaxed) {
             // A thread that has not been told to be on a virtual CPU is on none.
             let row = self.row_at(recorder, Place::OffCpu);
-            self.be_at(row);
+            // SAFETY: from `row_at`.
+            unsafe { self.be_at(row) };
             return row;
         }
         match recorder.which_vcpu {
             // A thread may have changed its virtual CPU since, without our notice: ask, unless a witness says it has not.
             Some(which) => {
                 let (place, witness) = which();
-                // Where the thread is off its virtual CPU, one may say when it is back.
                 let row = self.row_at(recorder, place);
                 match witness {
+                    // Where the thread is off its virtual CPU, it will say when it is back.
                     Some(witness) => {
                         let there = self.row_at(recorder, witness.place);
-                        self.believe(&witness, there);
+                        // SAFETY: from `row_at`.
+                        unsafe { self.believe(&witness, there) };
                     }
                     None => self.forget_witness(),
                 }
@@ -260,7 +262,8 @@ impl Local {
             }
             None => {
                 let row = self.row_at(recorder, Place::Unknown);
-                self.be_at(row);
+                // SAFETY: from `row_at`.
+                unsafe { self.be_at(row) };
                 row
             }
         }

@@ -286,7 +286,8 @@ impl Local {
         }
         if guest_tells() {
             let off = self.row_at(recorder, Place::OffCpu);
-            self.be_at(off);
+            // SAFETY: from `row_at`.
+            unsafe { self.be_at(off) };
         }
         self.transition_began = now;
         self.off_since = now;
@@ -408,7 +409,8 @@ impl Local {
         }
         self.record_schedule(recorder, cause, place, now);
         if guest_tells() {
-            self.be_at(row);
+            // SAFETY: from `row_at`.
+            unsafe { self.be_at(row) };
         }
         if let Place::Vcpu(index) = place {
             if self.last_held.0 != u32::from(index) + 1 {
