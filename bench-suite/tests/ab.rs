@@ -148,6 +148,37 @@ fn what_goes_by_the_clock_is_not_behind_a_difference() {
 }
 
 #[test]
+fn a_call_of_few_runs_is_not_behind_a_difference() {
+    let mut bench = bench(ROUNDS);
+    let seldom = |run: &&mut rumpscope_bench_suite::ab::Run| (run.round, run.case, run.variant) == (4, 0, 0);
+    let Some(Outcome::Measured(measured)) = bench.runs.iter_mut().find(seldom).map(|run| &mut run.outcome) else {
+        panic!()
+    };
+    let Probes::Read { hypercalls, .. } = &mut measured.probes else { panic!() };
+    hypercalls.push(Latency { name: "getrandom".to_owned(), total_ns: 1_000_000_000, ..hypercalls[0].clone() });
+    bench.finish();
+    let behind = &bench.comparisons[1].hypercalls;
+    assert!(behind[0].name != "getrandom", "{behind:?}");
+    let seldom = behind.iter().find(|pair| pair.name == "getrandom");
+    assert!(seldom.is_none_or(|pair| pair.baseline.is_none()), "{behind:?}");
+}
+
+/// Left out, it would flatter its back end.
+#[test]
+fn a_run_without_an_operation_is_the_slowest_of_all() {
+    let mut bench = bench(ROUNDS);
+    for run in bench.runs.iter_mut().filter(|run| run.case == 1 && run.variant == 3) {
+        let Outcome::Measured(measured) = &mut run.outcome else { panic!("{run:?}") };
+        measured.figures.operations = 0;
+    }
+    bench.finish();
+    assert_eq!(difference(&bench, Some(1), 3), Difference::Slower);
+    let slower = bench.comparisons.iter().find(|found| (found.case, found.variant) == (Some(1), 3)).unwrap();
+    assert_eq!(slower.rounds, 12);
+    assert!(slower.ratio < 0.001, "{slower:?}");
+}
+
+#[test]
 fn a_library_without_probes_has_no_latencies() {
     let bench = bench(ROUNDS);
     let behind = &bench.comparisons[1].hypercalls;
@@ -202,6 +233,10 @@ fn json_tells_everything() {
     let other = text.replacen("\"version\":1", "\"version\":2", 1);
     assert!(Bench::from_json(&other).unwrap_err().to_string().contains("of version 2"));
     assert!(Bench::from_json("{}").is_err());
+    for (what, wrong) in [("\"variant\":3", "\"variant\":4"), ("\"case\":1", "\"case\":2")] {
+        let forged = Bench::from_json(&text.replacen(what, wrong, 1)).unwrap_err();
+        assert!(forged.to_string().contains("not in its plan"), "{forged}");
+    }
 }
 
 /// Two sittings of the same; the second has its first variant, and so its repetition, 1.5 times as fast under the first
@@ -257,6 +292,8 @@ fn sittings_of_different_hosts_clocks_and_segments_are_refused() {
         refused
     };
     assert!(matches!(refused(|bench| bench.host.cores += 1), Mismatch::Host { .. }));
+    assert!(matches!(refused(|bench| bench.debug_build ^= true), Mismatch::Build));
+    assert!(matches!(refused(|bench| bench.plan.guest_cores = Some(1)), Mismatch::GuestCores { .. }));
     assert!(matches!(refused(|bench| bench.host.system += " newer"), Mismatch::Host { .. }));
     assert!(matches!(refused(|bench| bench.segment_version += 1), Mismatch::SegmentVersion { .. }));
     let faster_clock = |bench: &mut Bench| {

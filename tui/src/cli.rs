@@ -266,7 +266,7 @@ pub(crate) fn block_io() -> PossibleValuesParser {
         "pool" => "up to 8 threads",
         "thread" => "one thread, one transfer at a time, as the stock library does it",
         "inline" => "the caller, off its virtual CPU",
-        _ => "what is best on this host",
+        _ => "pool: what works on every host",
     };
     PossibleValuesParser::new(choice::NAMES.map(|name| PossibleValue::new(name).help(help(name))))
 }

@@ -9,9 +9,30 @@ use std::path::Path;
 
 /// Where the result goes.
 pub struct Output {
-    json: Option<(String, Box<dyn Write>)>,
+    json: Option<(String, Target)>,
     text: bool,
     ascii: bool,
+}
+
+/// Where JSON goes.
+enum Target {
+    StandardOutput,
+    File(File),
+}
+
+impl Target {
+    fn write(self, text: &str) -> io::Result<()> {
+        match self {
+            Target::StandardOutput => io::stdout().write_all(text.as_bytes()),
+            Target::File(mut file) => {
+                // A pipe or a terminal has no length.
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                file.write_all(text.as_bytes())
+            }
+        }
+    }
 }
 
 impl Output {
@@ -21,30 +42,32 @@ impl Output {
     /// When the file cannot be made.
     pub fn new(json: Option<&Path>, ascii: bool) -> anyhow::Result<Self> {
         let text = json.is_none_or(|path| path.as_os_str() != "-");
-        let json: Option<(String, Box<dyn Write>)> = match json {
+        let json = match json {
             None => None,
-            Some(path) if path.as_os_str() == "-" => Some(("standard output".to_owned(), Box::new(io::stdout()))),
+            Some(path) if path.as_os_str() == "-" => Some(("standard output".to_owned(), Target::StandardOutput)),
             Some(path) => {
                 let name = path.display().to_string();
-                let file = File::create(path).with_context(|| format!("cannot make {name}"))?;
-                Some((name, Box::new(file)))
+                // What it holds stays until there is something to write in its place.
+                let file = File::options().write(true).create(true).truncate(false).open(path);
+                let file = file.with_context(|| format!("cannot make {name}"))?;
+                Some((name, Target::File(file)))
             }
         };
         Ok(Output { json, text, ascii })
     }
 
-    /// Writes what `json` and `text` make, where it is wanted.
+    /// Writes what `json` and `text` make, where it is wanted; the text also where the JSON cannot be written.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When one of them cannot be written.
     pub fn write(
         self,
         json: impl FnOnce() -> anyhow::Result<String>,
         text: impl FnOnce(&Style) -> String,
     ) -> anyhow::Result<()> {
-        if let Some((name, mut file)) = self.json {
-            file.write_all(json()?.as_bytes()).with_context(|| format!("cannot write the result to {name}"))?;
-        }
+        let stored = self.json.map_or(Ok(()), |(name, target)| {
+            target.write(&json()?).with_context(|| format!("cannot write the result to {name}"))
+        });
         if self.text {
             let text = text(&terminal::style(self.ascii));
             match io::stdout().write_all(text.as_bytes()) {
@@ -53,6 +76,6 @@ impl Output {
                 written => written.context("cannot write the summary to standard output")?,
             }
         }
-        Ok(())
+        stored
     }
 }

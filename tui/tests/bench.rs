@@ -126,6 +126,42 @@ fn a_library_that_fails_is_told_and_not_run_again() {
 }
 
 #[test]
+fn what_is_named_twice_runs_once_and_threads_are_as_many_as_there_are() {
+    let arguments = "--backend native@off --block-io inline,inline --workload condvars --ncpu 1,1 --threads 1,2,3 --rounds 1 \
+         --operations 20 --warm-up 1ms --json -";
+    let output = run("once", &arguments.split_whitespace().collect::<Vec<_>>());
+    let bench = parsed(&output);
+    // Condition variables are for pairs.
+    assert_eq!(bench.plan.cases.iter().map(|case| case.threads).collect::<Vec<_>>(), [Some(2), Some(4)]);
+    let labels: Vec<_> = bench.plan.variants.iter().map(|variant| variant.label.as_str()).collect();
+    assert_eq!(labels, ["native@off+inline", "native@off+inline again"]);
+    for run in &bench.runs {
+        let Outcome::Measured(measured) = &run.outcome else { panic!("{run:?}") };
+        assert_eq!(Some(measured.figures.threads), bench.plan.cases[run.case].threads);
+        // What it calls itself, also where it measures nothing.
+        let Probes::Read { timing, backend, hypercalls, .. } = &measured.probes else { panic!("{run:?}") };
+        assert_eq!((timing.as_str(), hypercalls.len()), ("off", 0));
+        assert!(backend.ends_with("inline"), "{backend}");
+    }
+}
+
+#[test]
+fn the_table_is_printed_also_where_the_json_cannot_be() {
+    let arguments = "--workload locks --rounds 1 --operations 50 --warm-up 1ms --ascii --json /dev/full";
+    let output = run("full", &arguments.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stdout).contains("How to read this"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("/dev/full"), "{}", text(&output.stderr));
+}
+
+/// It is told, and does not take the bench with it.
+#[test]
+fn a_kernel_that_ends_the_process_is_told() {
+    let (_, table) = refused("exit", &kernel_that_boots_with("_exit(0)"));
+    assert!(table.contains("ended without figures"), "{table}");
+}
+
+#[test]
 fn our_back_ends_run_with_every_engine_asked_for() {
     let arguments = "--backend native,pthread@counts --block-io inline,thread --workload disk --threads 1 --rounds 1 \
          --operations 20 --warm-up 1ms --json -";
@@ -254,12 +290,15 @@ fn a_kernel_that_wants_other_hypercalls_is_told_apart() {
 #[test]
 fn a_kernel_that_does_not_boot_says_why() {
     // As a kernel of another version of the interface does it.
+    let (_, table) = refused("boot", &kernel_that_boots_with("return rumpuser_init(99, 0)"));
+    assert!(table.contains("rump_init failed with NetBSD error") && table.contains("different versions"), "{table}");
+}
+
+fn kernel_that_boots_with(what: &str) -> String {
     let names = "rump_pub_lwproc_rfork rump_pub_lwproc_newlwp rump_pub_lwproc_releaselwp rump_pub_etfs_register \
          rump___sysimpl_getpid rump___sysimpl_open rump___sysimpl_close rump___sysimpl_read rump___sysimpl_write \
          rump___sysimpl_pread rump___sysimpl_unlink rump___sysimpl_mkdir rump___sysimpl_mount50 rump_sys_pipe \
          rump___sysimpl_socketpair rump___sysimpl_nanosleep50";
     let stubs: String = names.split_whitespace().map(|name| format!("int {name}(void) {{ return -1; }}\n")).collect();
-    let boot = "int rumpuser_init(int, const void *); int rump_init(void) { return rumpuser_init(99, 0); }";
-    let (_, table) = refused("boot", &(stubs + boot));
-    assert!(table.contains("rump_init failed with NetBSD error") && table.contains("different versions"), "{table}");
+    stubs + &format!("int rumpuser_init(int, const void *); void _exit(int); int rump_init(void) {{ {what}; }}")
 }

@@ -7,6 +7,7 @@ use super::bench::Bench;
 use super::case::Case;
 use super::comparison::{Comparison, Estimate};
 use super::consistency::Mismatch;
+use super::plan::Amount;
 use super::run::Measured;
 use crate::statistics::median;
 use rumpscope_reports::Host;
@@ -30,6 +31,10 @@ pub struct Side {
     pub began_unix_ns: u64,
     /// How often every variant ran under every load.
     pub rounds: u32,
+    /// How much a run did.
+    pub amount: Amount,
+    /// How long it did the same before that, in nanoseconds.
+    pub warm_up_ns: u64,
 }
 
 /// A variant of both under a load of both.
@@ -65,7 +70,8 @@ impl Across {
     /// what runs and by label; repetitions for the sake of noise are left out.
     ///
     /// # Errors
-    /// Where they were not made on one host, by one clock, with one version of segments. With `force` that is only told.
+    /// Where they were not made on one host, by one clock, with one version of segments, by like builds and for guests with as
+    /// many processors of the host. With `force` that is only told.
     pub fn new(benches: [(&str, &Bench); 2], force: bool) -> Result<Self, Mismatch> {
         let [(_, one), (_, two)] = benches;
         let mismatch = one.check().and(two.check()).and(one.check_with(two)).err();
@@ -78,6 +84,8 @@ impl Across {
             host: bench.host.clone(),
             began_unix_ns: bench.began_unix_ns,
             rounds: bench.plan.rounds,
+            amount: bench.plan.amount,
+            warm_up_ns: bench.plan.warm_up_ns,
         };
         let schema = SCHEMA.to_owned();
         let mismatch = mismatch.map(|mismatch| mismatch.to_string());

@@ -56,6 +56,9 @@ pub enum ReadError {
         /// Which version it says.
         version: u32,
     },
+    /// It has results of something that is not in its plan.
+    #[error("this {SCHEMA} has a run or a comparison of a load or a back end that is not in its plan")]
+    Index,
 }
 
 impl Bench {
@@ -117,6 +120,14 @@ impl Bench {
         if bench.schema != SCHEMA || bench.version != VERSION {
             return Err(ReadError::Schema { schema: bench.schema, version: bench.version });
         }
-        Ok(bench)
+        if bench.is_of_its_plan() { Ok(bench) } else { Err(ReadError::Index) }
+    }
+
+    /// Whether all indices are those of loads and variants of the plan.
+    fn is_of_its_plan(&self) -> bool {
+        let (cases, variants) = (self.plan.cases.len(), self.plan.variants.len());
+        let runs = self.runs.iter().map(|run| (Some(run.case), run.variant));
+        let comparisons = self.comparisons.iter().map(|comparison| (comparison.case, comparison.variant));
+        runs.chain(comparisons).all(|(case, variant)| case.is_none_or(|case| case < cases) && variant < variants)
     }
 }

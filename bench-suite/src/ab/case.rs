@@ -66,6 +66,14 @@ impl Load {
         }
     }
 
+    /// How many client threads it has where `asked` are wanted: some take pairs, or fours.
+    pub fn threads_for(self, asked: usize) -> usize {
+        match self {
+            Load::Embedded(workload) => workload.threads_for(asked),
+            Load::Genuine(load) => load.threads_for(asked),
+        }
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -37,6 +37,17 @@ pub enum Mismatch {
         /// That of the other.
         two: String,
     },
+    /// One was built without optimisation.
+    #[error("one of the two was made without optimisation (a debug build)")]
+    Build,
+    /// The guests had different numbers of processors of the host.
+    #[error("the guests of the first had {one} of the host, those of the second {two}")]
+    GuestCores {
+        /// In one bench.
+        one: String,
+        /// In the other.
+        two: String,
+    },
     /// They were made by segments of different versions.
     #[error("the segments of the first have version {one}, those of the second {two} (0: not told)")]
     SegmentVersion {
@@ -98,6 +109,17 @@ impl Bench {
                 format!("{}, {} cores, {:?}", host.system, host.cores, host.processor)
             });
             return Err(Mismatch::Host { one, two });
+        }
+        if self.debug_build != other.debug_build {
+            return Err(Mismatch::Build);
+        }
+        if self.plan.guest_cores != other.plan.guest_cores {
+            let cores = |cores: Option<u32>| match cores {
+                None => "all processors".to_owned(),
+                Some(count) => format!("{count} processors"),
+            };
+            let [one, two] = [self, other].map(|bench| cores(bench.plan.guest_cores));
+            return Err(Mismatch::GuestCores { one, two });
         }
         if self.segment_version != other.segment_version {
             return Err(Mismatch::SegmentVersion { one: self.segment_version, two: other.segment_version });

@@ -51,7 +51,12 @@ pub struct Typical {
 
 impl Typical {
     fn of(name: &str, runs: &[&Measured]) -> Option<Self> {
-        let calls: Vec<_> = runs.iter().filter_map(|run| Some((*run, run.probes.latency(name)?))).collect();
+        let timed = runs.iter().filter(|run| !run.probes.latencies().is_empty());
+        let calls: Vec<_> = timed.clone().filter_map(|run| Some((*run, run.probes.latency(name)?))).collect();
+        // What is not in half of the runs is not typical of them.
+        if calls.len() < timed.count().div_ceil(2) {
+            return None;
+        }
         let median = |value: fn(&Measured, &Latency) -> f64| {
             median(&calls.iter().map(|(run, call)| value(run, call)).collect::<Vec<_>>())
         };
@@ -84,7 +89,7 @@ const FASTER: f64 = 1.02;
 /// A call that comes less often than this for an operation is not of the operation.
 const SELDOM: f64 = 0.01;
 
-/// A hypercall under two variants; `None`: it was not timed there.
+/// A hypercall under two variants; `None`: it was not timed there, or in few runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatencyPair {
     /// Its name.

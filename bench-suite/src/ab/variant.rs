@@ -104,7 +104,8 @@ impl Variant {
         if engines.is_empty() {
             return Ok(vec![variant]);
         }
-        Ok(engines.iter().map(|engine| variant.with_block_io(engine)).collect())
+        let once = engines.iter().enumerate().filter(|(index, engine)| !engines[..*index].contains(engine));
+        Ok(once.map(|(_, engine)| variant.with_block_io(engine)).collect())
     }
 
     /// The same with an engine of block transfers.

@@ -93,6 +93,11 @@ impl Load {
         }
     }
 
+    /// How many threads it has where `asked` are wanted: some take pairs, or fours.
+    pub fn threads_for(self, asked: usize) -> usize {
+        asked.max(1).next_multiple_of(self.kind().multiple)
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         self.kind().name

@@ -42,7 +42,7 @@ pub fn run(options: &Options, libraries: &Libraries, hypervisor: &std::path::Pat
     // A process of our own, which has the files that all threads use. Its first thread is this one.
     let process = kernel.new_process().map_err(|failed| what(failed.into()))?;
     let kind = options.load.kind();
-    let threads = options.threads.unwrap_or(kind.threads).max(1).next_multiple_of(kind.multiple);
+    let threads = options.load.threads_for(options.threads.unwrap_or(kind.threads));
     let load = (kind.setup)(&kernel, threads).map_err(what)?;
     let pass = |duration, operations| {
         Pass { kernel, load: &load, pid: kernel.getpid(), threads, multiple: kind.multiple, duration, operations }
@@ -71,16 +71,18 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn run(&self, seed: u64) -> Result<Figures, String> {
         let stop = Arc::new(AtomicBool::new(false));
-        let all_ready = Arc::new(Barrier::new(self.threads + 1));
+        // Passed twice: when all are ready, and when the stopwatch runs.
+        let start = Arc::new(Barrier::new(self.threads + 1));
         let (sender, outcomes) = channel();
         let mut seeds = Rng::new(seed);
         for index in 0..self.threads {
             let (kernel, load, pid, seed) = (self.kernel, Arc::clone(self.load), self.pid, seeds.next());
-            let (stop, all_ready, sender) = (Arc::clone(&stop), Arc::clone(&all_ready), sender.clone());
+            let (stop, start, sender) = (Arc::clone(&stop), Arc::clone(&start), sender.clone());
             let limit = self.limit(index);
             let main = move || {
                 let lwp = kernel.new_lwp(pid);
-                all_ready.wait();
+                start.wait();
+                start.wait();
                 let mut worker = Worker::new(index, pid, seed, limit, &stop);
                 let ran = lwp.map_err(String::from).and_then(|_lwp| load.run(&kernel, &mut worker));
                 // Who waits has gone where another thread has failed.
@@ -89,9 +91,10 @@ impl Pass<'_> {
             let started = std::thread::Builder::new().name(format!("load{index}")).spawn(main);
             started.map_err(|error| format!("cannot start thread {index}: {error}"))?;
         }
-        all_ready.wait();
+        start.wait();
         let stopwatch = Stopwatch::start();
         let end = self.duration.map(|duration| Instant::now() + duration);
+        start.wait();
         let (mut operations, mut ended) = (0, 0);
         while ended < self.threads {
             let left =

@@ -90,6 +90,12 @@ trait Load: Send + Sync {
     fn verify(&self, operations: u64) -> Result<u64, String>;
 }
 
+impl Kind {
+    fn threads_for(&self, asked: usize) -> usize {
+        asked.max(1).next_multiple_of(self.multiple)
+    }
+}
+
 impl Workload {
     /// All of them.
     pub const ALL: [Workload; 11] = [
@@ -129,6 +135,11 @@ impl Workload {
             .into_iter()
             .filter(move |workload| mixed || *workload == self)
             .filter_map(|workload| Some((workload, workload.kind()?)))
+    }
+
+    /// How many client threads it has where `asked` are wanted: some take pairs. The mixed one has parts, each with its own.
+    pub fn threads_for(self, asked: usize) -> usize {
+        self.kind().map_or(asked, |kind| kind.threads_for(asked))
     }
 
     /// Bytes of disk that it uses.

@@ -104,7 +104,7 @@ fn parts(options: &GuestOptions, disk: Option<&Arc<Cache>>) -> Result<Vec<Part>,
         .map(|(workload, kind)| {
             // A part of many needs fewer clients to keep the guest busy.
             let default = if options.workload == Workload::Mixed { kind.threads.div_ceil(2) } else { kind.threads };
-            let threads = options.threads.unwrap_or(default).max(1).next_multiple_of(kind.multiple);
+            let threads = kind.threads_for(options.threads.unwrap_or(default));
             let partition = disk.filter(|_| kind.disk > 0).map(|disk| Partition::new(disk, free, kind.disk));
             free += kind.disk;
             let load = (kind.setup)(&Setup { threads, seed: options.seed, partition })?;

@@ -1,6 +1,6 @@
 //! Two stored benches, for people.
 
-use super::table::{VERDICT, scale, short, verdict};
+use super::table::{VERDICT, length, noise_unknown, scale, short, verdict};
 use super::why;
 use rumpscope_bench_suite::ab::{Across, Row, Side};
 use rumpscope_reports::Style;
@@ -17,7 +17,7 @@ pub fn render(across: &Across, style: &Style) -> String {
     let mut sections = vec![header(across, style)];
     let loads = across.rows.chunk_by(|one, two| one.case == two.case);
     sections.extend(loads.map(|rows| load(rows, scale, style)));
-    sections.push(remarks(style));
+    sections.push(remarks(across, style));
     sections.join("\n")
 }
 
@@ -26,10 +26,24 @@ fn header(across: &Across, style: &Style) -> String {
     for (name, side) in NAMES.into_iter().zip(&across.sides) {
         let Side { host, .. } = side;
         let what = format!(
-            "{}: {} rounds on {}, {} cores, {}, by rumpscope {}",
-            side.name, side.rounds, host.system, host.cores, host.processor, side.rumpscope
+            "{}: {} rounds, {}, on {}, {} cores, {}, by rumpscope {}",
+            side.name,
+            side.rounds,
+            length(side.amount, side.warm_up_ns, style),
+            host.system,
+            host.cores,
+            host.processor,
+            side.rumpscope
         );
         text += &labelled(name, &what, style);
+    }
+    let [one, two] = &across.sides;
+    if (one.amount, one.warm_up_ns) != (two.amount, two.warm_up_ns) {
+        text += &alarming(
+            "lengths",
+            "the runs of A and B are not alike in length: that may be part of a difference",
+            style,
+        );
     }
     if let Some(mismatch) = &across.mismatch {
         text += &alarming("forced", &format!("they should not be compared: {mismatch}"), style);
@@ -56,10 +70,11 @@ fn load(rows: &[Row], scale: f64, style: &Style) -> String {
     format!("{}\n{}{}", style.title(&title), grid.render(style), behind.collect::<String>())
 }
 
-fn remarks(style: &Style) -> String {
+fn remarks(across: &Across, style: &Style) -> String {
     let mut text = style.title("How to read this") + "\n";
     text += &labelled("ratio", "operations per second in B, divided by those in A", style);
     text += &labelled("/op, share", why::LEGEND, style);
+    text += &noise_unknown(across.rows.iter().map(|row| &row.comparison), style);
     let sittings = "A and B were made one after the other: what else changed on the machine in between is part of the \
                     difference. What is to be compared closely belongs into one bench";
     text + &labelled("sittings", sittings, style)

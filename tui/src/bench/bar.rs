@@ -11,16 +11,20 @@ pub fn bar(ratio: f64, interval: Option<(f64, f64)>, scale: f64, ascii: bool) ->
     // Rounded from the middle on, so that both sides are alike.
     let place = |ratio: f64| middle + (middle * ratio.ln() / scale.ln()).round();
     let column = |ratio: f64| place(ratio).clamp(0.0, (WIDTH - 1) as f64) as usize;
+    let shown = |ratio: f64, inside: char| match place(ratio) {
+        place if place < 0.0 => '<',
+        place if place >= WIDTH as f64 => '>',
+        _ => inside,
+    };
     let mut cells = [' '; WIDTH];
     if let Some((low, high)) = interval {
         cells[column(low)..=column(high)].fill(line);
+        for end in [low, high] {
+            cells[column(end)] = shown(end, line);
+        }
     }
     cells[WIDTH / 2] = one;
-    cells[column(ratio)] = match place(ratio) {
-        place if place < 0.0 => '<',
-        place if place >= WIDTH as f64 => '>',
-        _ => point,
-    };
+    cells[column(ratio)] = shown(ratio, point);
     cells.iter().collect()
 }
 
@@ -34,6 +38,7 @@ mod tests {
         assert_eq!(bar(2.0, Some((1.5, 3.0)), 4.0, true), "     |--o- ");
         assert_eq!(bar(0.5, Some((0.3, 1.1)), 4.0, true), " -o--|     ");
         assert_eq!(bar(9.0, Some((5.0, 20.0)), 4.0, true), "     |    >");
+        assert_eq!(bar(3.0, Some((0.1, 20.0)), 4.0, true), "<----|---o>");
         assert_eq!(bar(0.1, None, 4.0, false), "<    │     ");
     }
 }

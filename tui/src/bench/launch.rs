@@ -12,8 +12,8 @@ use anyhow::Context;
 use crossbeam_channel::Receiver;
 use rumpscope_bench_suite::ab::{Amount, Case, Figures, Guest, Load, Measured, Outcome, Plan, Probes, Slot, Variant};
 use rumpscope_bench_suite::genuine::Libraries;
+use rumpscope_probes::ENV_SEGMENT;
 use rumpscope_probes::reader::Segment;
-use rumpscope_probes::{ENV_SEGMENT, Mode};
 use rumpscope_reports::{Ended, Host, Ran, Run, Summary};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -48,12 +48,13 @@ pub fn launch(plan: &Plan, cores: Option<&Cores>, slot: Slot) -> anyhow::Result<
         cores.bind(&mut command);
     }
     command.arg("--figures").arg(&figures).env(ENV_SEGMENT, folder.segment());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors)?);
+    let said = File::create(&errors).with_context(|| format!("cannot make {}", errors.display()))?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
     let warm_up = Duration::from_nanos(plan.warm_up_ns);
-    let limit = match plan.amount {
-        Amount::DurationNs(ns) => warm_up + Duration::from_nanos(ns) + HANGS,
-        Amount::Operations(_) => warm_up + HANGS_BY_OPERATIONS,
-    };
+    let limit = warm_up.saturating_add(match plan.amount {
+        Amount::DurationNs(ns) => Duration::from_nanos(ns).saturating_add(HANGS),
+        Amount::Operations(_) => HANGS_BY_OPERATIONS,
+    });
     let segment = folder.segment();
     let mut reader = Watcher::default();
     let mut look = || reader.look(&segment);
@@ -62,12 +63,24 @@ pub fn launch(plan: &Plan, cores: Option<&Cores>, slot: Slot) -> anyhow::Result<
     if ended.asked_to_end {
         return Ok(None);
     }
-    if ended.time_up.is_some() || !ended.status.success() {
-        return Ok(Some(Outcome::Failed { reason: failure(&ended, &errors) }));
+    Ok(Some(match figures_of(&ended, limit, &figures) {
+        Ok(figures) => Outcome::Measured(Measured { figures, probes: probes(&folder, case, seed) }),
+        Err(how) => Outcome::Failed { reason: with_last_words(how, &errors) },
+    }))
+}
+
+/// The figures of a run that came to its end, or how it ended otherwise.
+fn figures_of(ended: &child::Outcome, limit: Duration, figures: &Path) -> Result<Figures, String> {
+    match (ended.time_up, ended.status.signal()) {
+        (Some(TimeUp::Terminated | TimeUp::Killed), _) => Err(format!("it was not done in {limit:.1?} and was ended")),
+        (None, Some(number)) => Err(format!("killed by {}", signal::name(number))),
+        (None, None) if !ended.status.success() => Err(format!("ended with status {}", exit::like(ended.status))),
+        (None, None) => {
+            // A library or a kernel may call exit().
+            let text = fs::read_to_string(figures).map_err(|error| format!("ended without figures ({error})"))?;
+            serde_json::from_str(&text).map_err(|error| format!("ended with figures that are none ({error})"))
+        }
     }
-    let text = fs::read_to_string(&figures).context("a run left no figures")?;
-    let figures: Figures = serde_json::from_str(&text).context("a run left figures that are none")?;
-    Ok(Some(Outcome::Measured(Measured { figures, probes: probes(&folder, case, seed) })))
 }
 
 /// Reads the segment of a run, as a dashboard does.
@@ -108,7 +121,9 @@ fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Re
         Guest::Genuine(libraries) => {
             command.arg("kernel").arg(format!("--load={}", case.workload.name())).arg("--libraries").arg(libraries);
             command.env("RUMP_NCPU", case.ncpu.to_string());
+            // All or none: what is preloaded is found otherwise than what is loaded.
             if let (Load::Genuine(load), Ok(libraries)) = (case.workload, Libraries::find(libraries))
+                && plan.variants.iter().all(|variant| libraries.preload(&variant.library, load).is_some())
                 && let Some(objects) = libraries.preload(&variant.library, load)
             {
                 // What is missing is to be known at once, not in the middle of a run.
@@ -129,13 +144,8 @@ fn command(plan: &Plan, case: &Case, variant: &Variant, seed: u64) -> anyhow::Re
     Ok(command)
 }
 
-/// Why a run failed.
-fn failure(ended: &child::Outcome, errors: &Path) -> String {
-    let how = match (ended.time_up, ended.status.signal()) {
-        (Some(TimeUp::Terminated | TimeUp::Killed), _) => "it hung and was ended".to_owned(),
-        (None, Some(number)) => format!("killed by {}", signal::name(number)),
-        (None, None) => format!("ended with status {}", exit::like(ended.status)),
-    };
+/// `how` a run failed, and what was said last.
+fn with_last_words(how: String, errors: &Path) -> String {
     let said = fs::read(errors).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -156,7 +166,6 @@ fn probes(folder: &SegmentFolder, case: &Case, seed: u64) -> Probes {
         return Probes::None;
     }
     let snapshot = match folder.final_snapshot() {
-        Ok(snapshot) if snapshot.mode == Mode::Off => return Probes::None,
         Ok(snapshot) => snapshot,
         Err(error) => return Probes::Unreadable { reason: error.to_string() },
     };

@@ -27,11 +27,6 @@ pub fn render(bench: &Bench, style: &Style) -> String {
 
 fn header(bench: &Bench, style: &Style) -> String {
     let plan = &bench.plan;
-    let time = |ns: u64| units::time(ns as f64, style.ascii);
-    let amount = match plan.amount {
-        Amount::DurationNs(ns) => time(ns),
-        Amount::Operations(operations) => format!("{} operations", units::count(operations)),
-    };
     let host = &bench.host;
     let on = match plan.guest_cores {
         None => String::new(),
@@ -39,10 +34,10 @@ fn header(bench: &Bench, style: &Style) -> String {
         Some(count) => format!(" on {count} processors of its own"),
     };
     let runs = format!(
-        "{} of {}, each a process of its own{on}, {amount} after {} of warm-up, in random order from seed {}",
+        "{} of {}, each a process of its own{on}, {}, in random order from seed {}",
         bench.runs.len(),
         plan.order().len(),
-        time(plan.warm_up_ns),
+        length(plan.amount, plan.warm_up_ns, style),
         plan.seed
     );
     let processor = if host.processor.is_empty() { "processor unknown" } else { &host.processor };
@@ -64,6 +59,16 @@ fn header(bench: &Bench, style: &Style) -> String {
         text += &alarming("build", "not optimised: build with --release for figures that mean something", style);
     }
     text
+}
+
+/// How long a run is.
+pub(super) fn length(amount: Amount, warm_up_ns: u64, style: &Style) -> String {
+    let time = |ns: u64| units::time(ns as f64, style.ascii);
+    let amount = match amount {
+        Amount::DurationNs(ns) => time(ns),
+        Amount::Operations(operations) => format!("{} operations", units::count(operations)),
+    };
+    format!("{amount} after {} of warm-up", time(warm_up_ns))
 }
 
 /// What a variant calls itself, which need not be what was asked for: a host may refuse it.
@@ -195,15 +200,25 @@ fn strays(bench: &Bench, case: usize, style: &Style) -> String {
 fn failures(bench: &Bench, case: usize, style: &Style) -> String {
     let mut text = String::new();
     for run in bench.runs.iter().filter(|run| run.case == case) {
-        let reason = match &run.outcome {
-            Outcome::Failed { reason } => reason,
-            Outcome::Measured(_) if run.measured().is_none() => "it came to no operation in its time",
+        let (what, reason) = match &run.outcome {
+            Outcome::Failed { reason } => ("failed", reason.as_str()),
+            Outcome::Measured(run) if run.figures.operations == 0 => {
+                ("starved", "no operation; it counts as half of one")
+            }
             _ => continue,
         };
         let label = &bench.plan.variants[run.variant].label;
-        text += &alarming("failed", &format!("{label} in round {}: {reason}", run.round + 1), style);
+        text += &alarming(what, &format!("{label} in round {}: {reason}", run.round + 1), style);
     }
     text
+}
+
+/// What is to be said where a difference was seen that may be the machine's own.
+pub(super) fn noise_unknown<'a>(comparisons: impl Iterator<Item = &'a Comparison>, style: &Style) -> String {
+    match comparisons.filter(|comparison| comparison.is_seen() && comparison.noise.is_none()).count() {
+        0 => String::new(),
+        count => alarming("noise", &format!("not known for {count} of the differences: they rest on p alone"), style),
+    }
 }
 
 fn remarks(bench: &Bench, style: &Style) -> String {
@@ -229,6 +244,7 @@ fn remarks(bench: &Bench, style: &Style) -> String {
             style,
         );
     }
+    text += &noise_unknown(bench.comparisons.iter().filter(|comparison| !again(comparison)), style);
     let lying = bench.comparisons.iter().filter(again).filter(|comparison| comparison.is_seen()).count();
     if lying != 0 {
         let note =

@@ -30,10 +30,16 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     let mut bench = Bench::new(plan);
     let cores = bench.plan.guest_cores.map(|count| Cores::divide(count as usize)).transpose()?;
-    make(&mut bench, cores.as_ref(), args.force)?;
+    let made = make(&mut bench, cores.as_ref(), args.force);
     bench.finish();
-    output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
-    Ok(if bench.runs.iter().any(|run| run.measured().is_some()) { 0 } else { exit::NO_PROFILE })
+    // What there is, also where no more can be made: it may be the work of hours.
+    if made.is_ok() || !bench.runs.is_empty() {
+        output.write(|| Ok(bench.to_json()?), |style| table::render(&bench, style))?;
+    }
+    made?;
+    let is_interrupted = !bench.complete;
+    let is_answered = bench.runs.iter().any(|run| run.measured().is_some());
+    Ok(if is_interrupted || is_answered { 0 } else { exit::NO_PROFILE })
 }
 
 /// Compares two benches that were stored.
@@ -55,6 +61,9 @@ fn across(args: &BenchArgs, files: [&PathBuf; 2]) -> anyhow::Result<i32> {
 }
 
 /// Makes all runs, or those up to an interruption.
+///
+/// # Errors
+/// When no more can be made, or the last one cannot be compared with the others, and is left out.
 fn make(bench: &mut Bench, cores: Option<&Cores>, force: bool) -> anyhow::Result<()> {
     let order = bench.plan.order();
     let progress = Progress::new(order.len());
@@ -63,7 +72,8 @@ fn make(bench: &mut Bench, cores: Option<&Cores>, force: bool) -> anyhow::Result
             break;
         }
         progress.show(done, &bench.plan.cases[slot.case].to_string());
-        if bench.has_failed(slot.case, slot.variant) {
+        // Without the first there is nothing to compare with.
+        if bench.has_failed(slot.case, slot.variant) || bench.has_failed(slot.case, 0) {
             bench.add(slot, Outcome::Skipped);
             continue;
         }
@@ -72,6 +82,7 @@ fn make(bench: &mut Bench, cores: Option<&Cores>, force: bool) -> anyhow::Result
         if let Err(mismatch) = bench.check()
             && !force
         {
+            bench.runs.pop();
             bail!("these runs cannot be compared: {mismatch}; --force compares them nevertheless");
         }
     }
@@ -129,7 +140,7 @@ fn guest(args: &BenchArgs) -> anyhow::Result<(Guest, Vec<Load>)> {
     Ok((Guest::Genuine(libraries.folder().to_owned()), loads))
 }
 
-/// Every load with every number of virtual CPUs and of threads.
+/// Every load with every number of virtual CPUs and of threads, once.
 fn cases(args: &BenchArgs, loads: &[Load]) -> Vec<Case> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(256) as u32;
     let ncpu = if args.ncpu.is_empty() { vec![cores] } else { args.ncpu.iter().copied().map(u32::from).collect() };
@@ -138,7 +149,12 @@ fn cases(args: &BenchArgs, loads: &[Load]) -> Vec<Case> {
     let mut cases = Vec::new();
     for &workload in loads {
         for &ncpu in &ncpu {
-            cases.extend(threads.iter().map(|&threads| Case { workload, ncpu, threads }));
+            for threads in &threads {
+                let case = Case { workload, ncpu, threads: threads.map(|threads| workload.threads_for(threads)) };
+                if !cases.contains(&case) {
+                    cases.push(case);
+                }
+            }
         }
     }
     cases

@@ -23,7 +23,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What `auto` is. The ring was not seen to be faster than the pool, and the pool works on every host.
+    /// What `auto` is: the engine that works on every host. To make a ring costs each guest's boot, and only many transfers at
+    /// once are faster with it.
     const AUTO: Self = Kind::Pool;
 
     /// The name, as in [`VARIABLE`].
