@@ -7,6 +7,7 @@ use rumpuser::host::sync::{Deadline, NO_NOTE, NotHeld, NotOwner, Note, OtherRead
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 const THREADS: usize = 8;
 const ROUNDS: u64 = 20_000;
@@ -114,6 +115,8 @@ on_every_backend! {
     rwlock_excludes_writers_and_shares_readers
     rwlock_knows_how_it_is_held
     rwlock_starves_nobody
+    rwlock_lets_in_every_one_that_has_waited_for_long
+    downgrading_lets_in_readers_that_came_after_a_writer
     condvar_loses_no_signal
     signalled_under_the_mutex_nobody_is_forgotten
     condvar_counts_signals_exactly
@@ -263,6 +266,99 @@ fn rwlock_starves_nobody<B: Backend>() {
         }
         assert!(entered >= 200);
     });
+}
+
+/// A reader and a writer have both waited for so long that they have asked for the lock. The reader gets it first, and from
+/// then on readers overlap: the writer is not forgotten.
+fn rwlock_lets_in_every_one_that_has_waited_for_long<B: Backend>() {
+    const LONG: Duration = Duration::from_millis(40);
+    const READ: Duration = Duration::from_millis(3);
+    for downgrades in [false, true] {
+        let lock = B::Rwlock::new();
+        let (given, written) = (AtomicBool::new(false), AtomicBool::new(false));
+        let since = Instant::now();
+        let is_late = || since.elapsed() > Duration::from_secs(10);
+        let is_over = || written.load(Ordering::Relaxed) || is_late();
+        let read_all_the_time = |me: Owner| {
+            while !is_over() {
+                read_lock(&lock);
+                thread::sleep(READ);
+                exit(&lock, me).unwrap();
+            }
+        };
+        write_lock(&lock, name(0));
+        thread::scope(|scope| {
+            let (lock, given, written, is_late, read_all_the_time) =
+                (&lock, &given, &written, &is_late, &read_all_the_time);
+            // Each comes while the one before waits.
+            scope.spawn(move || {
+                read_lock(lock);
+                thread::sleep(READ);
+                exit(lock, name(1)).unwrap();
+                read_all_the_time(name(1));
+            });
+            thread::sleep(LONG);
+            scope.spawn(move || {
+                write_lock(lock, name(2));
+                // Later, when nobody reads any more, is not what is asked for.
+                written.store(!is_late(), Ordering::Relaxed);
+                exit(lock, name(2)).unwrap();
+            });
+            thread::sleep(LONG);
+            for reader in 3..6 {
+                scope.spawn(move || {
+                    while !given.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                    // Not all at once: there is always one.
+                    thread::sleep(READ / 3 * (reader - 3));
+                    read_all_the_time(name(reader as usize));
+                });
+            }
+            if downgrades {
+                downgrade(lock, name(0)).unwrap();
+                given.store(true, Ordering::Relaxed);
+                thread::sleep(READ);
+            } else {
+                given.store(true, Ordering::Relaxed);
+            }
+            exit(lock, name(0)).unwrap();
+        });
+        assert!(written.load(Ordering::Relaxed), "the writer starved (downgrades: {downgrades})");
+    }
+}
+
+/// The writer waits for both readers; the second one waits for nobody.
+fn downgrading_lets_in_readers_that_came_after_a_writer<B: Backend>() {
+    // Long enough to fall asleep, short of what makes the lock refuse newcomers.
+    const MOMENT: Duration = Duration::from_millis(2);
+    let is_read = |_| {
+        let (lock, reads) = (B::Rwlock::new(), AtomicBool::new(false));
+        write_lock(&lock, name(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                write_lock(&lock, name(1));
+                exit(&lock, name(1)).unwrap();
+            });
+            thread::sleep(MOMENT);
+            scope.spawn(|| {
+                read_lock(&lock);
+                reads.store(true, Ordering::Relaxed);
+                exit(&lock, name(2)).unwrap();
+            });
+            thread::sleep(MOMENT);
+            let downgraded = Instant::now();
+            downgrade(&lock, name(0)).unwrap();
+            while !reads.load(Ordering::Relaxed) && downgraded.elapsed() < 2 * MOMENT {
+                thread::yield_now();
+            }
+            let is_read = reads.load(Ordering::Relaxed);
+            exit(&lock, name(0)).unwrap();
+            is_read
+        })
+    };
+    // On a busy host anything may be late, and once in a while the reader comes only when the lock is downgraded.
+    assert!((0..100).filter(|round| is_read(*round)).take(10).count() == 10);
 }
 
 /// Threads hand a token round in a ring; every wait needs its signal.

@@ -29,6 +29,13 @@ fn started(path: &str) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// Whether the calling process has privileges that whoever started it may lack (it was started from a set-user-id file, for
+/// one). Then its environment is not to be trusted with files.
+pub fn is_privileged() -> bool {
+    // SAFETY: reads what the host told the process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// First eight bytes of the host's boot identifier; 0 if unknown.
 pub(crate) fn boot() -> u64 {
     std::fs::read("/proc/sys/kernel/random/boot_id")

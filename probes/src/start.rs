@@ -66,6 +66,14 @@ pub fn begin(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String>
         decline();
         return Ok(());
     }
+    if process::is_privileged() {
+        decline();
+        return Err(
+            "not measuring: this program has privileges that its user may lack, and the segment would be made where \
+                    the environment says"
+                .to_owned(),
+        );
+    }
     start(backend, which_vcpu).inspect_err(|_| {
         if Recorder::get().is_none() {
             decline();

@@ -12,8 +12,9 @@ use core::ffi::{c_uint, c_void};
 /// The version of [`GuestProbes`]; a caller that knows another one leaves the table alone.
 pub const GUEST_PROBES_VERSION: c_uint = 2;
 
-/// Functions to be called by who stands at the guest's choke points. All may be called by any thread at any time, cost
-/// some nanoseconds, and never block. An lwp is passed by its address.
+/// Functions to be called by who stands at the guest's choke points. All may be called by any thread that holds no lock of
+/// the host's, and cost some nanoseconds; but the first transitions of a thread make room, and `schedule_begin` has a fiber
+/// wait for its turn. An lwp is passed by its address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct GuestProbes {

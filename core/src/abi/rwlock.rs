@@ -193,7 +193,10 @@ pub unsafe extern "C" fn rumpuser_rw_tryupgrade(rw: *mut Rw) -> c_int {
         let rw = unsafe { Rw::<B>::at(rw) };
         measure_short(Hypercall::RwTryupgrade, || match rw.lock.try_upgrade(me()) {
             Ok(Ok(())) => 0,
-            Ok(Err(_)) => Errno(libc::EBUSY).to_netbsd(),
+            Ok(Err(_)) => {
+                B::after_failed_try();
+                Errno(libc::EBUSY).to_netbsd()
+            }
             Err(_) => fatal_not_held(Hypercall::RwTryupgrade, rw, " as reader"),
         })
     })

@@ -52,6 +52,12 @@ pub(crate) fn choose() -> &'static Result<Kind, String> {
             }
             Kind::Pthread => Other::Pthread,
             Kind::Fiber => Other::Fibers,
+            Kind::External(_) if rumpscope_probes::is_privileged() => {
+                return Err(format!(
+                    "{VARIABLE}: this program has privileges that its user may lack, so it loads no library that the \
+                     environment names"
+                ));
+            }
             Kind::External(path) => match external::load(path) {
                 Ok(library) => Other::External(library),
                 Err(problem) => return Err(format!("{VARIABLE}={EXTERNAL}{}: {problem}", path.display())),

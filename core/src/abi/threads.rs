@@ -12,10 +12,16 @@ use crate::upcall;
 use core::ffi::{CStr, c_void};
 use libc::{c_char, c_int};
 use rumpscope_probes::{Hypercall, measure};
+use std::time::Duration;
+
+/// How often a thread is asked for again where the host has no room for it, and how long after one another: the guest's kernel
+/// gives up without it, and one that has been joined counts a little longer for the host.
+const TRIES: u32 = 10;
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// Starts a host thread that runs `main(argument)`. The name is set before `main` runs. Where the host has no room for
-/// another thread, that is the caller's error at once (`EAGAIN`). A joinable thread needs `cookie`, which
-/// [`rumpuser_thread_join`] takes.
+/// another thread, and has none a moment later, that is the caller's error (`EAGAIN`). A joinable thread needs `cookie`,
+/// which [`rumpuser_thread_join`] takes.
 ///
 /// Two arguments have no effect with back ends of ours. `priority`: a guest thread runs while it holds a virtual CPU, so
 /// a host thread with less than the others' share of the host would stall all who want the same virtual CPU; more than
@@ -45,7 +51,16 @@ pub unsafe extern "C" fn rumpuser_thread_create(
         // SAFETY: a string, says the caller.
         let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });
         // SAFETY: the caller's word.
-        result(unsafe { B::spawn(main, argument, name, joinable) }.map(|thread| {
+        let spawn = || unsafe { B::spawn(main, argument, name, joinable) };
+        let mut spawned = spawn();
+        for _ in 0..TRIES {
+            if spawned != Err(Errno(libc::EAGAIN)) {
+                break;
+            }
+            seam::off_cpu(call, || std::thread::sleep(MOMENT));
+            spawned = spawn();
+        }
+        result(spawned.map(|thread| {
             if joinable {
                 // SAFETY: not null, so it may be written.
                 unsafe { cookie.write(thread) };

@@ -1,8 +1,9 @@
 //! Reader/writer locks: from reader to writer and back, and whose turn it is.
 
-use crate::conformance::calls::{Rwlock, netbsd};
+use crate::conformance::calls::{Mutex, Rwlock, netbsd};
 use crate::conformance::case::Family;
 use crate::conformance::guest::{Event, GuestThread};
+use rumpuser::abi::types::mutex::KMUTEX;
 use rumpuser::abi::types::rw::{READER, WRITER};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -63,6 +64,43 @@ fn upgrading(family: &mut Family<'_>) {
                     .join();
                 assert_eq!(lock.try_upgrade(), Ok(()));
                 lock.exit();
+            },
+        )
+        .weakness(WEAKNESS);
+    family
+        .case(
+            "tryupgrade_until_it_works",
+            "a reader that asks again and again does not keep the other one from leaving",
+            |guest| {
+                guest.trace.silence();
+                let (lock, taken) = (Rwlock::new(), Mutex::new(KMUTEX));
+                taken.enter();
+                let inside = Arc::new(AtomicUsize::new(0));
+                // Asks for what it does not get, as long as there are so many inside.
+                let while_there_are = move |count, inside: &AtomicUsize| {
+                    while inside.load(Ordering::Relaxed) == count {
+                        assert!(taken.try_enter().is_err());
+                    }
+                };
+                let others = Arc::clone(&inside);
+                let other = guest.spawn(move || {
+                    lock.enter(READER);
+                    others.store(1, Ordering::Relaxed);
+                    while_there_are(1, &others);
+                    lock.exit();
+                });
+                let asks = guest.spawn(move || {
+                    while_there_are(0, &inside);
+                    lock.enter(READER);
+                    inside.store(2, Ordering::Relaxed);
+                    let since = Instant::now();
+                    while lock.try_upgrade().is_err() {
+                        assert!(since.elapsed() < Duration::from_secs(10), "the other one is inside still");
+                    }
+                    lock.exit();
+                });
+                guest.aside(|| [other, asks].into_iter().for_each(GuestThread::join));
+                taken.exit();
             },
         )
         .weakness(WEAKNESS);

@@ -68,7 +68,8 @@ pub fn begin() {
     want(Policy::Batch);
 }
 
-/// A child has the policy of the thread that made it, and so has the program that it may begin. That is none of ours.
+/// A child has the policy of the thread that made it, and so has the program that it may begin. That is none of ours. (What is
+/// started by `posix_spawn` keeps it: nothing of ours runs in between.)
 extern "C" fn in_forked_child() {
     if MINE.get() == Policy::Batch && change(libc::SCHED_OTHER) {
         MINE.set(Policy::Other);

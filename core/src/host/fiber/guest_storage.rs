@@ -84,7 +84,8 @@ pub(super) fn of_this_thread() -> *mut u8 {
     match block {
         // Inside the block, as `find` saw.
         Some(block) if !block.address.is_null() => block.address.wrapping_add(storage.offset),
-        // The guest's first thread had it, so it is in every thread's static block.
+        // The guest's first thread had it before the first hypercall: in the static block, which every thread has, unless the
+        // guest was loaded late and had touched it by then.
         _ => diagnostic::fatal(
             "thread_create",
             format_args!("a host thread for fibers lacks the guest's thread-local storage"),

@@ -182,6 +182,37 @@ fn a_mutex_excludes_fibers_and_threads() {
     assert_eq!(shared.total.load(Ordering::Relaxed), 7 * 500);
 }
 
+/// Whenever one of two fibers gives the mutex back the other one sleeps for it, and is back in its sleep before a host thread
+/// could be there.
+#[test]
+fn fibers_do_not_keep_a_mutex_from_a_thread() {
+    let (mutex, turns) = (Arc::new(Mutex::new()), Arc::new(AtomicUsize::new(0)));
+    let (is_done, since) = (Arc::new(AtomicBool::new(false)), std::time::Instant::now());
+    let is_late = move || since.elapsed().as_secs() >= 10;
+    let fibers = [0, 1].map(|_| {
+        let (mutex, turns, is_done) = (Arc::clone(&mutex), Arc::clone(&turns), Arc::clone(&is_done));
+        start(move || {
+            while !is_done.load(Ordering::Relaxed) && !is_late() {
+                mutex.lock(Owner::NOBODY);
+                turns.fetch_add(1, Ordering::Relaxed);
+                yield_now();
+                mutex.unlock(Owner::NOBODY).expect("locked");
+            }
+        })
+    });
+    for _ in 0..20 {
+        let turn = turns.load(Ordering::Relaxed);
+        while turns.load(Ordering::Relaxed) < turn + 20 && !is_late() {
+            thread::yield_now();
+        }
+        mutex.lock(Owner::NOBODY);
+        mutex.unlock(Owner::NOBODY).expect("locked");
+    }
+    assert!(!is_late(), "it came to its end only when nobody wanted it");
+    is_done.store(true, Ordering::Relaxed);
+    fibers.iter().for_each(|fiber| join(fiber));
+}
+
 #[test]
 fn a_condition_variable_passes_between_fibers_and_threads() {
     let counter = Arc::new(Counter::default());

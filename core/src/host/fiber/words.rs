@@ -53,20 +53,15 @@ pub(in crate::host) fn wait(
     Some(fiber.timed_out.get())
 }
 
-/// Wakes up to `count` of the fibers that sleep on the word at `address`, those that came first. Says how many.
-pub(in crate::host) fn wake(address: usize, count: usize) -> usize {
+/// Wakes the first of the fibers that sleep on the word at `address`. Says whether there was one.
+pub(in crate::host) fn wake(address: usize) -> bool {
     if !super::may_be_parked() {
-        return 0;
+        return false;
     }
     let mut sleepers = bucket(address);
-    let mut woken = 0;
-    while woken < count
-        && let Some(first) = sleepers.iter().position(|sleeper| sleeper.address == address)
-    {
-        carrier::enqueue(sleepers.remove(first).fiber);
-        woken += 1;
-    }
-    woken
+    let Some(first) = sleepers.iter().position(|sleeper| sleeper.address == address) else { return false };
+    carrier::enqueue(sleepers.remove(first).fiber);
+    true
 }
 
 /// The time of `fiber` is up: wakes it, unless somebody has done so already.

@@ -70,7 +70,7 @@ pub(super) fn stay_awake_politely(is_over: impl FnMut() -> bool) -> u64 {
 }
 
 /// Looks until `is_over`, or for as long as it takes to be woken, whatever the host's threads want. Says for how many
-/// nanoseconds.
+/// nanoseconds. A fiber does not: others run meanwhile.
 pub(super) fn stay_awake(is_over: impl FnMut() -> bool) -> u64 {
     stay_awake_and(is_over, || ())
 }
@@ -78,6 +78,10 @@ pub(super) fn stay_awake(is_over: impl FnMut() -> bool) -> u64 {
 fn stay_awake_and(mut is_over: impl FnMut() -> bool, between: impl Fn()) -> u64 {
     /// So many looks take about a microsecond.
     const LOOKS: u32 = if cfg!(loom) { 1 } else { 32 };
+    #[cfg(not(loom))]
+    if fiber::is_running() {
+        return 0;
+    }
     let start = now();
     loop {
         let mut looks = 0..LOOKS;

@@ -6,7 +6,6 @@ use crate::host::batch;
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
 use crate::host::fiber;
-use libc::c_int;
 
 /// A word that can be slept on: 32 bits that the host compares.
 pub(super) trait Word {
@@ -90,17 +89,28 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
     }
 }
 
-/// Wakes up to `count` of those who sleep on `word`. The word itself may be gone: only its address is used. What is
-/// there now, if anything, is another word whose sleepers see a wake-up that was not for them.
-pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
+/// Wakes one of those who sleep on `word`. The word itself may be gone: only its address is used. What is there now, if
+/// anything, is another word whose sleepers see a wake-up that was not for them.
+pub(super) fn wake<W: Word>(word: *const W) {
     #[cfg(delays)]
     super::delayed::delay();
-    let count = count - fiber::wake(W::address(word).addr(), count as usize) as c_int;
-    if count == 0 {
-        return;
+    if !fiber::wake(W::address(word).addr()) {
+        wake_thread(word);
     }
+}
+
+/// As [`wake`], and where that is a fiber, a host thread as well, if one sleeps: for words on which several may. Fibers have
+/// lists of their own, so nobody knows who came first; and a fiber is back there before the thread has had its turn.
+pub(super) fn wake_one_of_each<W: Word>(word: *const W) {
+    #[cfg(delays)]
+    super::delayed::delay();
+    fiber::wake(W::address(word).addr());
+    wake_thread(word);
+}
+
+fn wake_thread<W: Word>(word: *const W) {
     batch::before_wake();
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
-    unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count) };
+    unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
 }

@@ -5,7 +5,6 @@
 
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, AtomicU64, Ordering};
-use libc::c_int;
 use loom::sync::Mutex;
 use loom::thread::{self, Thread};
 
@@ -58,11 +57,14 @@ pub(super) fn wait<W: Word>(word: &W, expected: u32, deadline: Option<&Deadline>
     Wake::Maybe
 }
 
-pub(super) fn wake<W: Word>(word: *const W, count: c_int) {
+pub(super) fn wake<W: Word>(word: *const W) {
     let mut sleepers = SLEEPERS.lock().unwrap();
-    for _ in 0..count {
-        if let Some(first) = sleepers.iter().position(|sleeper| sleeper.address == word.addr()) {
-            sleepers.remove(first).thread.unpark();
-        }
+    if let Some(first) = sleepers.iter().position(|sleeper| sleeper.address == word.addr()) {
+        sleepers.remove(first).thread.unpark();
     }
+}
+
+/// There are no fibers here.
+pub(super) fn wake_one_of_each<W: Word>(word: *const W) {
+    wake(word);
 }

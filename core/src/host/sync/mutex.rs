@@ -226,6 +226,10 @@ impl Mutex {
 
     /// After a sleep: waits for a moment for the mutex to be free. Says whether it is being kept.
     fn look_again(&self, takings: &dyn Fn() -> u32) -> bool {
+        // A fiber sees no more than one moment, and must not doze: all others would.
+        if fiber::is_running() {
+            return false;
+        }
         let before = self.find(takings);
         spin_while(|| self.owner().is_some());
         self.find(takings).is_kept_since(before)
@@ -299,10 +303,11 @@ impl Mutex {
             return Err(NotOwner);
         }
         // Relaxed: as above. Who asks just now sets WAITED for the next one to unlock.
-        let asked = self.waiting.load(Ordering::Relaxed) & ASKED != 0;
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let asked = waiting & ASKED != 0;
         // Release: as in `unlock`.
         if !(asked && self.hand_over()) && self.word.swap(0, Ordering::Release) & WAITED != 0 {
-            futex::wake(word, 1);
+            if waiting < 2 * ASLEEP { futex::wake(word) } else { futex::wake_one_of_each(word) }
         }
         Ok(())
     }

@@ -242,11 +242,16 @@ impl<T> Queue<T> {
 
     /// Whether there is a waiter whose time is not up.
     pub(super) fn is_waited(&self) -> bool {
+        self.has_one_that(|_| true)
+    }
+
+    /// Whether there is a waiter whose time is not up and that `is_such`.
+    pub(super) fn has_one_that(&self, is_such: impl Fn(&T) -> bool) -> bool {
         let mut waiter = self.first;
         while !waiter.is_null() {
             // SAFETY: what is in the queue is alive.
             unsafe {
-                if (*waiter).is_waiting() {
+                if is_such(&(*waiter).about) && (*waiter).is_waiting() {
                     return true;
                 }
                 waiter = next_of(waiter);
@@ -341,12 +346,25 @@ impl<T> Queue<T> {
 
     /// Takes all whose time is not up, and says how many that are.
     pub(super) fn take_all(&mut self) -> (TakenList<T>, u32) {
+        self.take_each_that(|_| true)
+    }
+
+    /// The same of those that are such.
+    pub(super) fn take_each_that(&mut self, is_such: impl Fn(&T) -> bool) -> (TakenList<T>, u32) {
         let mut list = TakenList::new();
         let mut count = 0;
-        while let Some(Taken(waiter)) = self.take_first() {
-            // SAFETY: who is taken stays in place until notified.
-            unsafe { list.queue.push_back(waiter) };
-            count += 1;
+        let mut waiter = self.first;
+        while !waiter.is_null() {
+            // SAFETY: what is in the queue is alive; who is taken stays in place until notified.
+            unsafe {
+                let next = next_of(waiter);
+                if is_such(&(*waiter).about) && (*waiter).take() {
+                    self.remove(waiter);
+                    list.queue.push_back(waiter);
+                    count += 1;
+                }
+                waiter = next;
+            }
         }
         (list, count)
     }
@@ -420,7 +438,7 @@ impl<T> Taken<T> {
         // Release: the waiter sees all that went before. From here on it may be gone.
         // SAFETY: as above.
         if unsafe { (*state).swap(message as u32 | way, Ordering::Release) } & ASLEEP != 0 {
-            futex::wake(state, 1);
+            futex::wake(state);
         }
     }
 }

@@ -13,8 +13,8 @@ use super::queue::{Message, Queue, TakenList, Waiter};
 /// Who comes by takes a lock that is open, even if others wait: it is not idle while the next one wakes up, which takes
 /// longer than most holders keep it. Who leaves wakes the first in the queue, unless somebody is on the way already, and
 /// the woken compete again. Nobody starves: whoever finds the lock taken for the [`PATIENCE`]th time closes it, and stays
-/// awake: the next one that leaves hands the lock to the first in the queue, and opens it again; whoever has slept for
-/// [`LOOK_AFTER`], at the first time. (A reader must not enter twice: the lock may have been closed meanwhile. The guest's
+/// awake: whoever leaves then hands the lock to the first in the queue, until all who have closed it have had it; whoever
+/// has slept for [`LOOK_AFTER`] closes it at the first time. (A reader must not enter twice: the lock may have been closed meanwhile. The guest's
 /// own locks have the same rule.)
 ///
 /// That somebody waits is no reason to close the lock. Where waits are long because many wait, or because the host is
@@ -29,10 +29,11 @@ pub struct Rwlock {
     //
     //  Q  who frees the lock must look into the queue: somebody is there, and nobody on the way, or the lock is closed
     //  W  held by a writer: the high part is its owner, else the number of readers
-    //  C  closed: somebody has waited too long, and nobody enters but by being let in
+    //  C  closed: somebody in the queue has waited too long, and nobody enters but by being let in
     //
     //  high  W  C  Q
     //    0   0  0  0    free; whoever waits has been woken, or waits for one who has been
+    //    0   0  0  1    free; all in the queue have run out of time, and are about to come themselves
     //    n   0  c  q    n readers
     //    A   1  c  q    written by A
     // ```
@@ -86,6 +87,11 @@ struct Entrant {
 }
 
 impl Entrant {
+    /// Whether it has waited too long. Who closes the lock has no deadline: it stays in the queue until it is let in.
+    fn closes(&self) -> bool {
+        self.attempts >= PATIENCE
+    }
+
     /// What it adds to the word of a lock that is open to it.
     fn share(&self) -> u64 {
         self.writer.map_or(READER, |owner| owner.to_word() | WRITER)
@@ -93,12 +99,16 @@ impl Entrant {
 
     /// Whether it may enter a lock with this word; under `lock`, so that nobody is just being let in.
     fn may_enter(&self, word: u64) -> bool {
-        // It is free and closed if the one that it was to be handed to had just run out of time.
         word & !FLAGS == 0 || (self.writer.is_none() && word & (WRITER | CLOSED) == 0)
     }
 }
 
 impl Line<'_> {
+    /// What the word of a lock that changes hands must say of those who wait.
+    fn flags_for_next(&self) -> u64 {
+        if self.queue.has_one_that(Entrant::closes) { FLAGS } else { self.flags() }
+    }
+
     /// What the word of a held lock that is open must say of those who wait.
     fn flags(&self) -> u64 {
         if self.queue.is_empty() || *self.on_their_way != 0 { 0 } else { QUEUED }
@@ -247,7 +257,7 @@ impl Rwlock {
         let entrant = waiter.about;
         let (attempt, woken) = self.with_line(|line| {
             *line.on_their_way -= u32::from(was_woken);
-            let closes = entrant.attempts >= PATIENCE;
+            let closes = entrant.closes();
             // Relaxed: only a first guess.
             let mut word = self.word.load(Ordering::Relaxed);
             loop {
@@ -345,14 +355,14 @@ impl Rwlock {
         }
     }
 
-    /// Lets the first in the queue in, beside `held` of the word. Nobody else changes the word: the lock is closed, or
+    /// Lets the first in the queue in, beside `held` of the word; the lock stays closed if others have closed it, too. Nobody else changes the word: the lock is closed, or
     /// the caller is its writer.
     fn hand_over(&self, line: &mut Line<'_>, held: u64) -> TakenList<Entrant> {
         let (next, _) = line.take_next(held == 0, u32::MAX);
         let mut word = held;
         next.each_about(|entrant| word += entrant.share());
         // Release: who enters by itself later sees what we wrote.
-        self.word.store(word | line.flags(), Ordering::Release);
+        self.word.store(word | line.flags_for_next(), Ordering::Release);
         next
     }
 
@@ -375,7 +385,7 @@ impl Rwlock {
         }
     }
 
-    /// From the writer to a reader. No writer gets in between; readers that wait go in.
+    /// From the writer to a reader. No writer gets in between; readers that wait go in, unless somebody has waited too long.
     pub fn downgrade(&self, owner: Owner) -> Result<(), NotHeld> {
         if self.try_downgrade(owner) { Ok(()) } else { self.downgrade_contended(owner) }
     }
@@ -393,7 +403,17 @@ impl Rwlock {
         if !self.is_written_by(owner) {
             return Err(NotHeld);
         }
-        self.with_line(|line| self.hand_over(line, READER)).notify(Message::Go);
+        let readers = self.with_line(|line| {
+            if line.queue.has_one_that(Entrant::closes) {
+                return self.hand_over(line, READER);
+            }
+            // As those may who come only now.
+            let (readers, count) = line.queue.take_each_that(|entrant| entrant.writer.is_none());
+            // Release: as in `hand_over`; who is the writer is the only one to change the word.
+            self.word.store((READER * (1 + u64::from(count))) | line.flags(), Ordering::Release);
+            readers
+        });
+        readers.notify(Message::Go);
         Ok(())
     }
 

@@ -44,8 +44,10 @@ pub unsafe fn spawn(
     let attributes = Attributes::new(joinable)?;
     let start = Box::into_raw(start);
     let mut thread = MaybeUninit::uninit();
+    let signals = Signals::block();
     // SAFETY: the attributes are initialised; `run` takes what it is given.
     let error = unsafe { libc::pthread_create(thread.as_mut_ptr(), &attributes.0, run, start.cast()) };
+    drop(signals);
     if error != 0 {
         // SAFETY: no thread has taken it.
         drop(unsafe { Box::from_raw(start) });
@@ -77,7 +79,6 @@ pub unsafe fn exit() -> ! {
 }
 
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
-    block_signals();
     // SAFETY: `spawn` made it and gave it to this thread alone.
     let Start { main, argument, name } = *unsafe { Box::from_raw(start.cast::<Start>()) };
     if let Some(name) = name {
@@ -97,27 +98,40 @@ fn truncated(name: &CStr) -> [u8; NAME_LENGTH + 1] {
     short
 }
 
-/// Blocks all signals that another thread can take as well. The rest comes from what this thread does itself, or, as
-/// `SIGPROF`, is about it.
-fn block_signals() {
-    const OWN: [c_int; 8] = [
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-        libc::SIGABRT,
-        libc::SIGPROF,
-    ];
-    let mut signals = MaybeUninit::uninit();
-    // SAFETY: `signals` is initialised by the first call; the numbers are valid.
-    unsafe {
-        libc::sigfillset(signals.as_mut_ptr());
-        for signal in OWN {
-            libc::sigdelset(signals.as_mut_ptr(), signal);
+/// The signals of the calling thread while it makes another, which inherits them from its first instruction on: all that
+/// another thread can take as well are blocked. The rest comes from what the new thread does itself, or, as `SIGPROF`, is
+/// about it.
+struct Signals(libc::sigset_t);
+
+impl Signals {
+    fn block() -> Self {
+        const OWN: [c_int; 8] = [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+            libc::SIGABRT,
+            libc::SIGPROF,
+        ];
+        let (mut signals, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: `signals` is initialised by the first call, `before` by the last, which cannot fail; the numbers are valid.
+        unsafe {
+            libc::sigfillset(signals.as_mut_ptr());
+            for signal in OWN {
+                libc::sigdelset(signals.as_mut_ptr(), signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), before.as_mut_ptr());
+            Signals(before.assume_init())
         }
-        libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), core::ptr::null_mut());
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // SAFETY: the mask that was found by `block`.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
     }
 }
 
