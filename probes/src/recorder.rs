@@ -22,6 +22,8 @@ static MODE: AtomicU8 = AtomicU8::new(UNDECIDED);
 const UNDECIDED: u8 = u8::MAX;
 /// Whether the guest tells its own transitions.
 pub(crate) static GUEST_TELLS: AtomicBool = AtomicBool::new(false);
+/// Whether the segment, if there is one, is this process's to write; a copy made by fork has it mapped as well.
+static IS_WRITER: AtomicBool = AtomicBool::new(true);
 static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(ptr::null_mut());
 
 /// Asks the guest which virtual CPU the calling thread is on, and for a witness, if there is one.
@@ -151,7 +153,7 @@ impl Recorder {
     /// # Safety
     /// `lane` is null or was given by `take_lane`, and nobody uses it any more.
     pub(crate) unsafe fn give_back(&self, lane: *mut Lane) {
-        if !lane.is_null() {
+        if !lane.is_null() && is_writer() {
             // SAFETY: made by `Box::into_raw` in `take_lane`, and the caller's word.
             let mut lane = unsafe { Box::from_raw(lane) };
             lane.assign(&self.arena, 0, "");
@@ -362,9 +364,15 @@ pub fn vcpus_are_known() {
     }
 }
 
+/// Whether the segment is this process's to write.
+fn is_writer() -> bool {
+    // Relaxed: changed in a process with one thread.
+    IS_WRITER.load(Ordering::Relaxed)
+}
+
 /// The guest has ended in an orderly way.
 pub fn guest_ended() {
-    if let Some(recorder) = Recorder::get() {
+    if let Some(recorder) = Recorder::get().filter(|_| is_writer()) {
         recorder.arena.word(header::ENDED_TICKS).store(clock::now(), crate::primitive::Ordering::Relaxed);
     }
 }
@@ -373,7 +381,8 @@ pub fn guest_ended() {
 /// writer: so it measures nothing.
 pub(crate) fn stop_in_forked_child() {
     decline();
-    // The child has one thread, this one.
+    // The child has one thread, this one. What it has in its storage ends with it, as with any thread, if it calls exit().
+    IS_WRITER.store(false, Ordering::Relaxed);
     local::with(|local| local.plan = Plan::Off);
 }
 
@@ -389,6 +398,7 @@ pub fn continue_in_forked_child(mode: Mode) {
         let (tid, name) = this_thread();
         lane.assign(&recorder.arena, tid, &name);
     }
+    IS_WRITER.store(true, Ordering::Relaxed);
     MODE.store(mode as u8, Ordering::Relaxed);
     if recorder.arena.word(header::FLAGS).load(relaxed) & flag::CONTENTION != 0 {
         contention::start_recording();

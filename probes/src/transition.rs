@@ -178,6 +178,7 @@ pub fn visit_end() {
     local::with(|local| {
         local.off_cause = 0;
         if let Some(recorder) = local.recorder() {
+            local.waits_for_nothing(recorder);
             local.record_away(recorder);
         }
     });
@@ -335,11 +336,19 @@ impl Local {
     /// Says what the thread waits for, where that is a hypercall.
     fn tell(&self, recorder: &Recorder, now: u64) {
         if self.cause != 0 && self.plan != Plan::Count {
-            // SAFETY: null, or this thread's lane, which lives as long as the thread does; nobody else has a reference that
-            // writes.
-            if let Some(lane) = unsafe { self.lane.as_ref() } {
-                lane.tell(&recorder.arena, now);
-            }
+            self.tell_lane(recorder, now);
+        }
+    }
+
+    fn waits_for_nothing(&self, recorder: &Recorder) {
+        self.tell_lane(recorder, 0);
+    }
+
+    fn tell_lane(&self, recorder: &Recorder, now: u64) {
+        // SAFETY: null, or this thread's lane, which lives as long as the thread does; nobody else has a reference that
+        // writes.
+        if let Some(lane) = unsafe { self.lane.as_ref() } {
+            lane.tell(&recorder.arena, now);
         }
     }
 

@@ -85,6 +85,20 @@ fn threads_follow_one_another(segment: &Segment) {
     }
 }
 
+/// Also where the block of the one before has no room left to say so, or just for a part of it: five events each fall on all
+/// places of a block.
+fn threads_follow_one_another_from_block_to_block(segment: &Segment) {
+    let names: Vec<String> = (0..IN_BLOCK + 5).map(|number| format!("handed over {number:03}")).collect();
+    for name in &names {
+        on_thread(name, || measure(Hypercall::Getrandom, || ()));
+    }
+    let timeline = segment.timeline().unwrap();
+    let tenures = timeline.lanes.iter().flat_map(|lane| &lane.tenures);
+    let told: Vec<_> = tenures.filter(|tenure| tenure.name.starts_with("handed")).collect();
+    assert_eq!(told.iter().map(|tenure| &tenure.name).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    assert!(told.iter().all(|tenure| tenure.events.len() == 1));
+}
+
 /// A thread that records much overwrites what is oldest, its own and that of others, but for the last block of each.
 fn the_last_events_are_kept(segment: &Segment) {
     const CALLS: u64 = 10_000;
@@ -189,6 +203,7 @@ fn events() {
     rumpscope_probes::guest_tells_transitions();
     a_blocking_call_is_told(&segment);
     threads_follow_one_another(&segment);
+    threads_follow_one_another_from_block_to_block(&segment);
     the_last_events_are_kept(&segment);
     a_follower_counts(&segment);
     forged_events_are_refused(&path);

@@ -4,7 +4,7 @@ use rumpscope_probes::contention::{LockKind, Watch};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
 use rumpscope_probes::{
-    Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, measure, measure_quick,
+    Activity, Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, measure, measure_quick,
     measure_short,
 };
 use std::path::Path;
@@ -339,6 +339,61 @@ fn a_client_comes_and_goes(segment: &Segment) {
     assert!(possible.contains(&known), "{known} ticks known, of {possible:?}");
 }
 
+/// A thread whose visit is over waits for nothing, however it came to leave the guest.
+fn whose_visit_is_over_waits_for_nothing(segment: &Segment) {
+    let now = || {
+        let snapshot = segment.snapshot().unwrap();
+        snapshot.threads.iter().find(|thread| thread.name == "visitor").expect("there is one").now
+    };
+    let visit = || {
+        let upcall = |direction| {
+            transition::in_upcall(
+                Hypercall::BioDone,
+                direction,
+                || Place::Vcpu(0),
+                || match direction {
+                    Direction::Schedule => {
+                        transition::schedule_begin();
+                        transition::schedule_end(|_| Place::Vcpu(0));
+                    }
+                    Direction::Unschedule => {
+                        transition::unschedule_begin();
+                        transition::unschedule_end();
+                    }
+                },
+            );
+        };
+        upcall(Direction::Schedule);
+        upcall(Direction::Unschedule);
+        assert!(matches!(now(), Activity::Blocked { call: Hypercall::BioDone, .. }), "it may come back");
+        transition::visit_end();
+        assert_eq!(now(), Activity::Untold);
+    };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().name("visitor".to_owned()).spawn_scoped(scope, visit).unwrap().join().unwrap();
+    });
+}
+
+/// A copy of the process ends, as programs do, and leaves the threads of the original alone.
+fn a_forked_child_ends_nobody(segment: &Segment) {
+    measure(Hypercall::Getrandom, || ());
+    // SAFETY: no preconditions.
+    let tid = unsafe { libc::gettid() } as u32;
+    let is_there = || segment.snapshot().unwrap().threads.iter().any(|thread| thread.tid == tid);
+    assert!(is_there());
+    // SAFETY: the child does nothing but end; this thread's storage is torn down there, and nobody else has a lock.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as above.
+        unsafe { libc::exit(0) }
+    }
+    let mut status = 1;
+    // SAFETY: our own child; `status` may be written.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    assert!(is_there(), "the child has given up the lane of its parent");
+}
+
 /// Whatever is in the file, a reader says what is wrong with it or reads it; it does not fall over.
 fn forged_segments_are_refused(path: &Path) {
     let whole = std::fs::read(path).unwrap();
@@ -400,6 +455,8 @@ fn measuring() {
     who_has_waited_is_the_holder(&segment);
     runs_and_gaps_make_wall_time(&segment);
     a_client_comes_and_goes(&segment);
+    whose_visit_is_over_waits_for_nothing(&segment);
+    a_forked_child_ends_nobody(&segment);
     forged_segments_are_refused(&path);
     assert!(segment.is_alive().unwrap());
     std::fs::remove_dir_all(&folder).unwrap();

@@ -12,6 +12,8 @@ use crate::layout::{flag, header};
 use crate::reader::{ReadError, Segment, clock_info, text};
 use std::collections::BTreeMap;
 
+/// The longest name of a thread on Linux, in bytes, without the terminator.
+const NAME_LENGTH: usize = 15;
 /// Words of a block's head.
 const HEAD: usize = EVENTS;
 
@@ -43,6 +45,8 @@ struct Known {
 struct Piece {
     /// Number of the first event in its lane.
     first: u64,
+    /// These are the first events of the block, so that its head says whose they are.
+    at_start: bool,
     tid: u32,
     name: String,
     /// Stamp and packed word.
@@ -134,7 +138,8 @@ impl Follower {
         self.seen[index] = (sequence, count);
         let events = words.chunks_exact(EVENT).map(|words| (words[0], Packed(words[1]))).collect();
         let first = head[FIRST].wrapping_add(seen as u64);
-        let piece = Piece { first, tid: head[TID] as u32, name: text(&head[NAME..NAME + 2]), events };
+        let piece =
+            Piece { first, at_start: seen == 0, tid: head[TID] as u32, name: text(&head[NAME..NAME + 2]), events };
         Ok(Some((head[LANE] as u32, piece)))
     }
 }
@@ -170,6 +175,7 @@ impl Known {
                     Some(Unpacked::Name(bytes)) => {
                         if let Some(name) = &mut name {
                             name.extend(bytes.iter().take_while(|byte| **byte != 0));
+                            name.truncate(NAME_LENGTH);
                             self.tenure.name = String::from_utf8_lossy(name).into_owned();
                         }
                     }
@@ -182,7 +188,7 @@ impl Known {
             }
             if let Some(events) = rest {
                 let first = piece.first.saturating_add(piece.events.len() as u64);
-                self.held.push(Piece { first, events, ..piece });
+                self.held.push(Piece { first, at_start: false, events, ..piece });
                 break;
             }
         }
@@ -199,8 +205,9 @@ impl Known {
             return;
         }
         let missing = piece.first.saturating_sub(self.next);
-        if missing != 0 || self.next == 0 {
-            // Whose the events before were is not known; from here on the block says it.
+        // Whose the events before were is not known; or the block before had no room left to say that another thread has the
+        // lane. From here on this one says it.
+        if missing != 0 || piece.at_start {
             if (piece.tid, &piece.name) != (self.tenure.tid, &self.tenure.name) {
                 told.end(&mut self.tenure);
                 (self.tenure.tid, self.tenure.name) = (piece.tid, piece.name.clone());

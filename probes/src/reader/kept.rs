@@ -159,24 +159,20 @@ impl OfWriter {
         let mut migrations = Migrations::new();
         for &position in self.vcpus.positions() {
             let block = words.block(position as u64, vcpu::SIZE).map(<[u64]>::to_vec);
-            let mut block = block.ok_or_else(|| words.problem(OUTSIDE))?;
-            for _ in 0..TRIES {
-                if block[vcpu::SEQUENCE].is_multiple_of(2) {
-                    break;
-                }
-                block = segment.read_at(position, vcpu::SIZE)?;
-            }
+            let block = block.ok_or_else(|| words.problem(OUTSIDE))?;
             if block[vcpu::INDEX] >= vcpu::MOST as u64 {
                 return Err(segment.damaged("it has more virtual CPUs than there can be"));
             }
             let came_from = block[vcpu::CAME_FROM..].iter().enumerate().filter(|(_, count)| **count != 0);
             let index = block[vcpu::INDEX] as u16;
             migrations.extend(came_from.map(|(from, count)| ((from as u16, index), *count)));
-            let (holder, since) = (block[vcpu::HOLDER], block[vcpu::SINCE]);
+            let held = [vcpu::SEQUENCE, vcpu::HOLDER, vcpu::SINCE].map(|word| block[word]);
+            // Where nothing is timed, nobody knows since when.
+            let held = consistent(segment, position, held)?.filter(|[_, since]| *since != 0);
             vcpus.push(VcpuNow {
                 index,
-                holder: holder.checked_sub(1).map(|lane| (lane as u32, since)),
-                free_since: (holder == 0 && since != 0).then_some(since),
+                holder: held.and_then(|[holder, since]| Some((holder.checked_sub(1)? as u32, since))),
+                free_since: held.filter(|[holder, _]| *holder == 0).map(|[_, since]| since),
             });
         }
         vcpus.sort_unstable_by_key(|vcpu| vcpu.index);
@@ -212,6 +208,20 @@ impl OfWriter {
         self.by_address = modules.into_values().collect();
         Some(Arc::clone(&self.by_address))
     }
+}
+
+/// The holder of the virtual CPU at `position`, and since when: the words of a sequence lock. `read` is the sequence and they
+/// as they were a moment ago; they belong together if the sequence is the same now, and even. `None`: they never did.
+fn consistent(segment: &Segment, position: usize, mut read: [u64; 3]) -> Result<Option<[u64; 2]>, ReadError> {
+    const { assert!(vcpu::HOLDER == vcpu::SEQUENCE + 1 && vcpu::SINCE == vcpu::SEQUENCE + 2) };
+    for _ in 0..TRIES {
+        let now = segment.read_at(position + vcpu::SEQUENCE, 3)?;
+        if now[0] == read[0] && read[0].is_multiple_of(2) {
+            return Ok(Some([read[1], read[2]]));
+        }
+        read.copy_from_slice(&now);
+    }
+    Ok(None)
 }
 
 /// By the indices of where threads came from and went to.
