@@ -115,10 +115,15 @@ impl Arena {
         unsafe { self.words.add(position).as_ref() }
     }
 
+    /// Whether there was no more room just now. Every thread that finds no place for what it counts asks at every call then: what
+    /// little room there may be is not worth their waiting for each other.
+    pub(crate) fn is_full(&self) -> bool {
+        self.provider.has_refused()
+    }
+
     /// The position of a new block of `size` zero words; `None` when the segment or the disk below it is full.
     pub(crate) fn allocate(&self, kind: Kind, size: usize) -> Option<usize> {
-        // Every thread comes here at every call then: what little room there may be is not worth their waiting for each other.
-        if self.provider.has_refused() {
+        if self.is_full() {
             return None;
         }
         let size = size.next_multiple_of(BLOCK_ALIGN);
@@ -129,10 +134,21 @@ impl Arena {
             return Some(next);
         }
         let length = (total / SHARE).min(LONGEST).next_multiple_of(BLOCK_ALIGN).max(size);
-        let (start, length) =
-            [length, size].into_iter().find_map(|length| Some((self.take(&mut room, length)?, length)))?;
+        let found = [length, size].into_iter().find_map(|length| Some((self.take(&mut room, length)?, length)));
+        let Some((start, length)) = found else {
+            self.give_up_the_rest();
+            return None;
+        };
         room.runs[kind as usize] = Run { next: start + size, end: start + length, total: total + length };
         Some(start)
+    }
+
+    /// Where too little is left for nearly all that may be asked for, nothing is handed out for a while.
+    fn give_up_the_rest(&self) {
+        let left = self.capacity - self.word(header::USED).load(Ordering::Relaxed) as usize;
+        if left < BLOCK_ALIGN.max(self.capacity / 1024) {
+            self.provider.has_no_more();
+        }
     }
 
     /// The position of `length` more words in use.

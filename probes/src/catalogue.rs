@@ -226,7 +226,7 @@ pub enum Quantity {
     Gap = 6,
     /// Scheduled on another virtual CPU than before (a count; no time).
     Migration = 7,
-    /// The active part of a wait, which is a part of `Off` or of `Call`: on a processor, looking for its end.
+    /// The active part of a wait, which is a part of `Off`, `Call` or `Slow`: on a processor, looking for its end.
     Spin = 8,
     /// A quick call ([`Timing::Quick`]) that did not find what it needs at hand, from there to its return. Such a call is
     /// counted here and not as `Call`.

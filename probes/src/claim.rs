@@ -11,7 +11,7 @@ use core::ptr;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Claim {
-    /// Null in a thread that has no plan yet, and nowhere else.
+    /// Null in a thread that has no plan to measure anything, and nowhere else.
     word: *const usize,
     value: usize,
     row: *const Row,
@@ -52,7 +52,7 @@ impl Claim {
         ptr::eq(self.word, &ONE) && self.value == ONE
     }
 
-    /// Whether it holds. Not to be asked in a thread that has no plan yet.
+    /// Whether it holds. Not to be asked in a thread that has no plan to measure anything.
     #[inline(always)]
     pub(crate) fn holds(&self) -> bool {
         debug_assert!(!self.word.is_null());

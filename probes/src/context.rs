@@ -38,7 +38,7 @@ impl Context {
     }
 
     /// Takes the calling host thread's state and leaves the one that was here: once before the context runs, and once
-    /// after. About 200 bytes each way.
+    /// after. About 300 bytes each way.
     pub fn exchange(&mut self) {
         local::with(|local| mem::swap(local, &mut self.0));
     }

@@ -8,7 +8,7 @@
 //!
 //! A library with initial-exec storage takes its room from the static TLS block. Loaded at start (as a dependency or
 //! preloaded) there is no limit; under `dlopen` glibc keeps about 1.6 KiB in reserve for such libraries, so users of
-//! the macro keep to a few dozen bytes.
+//! the macro keep to a few hundred bytes together.
 
 /// Defines a function `$name() -> *mut $type` that returns the address of a zero-initialised thread-local `$type`.
 ///

@@ -1,8 +1,9 @@
 //! Where things stand in a segment. All positions and sizes are in 64-bit words of the host's byte order; the format is
 //! told byte by byte in `docs/segment.md`, which changes with this file and with [`VERSION`].
 //!
-//! A segment is a header, then blocks that are never moved or freed: the catalogue, and *cells*, *chunks*, *tallies*,
-//! *lanes*, *virtual CPUs* and *modules*. Blocks of a kind are chained from the header; a block is filled before it is chained.
+//! A segment is a header, then blocks that are never moved or freed: the catalogue and the overflow table, *cells* with their
+//! *tables* and *chunks*, *tallies*, *lanes*, *virtual CPUs*, *modules*, *call chains*, *locks* and *waits*. Most are chained from
+//! the header by their kind; a block is filled before it is chained. Behind them lie the *event blocks*.
 
 use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric};
@@ -116,9 +117,13 @@ pub mod catalogue {
     pub const SIZE: usize = super::Hypercall::COUNT * NAME;
 }
 
+/// Words of a segment without its events at most: 256 MiB, room for some 300,000 histograms. A file with more is no segment of
+/// ours, and nothing is allocated for what it says.
+pub const MOST_WORDS: usize = (256 << 20) / 8;
+
 /// The overflow table: a count for each metric, of events that found no room for a cell.
 pub mod overflow {
-    /// Words of the whole.
+    /// Words of the whole: as many as there are calls times quantities in the header.
     pub const SIZE: usize = super::Metric::COUNT;
 }
 

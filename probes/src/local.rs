@@ -48,6 +48,10 @@ pub(crate) enum Plan {
 pub(crate) struct Local {
     /// What to do with a hypercall.
     pub(crate) plan: Plan,
+    /// Calls that are always timed are events of the timeline, too.
+    pub(crate) records_calls: bool,
+    /// Transitions and calls that had to wait are.
+    pub(crate) records: bool,
     /// Where to count now, if it holds.
     pub(crate) on: Claim,
     /// The process's recorder; not null where the plan is to count or time.
@@ -99,13 +103,13 @@ pub(crate) struct Local {
     pub(crate) left: *const Row,
     /// The stack that the thread or context is on, once somebody has asked.
     pub(crate) stack: Stack,
-    /// Transitions and calls that had to wait are events of the timeline.
-    pub(crate) records: bool,
-    /// Calls that are always timed are, too.
-    pub(crate) records_calls: bool,
     /// Where the thread records its events; `None`: it has recorded none yet.
     pub(crate) events: Option<Block>,
 }
+
+/// What a call that has given up its virtual CPU has spent in its transitions so far, in ticks, and the row of the virtual CPU
+/// that it was made on.
+pub(crate) type Spent = (u64, *const Row);
 
 initial_exec! {
     /// The calling thread's state.
@@ -188,6 +192,13 @@ impl Local {
             0 | u64::MAX => self.quick_gap,
             mean => self.draw(mean),
         }
+    }
+
+    /// If the call that the thread is in has given up its virtual CPU: what it has spent. From then on it has not.
+    pub(crate) fn take_spent(&mut self) -> Option<Spent> {
+        let level = Some(self.level as usize).filter(|level| *level < LEVELS && self.blocked & (1 << level) != 0)?;
+        self.blocked &= !(1 << level);
+        Some((self.transition_ticks[level], self.home[level]))
     }
 
     /// Whatever an untimed call at this level spent in transitions is forgotten.

@@ -3,7 +3,7 @@
 use crate::catalogue::{Hypercall, Metric, Quantity, Timing};
 use crate::cell::Cell;
 use crate::clock;
-use crate::local::{self, LEVELS, Local, Plan};
+use crate::local::{self, Local, Plan};
 use crate::mode::Mode;
 use crate::quick::{SAMPLE_QUICK, Way, count_short};
 use crate::recorder::{Recorder, decided_mode};
@@ -94,7 +94,7 @@ impl Local {
             }
             return end_blocked(call, whole, [start, now], recorder, self);
         }
-        let row = self.known_row();
+        let row = self.take_spent().map_or_else(|| self.known_row(), |(_, home)| home);
         if let Some(cell) = self.cell(recorder, row, Metric { quantity: whole, call }.number()) {
             cell.count();
         }
@@ -215,15 +215,13 @@ fn end(call: Hypercall, start: u64) {
 fn end_blocked(call: Hypercall, whole: Quantity, [start, now]: [u64; 2], recorder: &Recorder, local: &mut Local) {
     let ticks = clock::between(start, now);
     local.seen_in_transition(start);
-    let level = local.level as usize;
     let mut row = local.known_row();
-    if level < LEVELS && local.blocked & (1 << level) != 0 {
-        local.blocked &= !(1 << level);
+    if let Some((spent, home)) = local.take_spent() {
         // The call belongs to the virtual CPU that it was made on, not to the one it came back to.
-        row = local.home[level];
+        row = home;
         let own = Metric { quantity: Quantity::Own, call }.number();
         if let Some(cell) = local.cell(recorder, row, own) {
-            cell.record(&recorder.arena, ticks.saturating_sub(local.transition_ticks[level]));
+            cell.record(&recorder.arena, ticks.saturating_sub(spent));
         }
     }
     if let Some(cell) = local.cell(recorder, row, Metric { quantity: whole, call }.number()) {

@@ -8,7 +8,8 @@ pub enum Mode {
     Off = 0,
     /// Everything is counted, nothing timed.
     Counts = 1,
-    /// Everything is counted; one call in 64 (at random), every transition and every wait for a lock is timed.
+    /// Everything is counted; one call in 64 (at random), every transition of a hypercall and every wait for a lock is timed, of
+    /// the guest's own transitions the ends of runs and one in 64.
     Sampled = 2,
     /// Everything is counted, and all that takes longer than the clock itself is timed; of the calls that do not, a part.
     Full = 3,

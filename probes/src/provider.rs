@@ -25,11 +25,16 @@ impl Provider {
         Provider { provide, refused: atomic::AtomicU64::new(0) }
     }
 
-    /// Whether the host has refused just now.
+    /// Whether the host has refused just now, or there is no room in what it may be asked for.
     pub(crate) fn has_refused(&self) -> bool {
         // Relaxed, here and below: nothing depends on it.
         let refused = self.refused.load(Ordering::Relaxed);
         refused != 0 && clock::between(refused, clock::now()) < clock::ticks(PAUSE)
+    }
+
+    /// What there is was found to be too little.
+    pub(crate) fn has_no_more(&self) {
+        self.refused.store(clock::now(), Ordering::Relaxed);
     }
 
     /// As [`Provide`], but it may be refused without asking.
@@ -38,7 +43,11 @@ impl Provider {
             return false;
         }
         let agreed = (self.provide)(words, from, to);
-        self.refused.store(if agreed { 0 } else { clock::now() }, Ordering::Relaxed);
+        if agreed {
+            self.refused.store(0, Ordering::Relaxed);
+        } else {
+            self.has_no_more();
+        }
         agreed
     }
 }

@@ -156,11 +156,8 @@ impl Local {
     /// When a call begins that may be timed; `None` where nothing is timed.
     fn begin_quick(&mut self) -> Option<u64> {
         self.recorder()?;
-        if self.plan == Plan::Count {
-            return None;
-        }
         self.forget_spent();
-        Some(clock::now())
+        (self.plan != Plan::Count).then(clock::now)
     }
 
     /// A quick call ends that found all at hand. If it is timed: the number of calls that it stands for.
@@ -173,6 +170,7 @@ impl Local {
         // Its tally was not known, and now it turns out that it was not its turn.
         let left_out = tally.one_more().is_some();
         let timed = start.zip(now).filter(|_| !left_out);
+        let is_first = tally.is_first();
         // Also where there is no room for its time.
         if !left_out {
             tally.leave_out(self.quick_gap());
@@ -188,7 +186,8 @@ impl Local {
             }
             None => tally.count(),
         }
-        timed.map(|_| self.quick_gap.max(1))
+        // The first one stands for itself, each later one also for those that were left out before it.
+        timed.map(|_| if is_first { 1 } else { self.quick_gap + 1 })
     }
 }
 

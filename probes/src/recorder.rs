@@ -126,8 +126,9 @@ impl Recorder {
 
     /// Gives the calling thread a lane: a free one, or a new one; null when there is no room for it.
     fn attach(&self) -> *mut Lane {
-        // The guard's destructor is what gives the lane back. A thread whose destructors have run already gets none.
-        if GUARD.try_with(|_| ()).is_err() {
+        // The guard's destructor is what gives the lane back. A thread whose destructors have run already gets none. One for
+        // which there is no room comes here at every call.
+        if self.arena.is_full() || GUARD.try_with(|_| ()).is_err() {
             return ptr::null_mut();
         }
         let (tid, name) = this_thread();

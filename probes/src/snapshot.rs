@@ -3,7 +3,7 @@
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::contention::Contention;
 use crate::distribution::Distribution;
-use crate::layout::place;
+use crate::layout::{place, vcpu};
 use crate::mode::Mode;
 use crate::process;
 use std::collections::BTreeMap;
@@ -31,11 +31,12 @@ impl Place {
     }
 
     /// The place with this number.
-    pub(crate) fn from_number(number: u16) -> Self {
+    /// `None`: there is no such place.
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
         match number {
-            place::OFF_CPU => Place::OffCpu,
-            place::UNKNOWN => Place::Unknown,
-            index => Place::Vcpu(index),
+            place::OFF_CPU => Some(Place::OffCpu),
+            place::UNKNOWN => Some(Place::Unknown),
+            index => (usize::from(index) < vcpu::MOST).then_some(Place::Vcpu(index)),
         }
     }
 }
@@ -110,7 +111,8 @@ pub struct Coverage {
 pub struct VcpuNow {
     /// Its index.
     pub index: u16,
-    /// The lane of the host thread that holds it, and since when (ticks); `None`: it is free.
+    /// The lane of the host thread that holds it, and since when (ticks); `None`: it is free, or that is not known, as nothing is
+    /// timed or it is just changing hands.
     pub holder: Option<(u32, u64)>,
     /// When the last holder gave it up (ticks), where it is free.
     pub free_since: Option<u64>,

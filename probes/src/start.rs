@@ -4,6 +4,7 @@ use crate::arena::Arena;
 use crate::clock;
 use crate::contention::ENV_CONTENTION;
 use crate::events::{self, STEP_BYTES, Store};
+use crate::layout;
 use crate::mode::Mode;
 use crate::primitive::AtomicU64;
 use crate::process;
@@ -24,9 +25,8 @@ pub const ENV_TIMING: &str = "RUMPSCOPE_TIMING";
 /// [`segment_folder`].
 pub const ENV_SEGMENT: &str = "RUMPSCOPE_SEGMENT";
 
-/// Address space and greatest file size of a segment, without its events: 256 MiB, room for some 300,000 histograms. Only
-/// what is used is backed by memory.
-const CAPACITY: usize = 256 << 20;
+/// Address space and greatest file size of a segment, without its events, in bytes. Only what is used is backed by memory.
+const CAPACITY: usize = 8 * layout::MOST_WORDS;
 
 // Tables have room for positions up to there.
 const _: () = assert!(CAPACITY / 8 <= crate::slot::POSITIONS);

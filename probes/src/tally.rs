@@ -89,6 +89,11 @@ impl Tally {
         self.set(self.one_more().unwrap_or_else(out_of_turn));
     }
 
+    /// Whether no call was counted yet.
+    pub(crate) fn is_first(self) -> bool {
+        self.word().load(Ordering::Relaxed) >> tally::COUNT_SHIFT == 0
+    }
+
     /// The next `gap` calls, or [`LONGEST_GAP`], are not to be timed.
     pub(crate) fn leave_out(self, gap: u64) {
         let count = self.word().load(Ordering::Relaxed) & !LONGEST_GAP;

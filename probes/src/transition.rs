@@ -29,7 +29,7 @@ use crate::cell::Cell;
 use crate::clock;
 use crate::lane::Row;
 use crate::layout::activity;
-use crate::local::{self, LEVELS, Local, Plan, WATCHED};
+use crate::local::{self, LEVELS, Local, Plan, Spent, WATCHED};
 use crate::recorder::{GUEST_TELLS, Recorder};
 use crate::snapshot::Place;
 use core::sync::atomic::Ordering;
@@ -166,7 +166,7 @@ pub fn in_upcall(cause: Hypercall, direction: Direction, which_vcpu: impl Fn() -
 /// Runs `work`, code of the guest that is called in the middle of a hypercall and may make hypercalls and transitions of
 /// its own: none of them are taken for the outer call's, nor the other way round.
 pub fn apart<R>(work: impl FnOnce() -> R) -> R {
-    let outer = local::with(Local::put_aside);
+    let outer = local::with(Local::take_spent);
     let outcome = work();
     local::with(|local| local.take_up(outer));
     outcome
@@ -184,17 +184,8 @@ pub fn visit_end() {
     });
 }
 
-/// What a call has spent in its transitions so far: ticks, and the row that it was made on; `None`: it has not blocked.
-type Spent = Option<(u64, *const Row)>;
-
 impl Local {
-    fn put_aside(&mut self) -> Spent {
-        let level = Some(self.level as usize).filter(|level| *level < LEVELS && self.blocked & (1 << level) != 0)?;
-        self.blocked &= !(1 << level);
-        Some((self.transition_ticks[level], self.home[level]))
-    }
-
-    fn take_up(&mut self, spent: Spent) {
+    fn take_up(&mut self, spent: Option<Spent>) {
         let level = self.level as usize;
         if level < LEVELS {
             self.blocked &= !(1 << level);

@@ -5,7 +5,7 @@ use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
 use rumpscope_probes::{
     Activity, Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, measure, measure_quick,
-    measure_short,
+    measure_short, measure_taking,
 };
 use std::path::Path;
 use std::sync::Barrier;
@@ -63,15 +63,24 @@ fn threads_come_and_go(segment: &Segment) {
 fn quick_calls_are_weighed(segment: &Segment) {
     const CALLS: u64 = 100_000;
     const SLOW: u64 = 50;
-    std::thread::spawn(|| {
+    let weights = std::thread::spawn(|| {
+        let mut weights = Vec::new();
         for number in 0..CALLS {
             let slow = number % (CALLS / SLOW) == 0;
             measure_quick(Hypercall::MutexEnter, || (!slow).then_some(()), || spin(20_000));
             measure_short(Hypercall::ClockGettime, || ());
+            measure_taking(Hypercall::RwEnter, || Some(()), || unreachable!(), |weight| weights.push(weight));
         }
+        weights
     })
     .join()
     .unwrap();
+    // Each stands for itself and for those that were left out before it: none, or 128 on average.
+    assert_eq!(weights[0], 1);
+    assert!(
+        weights[1..].iter().all(|weight| *weight == 129)
+            && (CALLS / 260..CALLS / 100).contains(&(weights.len() as u64))
+    );
     let snapshot = segment.snapshot().unwrap();
     assert_eq!(snapshot.calls(Hypercall::MutexEnter), CALLS);
     assert_eq!(snapshot.calls(Hypercall::ClockGettime), CALLS);
@@ -419,6 +428,29 @@ fn forged_segments_are_refused(path: &Path) {
     for used in [0, u64::MAX, u64::MAX / 8] {
         assert!(matches!(read(&with_word(3, used)), Err(ReadError::Damaged { .. })));
     }
+    // A file that is long and takes no room.
+    let sparse = |words: u64, changes: &[(usize, u64)]| {
+        let mut bytes = whole.to_vec();
+        for (word, value) in [(2, words), (3, words)].iter().chain(changes) {
+            bytes[word * 8..word * 8 + 8].copy_from_slice(&value.to_ne_bytes());
+        }
+        std::fs::write(&forged, bytes).unwrap();
+        std::fs::File::options().write(true).open(&forged).unwrap().set_len(words * 8).unwrap();
+        Segment::open(&forged).and_then(|segment| Ok((segment.snapshot()?, segment.timeline()?)))
+    };
+    let first_lane = u64::from_ne_bytes(whole[19 * 8..20 * 8].try_into().unwrap());
+    assert!(sparse(1 << 25, &[(61, 0)]).is_ok());
+    for (words, changes) in [
+        ((1 << 25) + 16, &[][..]),
+        (1 << 36, &[]),
+        (1 << 25, &[(first_lane as usize, first_lane)]),
+        (1 << 25, &[(61, 512), (62, 1 << 31)]),
+    ] {
+        assert!(matches!(sparse(words, changes), Err(ReadError::Damaged { .. })), "{words} {changes:?}");
+    }
+    // Tallies of a virtual CPU that there cannot be.
+    let first_tallies = u64::from_ne_bytes(whole[27 * 8..28 * 8].try_into().unwrap()) as usize;
+    assert!(matches!(read(&with_word(first_tallies + 1, 256 << 16)), Err(ReadError::Damaged { .. })));
     // Chains that lead outside, or into themselves.
     for head in [18, 19, 20] {
         assert!(matches!(read(&with_word(head, u64::MAX)), Err(ReadError::Damaged { .. })));

@@ -9,7 +9,7 @@ use super::rows::{self, Rows};
 use crate::arena::Arena;
 use crate::catalogue::Hypercall;
 use crate::clock;
-use crate::layout::wait;
+use crate::layout::{header, wait};
 use crate::local;
 use crate::primitive::{Ordering, add};
 use crate::recorder::Recorder;
@@ -71,7 +71,8 @@ impl Numbers {
         }
         let hash = hash::of_chain(frames);
         let cached = &mut self.0[hash as usize % CACHED];
-        if cached.0 != hash {
+        // What found no room is looked for again.
+        if cached.0 != hash || cached.1 == 0 {
             *cached = (hash, recorder.stacks.number(&recorder.arena, hash, frames));
         }
         cached.1
@@ -240,9 +241,10 @@ impl Ledger {
         self.charge(recorder, noted.chain([Charge::new(end, 1, ticks, ticks)]));
     }
 
-    /// Rows are mostly in no near cache, so some are asked for at a time.
+    /// Adds up the parts of a wait. Rows are mostly in no near cache, so some are asked for at a time.
     fn charge(&mut self, recorder: &Recorder, mut charges: impl Iterator<Item = Charge>) {
         let mut room = [Charge::default(); AT_A_TIME];
+        let mut is_whole = true;
         loop {
             let mut count = 0;
             for (place, charge) in room.iter_mut().zip(charges.by_ref()) {
@@ -252,19 +254,22 @@ impl Ledger {
             }
             let some = &room[..count];
             some.iter().for_each(|charge| self.rows.prefetch(&recorder.arena, charge.hash));
-            some.iter().for_each(|charge| self.charge_one(&recorder.arena, charge));
-            if count < AT_A_TIME {
-                return;
+            for charge in some {
+                is_whole &= self.charge_one(&recorder.arena, charge);
             }
+            if count < AT_A_TIME {
+                break;
+            }
+        }
+        if !is_whole {
+            // A locked addition: any thread may come here. Relaxed: a counter.
+            recorder.arena.word(header::LOST_WAITS).fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn charge_one(&mut self, arena: &Arena, charge: &Charge) {
-        let Some(position) = self.position(arena, charge) else {
-            // A locked addition: any thread may come here. Relaxed: a counter.
-            arena.word(crate::layout::header::LOST_WAITS).fetch_add(charge.count.max(1), Ordering::Relaxed);
-            return;
-        };
+    /// Whether there was room for it.
+    fn charge_one(&mut self, arena: &Arena, charge: &Charge) -> bool {
+        let Some(position) = self.position(arena, charge) else { return false };
         add(arena.word(position + wait::COUNT), charge.count);
         add(arena.word(position + wait::TICKS), charge.ticks);
         let max = arena.word(position + wait::MAX);
@@ -272,6 +277,7 @@ impl Ledger {
         if charge.longest > max.load(Ordering::Relaxed) {
             max.store(charge.longest, Ordering::Relaxed);
         }
+        true
     }
 
     /// Where a charge is added up. Where there are too many of them, the chains are left out.

@@ -143,7 +143,7 @@ fn wait_of(block: &[u64], call: impl Fn(u64) -> Option<Hypercall>) -> Option<Wai
     Some(Wait {
         call: call(what & 0xff)?,
         lock: block[wait::LOCK] as u32,
-        place: Place::from_number((what >> 48) as u16),
+        place: Place::from_number((what >> 48) as u16)?,
         waiter: (stacks >> 32) as u32,
         waiter_lane: (lanes >> 32) as u32,
         part: wait::decode(what >> 8 & 0xff, what >> 16 & 0xffff, &call)?,

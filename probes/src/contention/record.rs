@@ -104,19 +104,20 @@ impl Record {
     /// The record for a new lock; `None` when there is no room. Different calls for one lock make different records.
     pub(super) fn find(recorder: &Recorder, origin: Origin) -> Option<&'static Record> {
         let mut records = recorder.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = records.places.entry((origin.kind, origin.made)).or_default();
+        let Records { made, places, generations, .. } = &mut *records;
+        let place = places.entry((origin.kind, origin.made)).or_default();
         if let Some(shared) = place.shared {
             shared.take_one_more(&recorder.arena);
             return Some(shared);
         }
-        place.records += 1;
-        let own = place.records <= OF_ONE_PLACE && records.made < MOST;
-        let generation = records.generations.entry(origin.address).or_default();
+        let own = place.records < OF_ONE_PLACE && *made < MOST;
+        let generation = generations.entry(origin.address).or_default();
+        // Counted once it is there: a lock that finds no room comes again, at its next wait.
+        let record = Record::create(&recorder.arena, *made + 1, origin, *generation + 1, !own)?;
+        *made += 1;
         *generation += 1;
-        let generation = *generation;
-        records.made += 1;
-        let record = Record::create(&recorder.arena, records.made, origin, generation, !own)?;
-        if !own && let Some(place) = records.places.get_mut(&(origin.kind, origin.made)) {
+        place.records += 1;
+        if !own {
             place.shared = Some(record);
         }
         Some(record)

@@ -5,6 +5,7 @@
 
 use super::model::{Event, LaneEvents, Tenure, Timeline};
 use super::packed::{Packed, Unpacked};
+use super::setting::LARGEST;
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::layout::event_block::{COUNT, EVENT, EVENTS, FIRST, LANE, MOST, NAME, SEQUENCE, SIZE, TID};
@@ -150,6 +151,9 @@ fn blocks(segment: &Segment, begin: u64, count: u64) -> Result<usize, ReadError>
     if end > segment.length()? / 8 {
         return Err(segment.damaged("its events lie outside"));
     }
+    if count > (LARGEST / 8 / SIZE) as u64 {
+        return Err(segment.damaged("it has more events than there can be"));
+    }
     Ok(count as usize)
 }
 
@@ -207,11 +211,10 @@ impl Known {
         let missing = piece.first.saturating_sub(self.next);
         // Whose the events before were is not known; or the block before had no room left to say that another thread has the
         // lane. From here on this one says it.
-        if missing != 0 || piece.at_start {
-            if (piece.tid, &piece.name) != (self.tenure.tid, &self.tenure.name) {
-                told.end(&mut self.tenure);
-                (self.tenure.tid, self.tenure.name) = (piece.tid, piece.name.clone());
-            }
+        let is_told = missing != 0 || piece.at_start;
+        if is_told && (piece.tid, &piece.name) != (self.tenure.tid, &self.tenure.name) {
+            told.end(&mut self.tenure);
+            (self.tenure.tid, self.tenure.name) = (piece.tid, piece.name.clone());
         }
         if missing != 0 {
             told.overwritten += missing;

@@ -8,7 +8,7 @@ pub const ENV_EVENTS: &str = "RUMPSCOPE_EVENTS";
 
 /// Room for some 650,000 events.
 const DEFAULT: usize = 10 << 20;
-const LARGEST: usize = 4 << 30;
+pub(crate) const LARGEST: usize = 4 << 30;
 
 /// The bytes that the environment asks for, and what is wrong with that.
 pub(crate) fn wanted() -> (usize, Option<String>) {

@@ -11,7 +11,7 @@ use crate::buckets::{CHUNK_BUCKETS, CHUNKS};
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::counts;
 use crate::distribution::Distribution;
-use crate::layout::{cell, chunk, header, overflow, table, tally};
+use crate::layout::{cell, chunk, header, table, tally};
 use crate::slot::Slot;
 use crate::snapshot::{Place, Thread, ThreadTotals};
 use std::collections::BTreeMap;
@@ -155,6 +155,7 @@ impl Cells {
         })?;
         tables.sort_unstable();
         let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
+        apart(positions.iter().copied(), table::SIZE)?;
         let mut keys = Vec::with_capacity(tables.len());
         words.each(&positions, table::SIZE, |_, block| {
             keys.push(block[table::KEY]);
@@ -162,7 +163,7 @@ impl Cells {
         })?;
         for ((_, position), key) in tables.into_iter().zip(keys) {
             let Some(metric) = metric(calls, usize::from(key as u16)) else { continue };
-            let place = Place::from_number((key >> 16) as u16);
+            let place = Place::from_number((key >> 16) as u16)?;
             let sum = self.sum((place, metric));
             let owner = Owner { lane: (key >> 32) as u32, sum: sum as u32, total: Total::of(metric.quantity) };
             self.positions.push(position);
@@ -269,32 +270,51 @@ impl Cells {
         let Cells { owners, before, sums, figures, histograms: Histograms { chunks, parts }, .. } = self;
         // Nearly all of them are in their order already, which this one makes use of.
         parts.sort();
-        apart(parts.iter().map(|(position, _)| *position))?;
+        apart(parts.iter().map(|(position, _)| *position), chunk::SIZE)?;
         let is_read = |number: u32| chunks.get(number as usize).is_some_and(|(sum, _)| sums[*sum as usize].changed);
         let read = || parts.iter().filter(|(_, number)| is_read(*number));
         let positions: Vec<_> = read().map(|(position, _)| *position).collect();
-        let mut counts = vec![[0; CHUNK_BUCKETS]; chunks.len()];
+        // Room for those that have parts: these lie apart, so it is no more than the segment's own.
+        let mut places = vec![NONE; chunks.len()];
+        let mut counts: Vec<[u64; CHUNK_BUCKETS]> = Vec::new();
         let mut into = read().map(|(_, number)| *number as usize);
         words.each(&positions, chunk::SIZE, |_, block| {
-            counts::add(counts.get_mut(into.next()?)?, block.first_chunk()?);
+            let place = places.get_mut(into.next()?)?;
+            if *place == NONE {
+                *place = counts.len() as u32;
+                counts.push([0; CHUNK_BUCKETS]);
+            }
+            counts::add(counts.get_mut(*place as usize)?, block.first_chunk()?);
             Some(())
         })?;
+        // Lone buckets: added to those, or for chunks that have nothing else, taken together later.
+        let mut lone = Vec::new();
         for (owner, before) in owners.iter().zip(before).filter(|(_, before)| !before.lone.is_empty()) {
             let sum = sums.get(owner.sum as usize)?;
             for Lone { index, bucket, count } in before.lone.iter().filter(|_| sum.changed) {
-                let counts = counts.get_mut(sum.chunks[usize::from(*index)] as usize)?;
-                let counted = &mut counts[usize::from(*bucket)];
-                *counted = counted.wrapping_add((*count).into());
+                let number = sum.chunks[usize::from(*index)];
+                match counts.get_mut(*places.get(number as usize)? as usize) {
+                    Some(counts) => add_lone(counts, *bucket, *count),
+                    None => lone.push((number, *bucket, *count)),
+                }
             }
         }
+        lone.sort_unstable();
         for (sum, figures) in sums.iter_mut().zip(figures).filter(|(sum, _)| sum.changed) {
             (sum.last.sum, sum.last.max) = (figures.sum, figures.max);
         }
-        for ((sum, index), counts) in chunks.iter().zip(&counts) {
-            let sum = &mut sums[*sum as usize];
-            if sum.changed {
-                sum.last.update_chunk(usize::from(*index), counts);
-            }
+        let mut update = |number: u32, counts: &[u64; CHUNK_BUCKETS]| {
+            let (sum, index) = *chunks.get(number as usize)?;
+            sums.get_mut(sum as usize)?.last.update_chunk(index.into(), counts);
+            Some(())
+        };
+        for (number, place) in places.iter().enumerate().filter(|(_, place)| **place != NONE) {
+            update(number as u32, counts.get(*place as usize)?)?;
+        }
+        for of_chunk in lone.chunk_by(|one, other| one.0 == other.0) {
+            let mut counts = [0; CHUNK_BUCKETS];
+            of_chunk.iter().for_each(|&(_, bucket, count)| add_lone(&mut counts, bucket, count));
+            update(of_chunk[0].0, &counts)?;
         }
         for sum in sums.iter_mut().filter(|sum| sum.changed) {
             sum.placed = sum.last.timed();
@@ -323,6 +343,11 @@ impl Before {
             None => self.lone.push(now),
         }
     }
+}
+
+fn add_lone(counts: &mut [u64; CHUNK_BUCKETS], bucket: u8, count: u32) {
+    let counted = &mut counts[usize::from(bucket)];
+    *counted = counted.wrapping_add(count.into());
 }
 
 /// In place of a chunk's number.
@@ -396,7 +421,10 @@ fn add_overflow(
     if words.header(header::LOST_PLACES) == 0 || words.header(header::OVERFLOW) == 0 {
         return Some(());
     }
-    for (number, &count) in words.block(words.header(header::OVERFLOW), overflow::SIZE)?.iter().enumerate() {
+    // By the writer's numbers: there is one for each of its metrics.
+    let quantities = usize::try_from(words.header(header::QUANTITIES)).ok()?;
+    let size = calls.len().checked_mul(quantities)?;
+    for (number, &count) in words.block(words.header(header::OVERFLOW), size)?.iter().enumerate() {
         if let (Some(metric), 1..) = (metric(calls, number), count) {
             let distribution = cells.entry((Place::Unknown, metric)).or_default();
             distribution.untimed = distribution.untimed.saturating_add(count);

@@ -39,6 +39,7 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_unstable_by_key(|number| cells[*number].0);
     let positions: Vec<_> = order.iter().map(|number| cells[*number].0).collect();
+    apart(positions.iter().copied(), cell::SIZE)?;
     let newer = words.newer();
     let mut tables = Vec::new();
     words.each(&positions, cell::SIZE, |nth, block| {
@@ -52,6 +53,7 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
     })?;
     tables.sort_unstable();
     let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
+    apart(positions.iter().copied(), table::SIZE)?;
     let mut parts: Vec<(usize, usize, usize)> = Vec::new();
     // As in `Cells::read_figures`: only after the figures of all.
     words.each(&positions, table::SIZE, |nth, block| {
@@ -73,7 +75,7 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
     })?;
     parts.sort_unstable();
     let positions: Vec<_> = parts.iter().map(|(position, ..)| *position).collect();
-    apart(positions.iter().copied())?;
+    apart(positions.iter().copied(), chunk::SIZE)?;
     words.each(&positions, chunk::SIZE, |nth, block| {
         let (_, number, index) = *parts.get(nth)?;
         now.get_mut(number)?.update_chunk(index, block.first_chunk()?);
@@ -82,15 +84,15 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
     Some(now)
 }
 
-/// `None`: one of the chunks at these positions, which rise, is a part of two cells. With a segment in which one is we could be
-/// made to add up far more than it holds.
-pub(super) fn apart(positions: impl Iterator<Item = usize>) -> Option<()> {
+/// `None`: two of the blocks of `size` words at these positions, which rise, have words in common. With a segment in which a
+/// cell, a table or a chunk is part of two things we could be made to add up far more than it holds.
+pub(super) fn apart(positions: impl Iterator<Item = usize>, size: usize) -> Option<()> {
     let mut free = 0;
     for position in positions {
         if position < free {
             return None;
         }
-        free = position.checked_add(chunk::SIZE)?;
+        free = position.checked_add(size)?;
     }
     Some(())
 }

@@ -23,7 +23,7 @@ impl Tallies {
         let mut places = BTreeMap::new();
         self.chain.each(words, tally::SIZE, |_, block| {
             let (lane, place) = ((block[tally::KEY] >> 32) as u32, (block[tally::KEY] >> 16) as u16);
-            let counts: &mut Counts = places.entry(Place::from_number(place)).or_default();
+            let counts: &mut Counts = places.entry(Place::from_number(place)?).or_default();
             let mut calls = 0u64;
             for (sum, tally) in counts.iter_mut().zip(&block[tally::FIRST..]) {
                 let count = tally::count(*tally);

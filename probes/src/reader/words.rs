@@ -2,7 +2,7 @@
 //! in them is trusted: whatever points outside is `None`.
 
 use super::{ReadError, Segment};
-use crate::layout::{LINK, header};
+use crate::layout::{LINK, MOST_WORDS, header};
 use std::ops::Range;
 
 /// What is read at least where one block is asked for: 4 KiB. Blocks of a kind lie side by side.
@@ -37,7 +37,10 @@ impl<'a> Words<'a> {
         if used < header::SIZE as u64 || used > head[header::CAPACITY] {
             return Err(segment.damaged("it uses more words than it has"));
         }
-        // Found out before anything is allocated for it.
+        // Found out before anything is allocated for it. A file may be as long as it likes and take no room.
+        if used > MOST_WORDS as u64 {
+            return Err(segment.damaged("it uses more words than there can be"));
+        }
         if used.checked_mul(8).is_none_or(|bytes| bytes > segment.length().unwrap_or(0)) {
             return Err(segment.damaged("the file is shorter than it says"));
         }
