@@ -4,6 +4,7 @@ use super::argument::{invalid, pointer, string};
 use super::result;
 use super::seam::{forward, off_cpu};
 use super::types::{Iovec, file_type, open, sync};
+use crate::host::block;
 use crate::host::errno::Errno;
 use crate::host::file::transfer::{Direction, Place, transfer};
 use crate::host::file::{self, Access, Creation, Kind, flush};
@@ -213,7 +214,12 @@ pub unsafe extern "C" fn rumpuser_syncfd(fd: c_int, flags: c_int, start: u64, le
             let range = flush::Range::new(start, length)?;
             off_cpu(call, || {
                 if flags & sync::WRITE != 0 {
-                    if flags & (sync::BARRIER | sync::SYNC) != 0 { flush::whole(fd) } else { flush::start(fd, range) }?;
+                    if flags & (sync::BARRIER | sync::SYNC) == 0 {
+                        flush::start(fd, range)?;
+                    } else {
+                        // The host tells a failure once: stable writes that are under way learn of it from us.
+                        flush::whole(fd).inspect_err(|errno| block::failed_outside(fd, *errno))?;
+                    }
                 }
                 if flags & sync::READ != 0 {
                     flush::forget(fd, range)?;

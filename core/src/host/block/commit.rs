@@ -13,10 +13,33 @@
 //!
 //! The host tells a failed flush once, to whoever asked for it, and takes what it could not write for written. What was
 //! written before the end of a failed flush therefore cannot be made stable by the next one: all such writes fail, those
-//! that still wait, and those that were begun before the failure and have not said that they ended.
+//! that still wait, and those that were begun before the failure and have not said that they ended. The same holds where
+//! the flush that failed was the guest's own ([`failed_outside`]).
 
 use crate::host::errno::Errno;
+use core::sync::atomic::{AtomicBool, Ordering};
 use libc::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Flushes that failed outside of engines: of which descriptor, how many, and how the last one did. Hardly ever there is one.
+static OUTSIDE: Mutex<Vec<(c_int, u64, Errno)>> = Mutex::new(Vec::new());
+static ANY_OUTSIDE: AtomicBool = AtomicBool::new(false);
+
+fn outside() -> MutexGuard<'static, Vec<(c_int, u64, Errno)>> {
+    OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The guest has had `fd` flushed itself, and was told of a failure of which no engine will be told any more. (One whose own
+/// flush begins and ends in the moment before this is called takes its writes for stable.)
+pub fn failed_outside(fd: c_int, errno: Errno) {
+    let mut failed = outside();
+    match failed.iter_mut().find(|of| of.0 == fd) {
+        Some(of) => (of.1, of.2) = (of.1 + 1, errno),
+        None => failed.push((fd, 1, errno)),
+    }
+    // Relaxed: what it stands for is under the lock. Who does not see it yet is as one who looked a moment before.
+    ANY_OUTSIDE.store(true, Ordering::Relaxed);
+}
 
 /// The writes that wait, by file; `M` is whom to tell of one.
 #[derive(Debug)]
@@ -34,6 +57,9 @@ struct File<M> {
     last_failure: Errno,
     flushing: bool,
     waiting: Vec<M>,
+    /// Failures outside that are known; and whether one came while this flush was under way.
+    outside: u64,
+    failed_meanwhile: bool,
 }
 
 /// A write that has begun.
@@ -48,6 +74,16 @@ pub(super) struct Begun {
 pub(super) struct Batch<M> {
     pub(super) fd: c_int,
     members: Vec<M>,
+}
+
+/// What comes of a flush.
+#[derive(Debug)]
+pub(super) struct Flushed<M> {
+    /// Who is to be told `outcome`.
+    pub(super) members: Vec<M>,
+    pub(super) outcome: Result<(), Errno>,
+    /// To be flushed next.
+    pub(super) next: Option<Batch<M>>,
 }
 
 /// What becomes of a write that has ended.
@@ -85,19 +121,22 @@ impl<M> Commits<M> {
         Joined::Flush(Batch { fd: begun.fd, members: vec![member] })
     }
 
-    /// The flush of `batch` has ended with `outcome`, which is to be told to the members returned. The batch returned
-    /// is to be flushed next.
-    pub(super) fn flushed(&mut self, batch: Batch<M>, outcome: Result<(), Errno>) -> (Vec<M>, Option<Batch<M>>) {
+    /// The flush of `batch` has ended with `outcome`.
+    pub(super) fn flushed(&mut self, batch: Batch<M>, outcome: Result<(), Errno>) -> Flushed<M> {
         let Batch { fd, mut members } = batch;
         let file = self.file(fd);
+        let failed_meanwhile = core::mem::take(&mut file.failed_meanwhile);
         if let Err(errno) = outcome {
             file.failures += 1;
             file.last_failure = errno;
+        }
+        let outcome = if failed_meanwhile { Err(file.last_failure) } else { outcome };
+        if outcome.is_err() {
             members.append(&mut file.waiting);
         }
         file.flushing = !file.waiting.is_empty();
         let next = file.flushing.then(|| Batch { fd, members: core::mem::take(&mut file.waiting) });
-        (members, next)
+        Flushed { members, outcome, next }
     }
 
     fn file(&mut self, fd: c_int) -> &mut File<M> {
@@ -108,10 +147,30 @@ impl<M> Commits<M> {
                 last_failure: Errno(libc::EIO),
                 flushing: false,
                 waiting: Vec::new(),
+                outside: 0,
+                failed_meanwhile: false,
             });
             self.files.len() - 1
         });
-        &mut self.files[place]
+        let file = &mut self.files[place];
+        file.look_outside();
+        file
+    }
+}
+
+impl<M> File<M> {
+    fn look_outside(&mut self) {
+        // Relaxed: see `failed_outside`.
+        if !ANY_OUTSIDE.load(Ordering::Relaxed) {
+            return;
+        }
+        let failed = outside().iter().find(|of| of.0 == self.fd).map(|of| (of.1, of.2));
+        if let Some((failures, errno)) = failed.filter(|(failures, _)| *failures != self.outside) {
+            self.outside = failures;
+            self.failures += 1;
+            self.last_failure = errno;
+            self.failed_meanwhile = self.flushing;
+        }
     }
 }
 
@@ -136,14 +195,14 @@ mod tests {
         for member in 1..100 {
             assert!(matches!(joins(&mut commits, member), Joined::Waits));
         }
-        let (done, next) = commits.flushed(batch, Ok(()));
-        assert_eq!(done, [0]);
+        let Flushed { members, next, .. } = commits.flushed(batch, Ok(()));
+        assert_eq!(members, [0]);
         // One that comes during the second waits for the third.
         assert!(matches!(joins(&mut commits, 100), Joined::Waits));
-        let (done, next) = commits.flushed(next.expect("a second flush"), Ok(()));
-        assert_eq!(done, (1..100).collect::<Vec<_>>());
-        let (done, next) = commits.flushed(next.expect("a third flush"), Ok(()));
-        assert_eq!(done, [100]);
+        let Flushed { members, next, .. } = commits.flushed(next.expect("a second flush"), Ok(()));
+        assert_eq!(members, (1..100).collect::<Vec<_>>());
+        let Flushed { members, next, .. } = commits.flushed(next.expect("a third flush"), Ok(()));
+        assert_eq!(members, [100]);
         assert!(next.is_none());
         assert_eq!(first(&mut commits).fd, 3, "nobody is left to flush for it");
     }
@@ -154,7 +213,7 @@ mod tests {
         let _first = first(&mut commits);
         let begun = commits.begin(4);
         let Joined::Flush(batch) = commits.join(begun, 7) else { panic!("waits for another file's flush") };
-        assert_eq!(commits.flushed(batch, Ok(())).0, [7]);
+        assert_eq!(commits.flushed(batch, Ok(())).members, [7]);
     }
 
     #[test]
@@ -163,12 +222,34 @@ mod tests {
         let batch = first(&mut commits);
         let slow = commits.begin(3);
         assert!(matches!(joins(&mut commits, 1), Joined::Waits));
-        let (done, next) = commits.flushed(batch, Err(Errno(libc::EIO)));
-        assert_eq!(done, [0, 1]);
+        let Flushed { members, outcome, next } = commits.flushed(batch, Err(Errno(libc::EIO)));
+        assert_eq!((members, outcome), (vec![0, 1], Err(Errno(libc::EIO))));
         assert!(next.is_none());
         assert!(matches!(commits.join(slow, 2), Joined::Failed(2, Errno(libc::EIO))));
         // What begins now has nothing to do with it.
         let batch = first(&mut commits);
-        assert_eq!(commits.flushed(batch, Ok(())).0, [0]);
+        assert_eq!(commits.flushed(batch, Ok(())).members, [0]);
+    }
+
+    /// On descriptors that no other test has: what failed outside is known to all.
+    #[test]
+    fn so_does_one_that_the_guest_asked_for_itself() {
+        let mut commits = Commits::new();
+        let begun = commits.begin(1003);
+        let Joined::Flush(batch) = commits.join(begun, 0) else { panic!("nobody flushes") };
+        let slow = commits.begin(1003);
+        let begun = commits.begin(1003);
+        assert!(matches!(commits.join(begun, 1), Joined::Waits));
+        failed_outside(1003, Errno(libc::ENOSPC));
+        failed_outside(1004, Errno(libc::EIO));
+        // The engine's own flush finds nothing that is left to write.
+        let Flushed { members, outcome, next } = commits.flushed(batch, Ok(()));
+        assert_eq!((members, outcome), (vec![0, 1], Err(Errno(libc::ENOSPC))));
+        assert!(next.is_none());
+        assert!(matches!(commits.join(slow, 2), Joined::Failed(2, Errno(libc::ENOSPC))));
+        // What begins now has nothing to do with it.
+        let begun = commits.begin(1003);
+        let Joined::Flush(batch) = commits.join(begun, 3) else { panic!("nobody flushes") };
+        assert_eq!(commits.flushed(batch, Ok(())).outcome, Ok(()));
     }
 }

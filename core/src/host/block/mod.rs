@@ -37,6 +37,7 @@ mod tests;
 
 use super::file::transfer::Progress;
 pub use choice::{Choice, Kind};
+pub use commit::failed_outside;
 pub use request::{Operation, Request};
 
 /// What is to be told of a request's end, and to whom.

@@ -1,6 +1,6 @@
 //! A few threads that carry out requests from one queue.
 
-use super::commit::{Batch, Commits, Joined};
+use super::commit::{Batch, Commits, Flushed, Joined};
 use super::{Completion, Engine, Operation, Request, worker};
 use crate::host::errno::Errno;
 use crate::host::file::flush;
@@ -114,7 +114,7 @@ impl<C: Completion> Pool<C> {
         let mut batch = Some(batch);
         while let Some(now) = batch.take() {
             let outcome = alone(Hypercall::Bio, || (self.flush)(now.fd));
-            let (mut done, next) = self.commits().flushed(now, outcome);
+            let Flushed { members: mut done, outcome, next } = self.commits().flushed(now, outcome);
             if let Err(errno) = outcome {
                 done.iter_mut().for_each(|(_, progress)| *progress = Progress::failed(errno));
             }

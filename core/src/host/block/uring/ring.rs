@@ -1,6 +1,6 @@
 //! What the ring's thread does.
 
-use super::super::commit::{Batch, Begun, Commits, Joined};
+use super::super::commit::{Batch, Begun, Commits, Flushed, Joined};
 use super::super::{Completion, Operation, Request};
 use super::{DEPTH, Uring};
 use crate::host::diagnostic;
@@ -179,6 +179,7 @@ impl<C: Completion> Ring<C> {
             let outcome = usize::try_from(entry.result()).map_err(|_| Errno(-entry.result()));
             match job {
                 Job::Transfer(transfer) => self.transferred(transfer, outcome),
+                Job::Flush(batch) if outcome == Err(Errno(libc::EINTR)) => self.flush(batch),
                 Job::Flush(batch) => self.flushed(batch, outcome.map(drop).or_else(flush::judge)),
             }
         }
@@ -206,7 +207,7 @@ impl<C: Completion> Ring<C> {
     }
 
     fn flushed(&mut self, batch: Batch<Member<C>>, outcome: Result<(), Errno>) {
-        let (mut done, next) = self.commits.flushed(batch, outcome);
+        let Flushed { members: mut done, outcome, next } = self.commits.flushed(batch, outcome);
         if let Err(errno) = outcome {
             done.iter_mut().for_each(|(_, progress)| *progress = Progress::failed(errno));
         }
