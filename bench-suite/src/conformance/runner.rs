@@ -91,7 +91,7 @@ fn observe(
     let mut command = Command::new(program);
     command.arg(CHILD_ARGUMENT).arg(&case.name).arg(&subject.library);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(errors.try_clone()?);
-    // A group of its own, so that whatever the case started ends with it.
+    // A group of its own: where time is up, whatever the case started ends with it, but for a daemon, which has left it.
     command.current_dir(folder).process_group(0);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RUMP")) {
         command.env_remove(name);

@@ -61,10 +61,11 @@ pub fn run(options: &GuestOptions, image: Option<Image>) -> Result<Outcome, Gues
     }
     let outcome = warm_up(options, disk.as_ref()).and_then(|()| run_on(options, disk.as_ref()));
     // All that used the disk ended with `run_on`.
-    if let Some(disk) = disk.and_then(Arc::into_inner) {
-        disk.close()?;
-    }
-    outcome
+    let closed = disk.and_then(Arc::into_inner).map_or(Ok(()), Cache::close);
+    // What went wrong first is worth more than what came of it.
+    let outcome = outcome?;
+    closed?;
+    Ok(outcome)
 }
 
 /// A run of its own before the one that counts: caches are filled, threads and pages were made once.

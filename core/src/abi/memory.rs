@@ -18,7 +18,10 @@ pub unsafe extern "C" fn rumpuser_malloc(size: usize, alignment: c_int, memory: 
     forward!(Hypercall::Malloc, malloc(size, alignment, memory));
     let call = Hypercall::Malloc;
     let from_magazine = || {
-        let page = memory::allocate_at_once(size, usize::try_from(alignment).ok()?).filter(|_| !memory.is_null())?;
+        if memory.is_null() {
+            return None;
+        }
+        let page = memory::allocate_at_once(size, usize::try_from(alignment).ok()?)?;
         // SAFETY: not null, so valid, as the caller promises.
         unsafe { memory.write(page.as_ptr()) };
         Some(0)

@@ -6,7 +6,7 @@
 use super::errno::Errno;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,7 @@ pub fn fork_into_background() -> Result<(), Errno> {
         return Err(Errno(libc::EINPROGRESS));
     }
     let (to_child, to_parent) = UnixStream::pair().map_err(errno_of)?;
+    let (to_child, to_parent) = (apart_from_standard(to_child)?, apart_from_standard(to_parent)?);
     // SAFETY: the child continues as a copy of the calling thread. Locks that other threads of the caller hold stay
     // locked in it, which is why this must be done before the guest boots.
     match unsafe { libc::fork() } {
@@ -57,6 +58,21 @@ pub fn fork_into_background() -> Result<(), Errno> {
             unsafe { libc::_exit(status) }
         }
     }
+}
+
+/// The same stream on a descriptor that is none of the standard ones. Where these were closed it would be one of them, and get
+/// what the program prints.
+fn apart_from_standard(stream: UnixStream) -> Result<UnixStream, Errno> {
+    if stream.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(stream);
+    }
+    // SAFETY: makes a descriptor.
+    let fd = unsafe { libc::fcntl(stream.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
+    if fd == -1 {
+        return Err(Errno::last());
+    }
+    // SAFETY: made by the call above, and nobody else's.
+    Ok(unsafe { UnixStream::from_raw_fd(fd) })
 }
 
 /// Ends the wait of the parent: it exits with `status`. With 0, a start that went well, the terminal is let go first:
@@ -123,23 +139,33 @@ mod tests {
 
     /// Set, to the status that it tells, for the program that goes into the background.
     const CHILD: &str = "RUMPSCOPE_TEST_DAEMON";
+    /// Set where standard input and output are closed before that.
+    const CLOSED: &str = "RUMPSCOPE_TEST_DAEMON_CLOSED";
 
-    fn run(status: &str) -> (ExitStatus, String) {
+    fn run(status: &str, closed: bool) -> (ExitStatus, String) {
         let name = concat!(module_path!(), "::the_parent_exits_with_the_answer");
         let name = name.split_once("::").expect("a crate").1;
-        let output = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", name, "--nocapture", "--test-threads", "1"])
-            .env(CHILD, status)
-            .stderr(Stdio::piped())
-            .output()
-            .expect("runs");
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(CHILD, status).stderr(Stdio::piped());
+        if closed {
+            command.env(CLOSED, "1");
+        }
+        let output = command.output().expect("runs");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     fn child(status: &str) -> ! {
+        if std::env::var_os(CLOSED).is_some() {
+            for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+                // SAFETY: nobody here uses it.
+                unsafe { libc::close(standard) };
+            }
+        }
         // SAFETY: no preconditions.
         let (parent, session) = unsafe { (libc::getpid(), libc::getsid(0)) };
         fork_into_background().expect("in the background");
+        // Not for the parent, who would take it for the answer. SAFETY: valid for its length.
+        unsafe { libc::write(libc::STDOUT_FILENO, c"what the program prints".as_ptr().cast(), 23) };
         // SAFETY: likewise.
         let own = unsafe { (libc::getpid(), libc::getsid(0)) };
         assert!(own.0 != parent && own.1 != session && own.0 == own.1, "no session of its own");
@@ -168,8 +194,10 @@ mod tests {
         }
         assert_eq!(tell_parent(0), Err(Errno(libc::ENOENT)), "nobody waits");
         for (status, expected) in [("0", 0), ("7", 7), ("256", SOME_FAILURE), ("none", NO_ANSWER), ("twice", 0)] {
-            let (got, said) = run(status);
-            assert_eq!(got.code(), Some(expected), "{status}: {said}");
+            for closed in [false, true] {
+                let (got, said) = run(status, closed);
+                assert_eq!(got.code(), Some(expected), "{status}, closed {closed}: {said}");
+            }
         }
     }
 }

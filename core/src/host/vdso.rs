@@ -12,7 +12,7 @@ type ClockGettime = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
 /// What reads clocks; null: not looked for yet.
 static CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// Reads `clock` into `time`: 0, or something else where it failed.
+/// Reads `clock` into `time`: 0, or something else where it failed, and `errno` says why.
 ///
 /// # Safety
 /// `time` may be written.
@@ -26,7 +26,18 @@ pub unsafe fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
     // SAFETY: only functions of this type are stored.
     let read = unsafe { transmute::<*mut c_void, ClockGettime>(found) };
     // SAFETY: the caller's word.
-    unsafe { read(clock, time) }
+    if unsafe { read(clock, time) } == 0 {
+        return 0;
+    }
+    // SAFETY: likewise.
+    unsafe { ask_again(clock, time) }
+}
+
+/// The kernel's function has failed: only the C library says why, by `errno`.
+#[cold]
+unsafe fn ask_again(clock: clockid_t, time: *mut timespec) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { libc::clock_gettime(clock, time) }
 }
 
 /// The kernel's function, or the C library's where there is none (in a static program, or on a machine without).
@@ -65,5 +76,17 @@ mod tests {
         let kernel = read(clock_gettime);
         let after = read(library);
         assert!(before <= kernel && kernel <= after);
+    }
+
+    #[test]
+    fn the_kernels_function_is_used_where_there_is_one_and_errors_are_the_librarys() {
+        let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` may be written.
+        assert_eq!(unsafe { clock_gettime(1000, &mut time) }, -1);
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EINVAL));
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("the process's own");
+        let has_one = maps.contains("[vdso]") && cfg!(not(target_feature = "crt-static"));
+        let library = libc::clock_gettime as ClockGettime as *mut c_void;
+        assert_eq!(CLOCK_GETTIME.load(Ordering::Relaxed) != library, has_one);
     }
 }

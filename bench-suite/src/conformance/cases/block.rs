@@ -11,6 +11,8 @@ use std::fs;
 use std::sync::Mutex;
 
 const BLOCK: usize = 512;
+/// Blocks in a page: what has been read of one page has all of it in the host's memory.
+const APART: usize = 8;
 
 pub(super) fn cases(family: &mut Family<'_>) {
     // Without threads the guest's requests are done by their caller; all else is the same.
@@ -59,11 +61,19 @@ fn every_way(family: &mut Family<'_>, (name, variable): Variant) {
     completions(family, name, variable);
 }
 
-/// An image of so many blocks, open for block I/O.
+/// An image of so many blocks, open for block I/O. The host has it on its disk and not in its memory, as far as there is a disk:
+/// what it had in memory would be read without an engine.
 fn image(blocks: usize) -> c_int {
     let content: Vec<u8> = (0..blocks * BLOCK).map(|place| pattern(place, 0)).collect();
     fs::write("image", content).expect("an image");
-    open("image", RDWR | BIO).expect("open")
+    fs::File::open("image").and_then(|file| file.sync_all()).expect("on the disk");
+    let fd = open("image", RDWR | BIO).expect("open");
+    // SAFETY: advice, which touches no memory. No more is to be read than what is asked for.
+    unsafe {
+        libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED);
+        libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_RANDOM);
+    }
+    fd
 }
 
 fn expected(offset: usize, length: usize) -> Vec<u8> {
@@ -240,10 +250,10 @@ fn completions(family: &mut Family<'_>, variant: &str, variable: Variable) {
         format!("completion_is_scheduled{variant}"),
         "the completion runs on a virtual CPU, with an lwp, and the thread gives the virtual CPU up after it",
         |guest| {
-            let fd = image(4);
-            for _ in 0..10 {
+            let fd = image(10 * APART);
+            for page in 0..10 {
                 // That it runs on a virtual CPU is checked by every completion.
-                assert_ne!(transfer(fd, READ, vec![0; BLOCK], 0, BLOCK).lwp, Lwp::NONE);
+                assert_ne!(transfer(fd, READ, vec![0; BLOCK], page * APART * BLOCK, BLOCK).lwp, Lwp::NONE);
             }
             assert!(guest.is_on_cpu());
         },
@@ -253,9 +263,10 @@ fn completions(family: &mut Family<'_>, variant: &str, variable: Variable) {
         format!("request_keeps_the_balance{variant}"),
         "whether or not a request gives up the virtual CPU, its caller has it again with all locks when bio returns",
         |guest| {
-            let fd = image(4);
-            for _ in 0..10 {
-                let (transfer, _) = guest.watch(|| Transfer::start(fd, READ, vec![0; BLOCK], 0));
+            let fd = image(10 * APART);
+            for page in 0..10 {
+                let offset = (page * APART * BLOCK) as i64;
+                let (transfer, _) = guest.watch(|| Transfer::start(fd, READ, vec![0; BLOCK], offset));
                 transfer.wait();
             }
         },
@@ -269,16 +280,16 @@ fn completions(family: &mut Family<'_>, variant: &str, variable: Variable) {
             static FD: Mutex<c_int> = Mutex::new(-1);
             fn next() {
                 let fd = *FD.lock().expect("no panic while locked");
-                let transfer = Transfer::start(fd, READ, vec![0; BLOCK], BLOCK as i64);
+                let transfer = Transfer::start(fd, READ, vec![0; BLOCK], (APART * BLOCK) as i64);
                 NEXT.lock().expect("no panic while locked").push(transfer);
             }
-            *FD.lock().expect("no panic while locked") = image(4);
+            *FD.lock().expect("no panic while locked") = image(2 * APART);
             let fd = *FD.lock().expect("no panic while locked");
             let first = Transfer::start_then(fd, READ, vec![0; BLOCK], 0, next);
             assert_eq!(first.wait().error, 0);
             guest.trace.wait_for(Event::Mark("done"), 1);
             let second = NEXT.lock().expect("no panic while locked").pop().expect("started by the completion");
-            assert_eq!(second.wait().data, expected(BLOCK, BLOCK));
+            assert_eq!(second.wait().data, expected(APART * BLOCK, BLOCK));
         },
     );
     with(case, variable);
@@ -287,12 +298,12 @@ fn completions(family: &mut Family<'_>, variant: &str, variable: Variable) {
         "threads that transfer at the same time each get their own blocks",
         |guest| {
             guest.trace.silence();
-            let fd = image(256);
+            let fd = image(256 * APART);
             let threads: Vec<_> = (0..4)
                 .map(|thread| {
                     guest.spawn(move || {
                         for turn in 0..50 {
-                            let offset = (turn * 5 + thread * 64) % 256 * BLOCK;
+                            let offset = (turn * 5 + thread * 64) % 256 * APART * BLOCK;
                             assert_eq!(transfer(fd, READ, vec![0; BLOCK], offset, BLOCK).data, expected(offset, BLOCK));
                         }
                     })
@@ -311,13 +322,14 @@ fn many(family: &mut Family<'_>, (variant, variable): Variant) {
             "any number of requests can be under way; each is completed once, with its own blocks",
             move |guest| {
                 guest.trace.silence();
-                let fd = image(count);
-                let transfers: Vec<_> =
-                    (0..count).map(|block| Transfer::start(fd, READ, vec![0; BLOCK], (block * BLOCK) as i64)).collect();
-                for (block, transfer) in transfers.iter().enumerate() {
+                let fd = image(count * APART);
+                let offset = |number: usize| number * APART * BLOCK;
+                let start = |number| Transfer::start(fd, READ, vec![0; BLOCK], offset(number) as i64);
+                let transfers: Vec<_> = (0..count).map(start).collect();
+                for (number, transfer) in transfers.iter().enumerate() {
                     let completion = transfer.wait();
                     assert_eq!((completion.bytes, completion.error), (BLOCK, 0));
-                    assert_eq!(completion.data, expected(block * BLOCK, BLOCK));
+                    assert_eq!(completion.data, expected(offset(number), BLOCK));
                 }
                 for transfer in transfers {
                     assert_eq!(transfer.poll().expect("complete").times, 1);
@@ -389,9 +401,9 @@ fn many(family: &mut Family<'_>, (variant, variable): Variant) {
         "with one virtual CPU, a thread that waits for its request lets it complete",
         |guest| {
             guest.limit_cpus(1);
-            let fd = image(64);
-            for block in 0..64 {
-                transfer(fd, READ, vec![0; BLOCK], block * BLOCK, BLOCK);
+            let fd = image(64 * APART);
+            for page in 0..64 {
+                transfer(fd, READ, vec![0; BLOCK], page * APART * BLOCK, BLOCK);
             }
         },
     );

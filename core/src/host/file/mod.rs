@@ -78,7 +78,7 @@ pub fn open(path: &CStr, access: Access, creation: Creation) -> Result<c_int, Er
 /// file opened for reading is only closed.
 ///
 /// # Errors
-/// Those of `fsync(2)` and `close(2)`, but `fd` is closed all the same. EBADF where it was not open.
+/// Those of `fdatasync(2)` and `close(2)`, but `fd` is closed all the same. EBADF where it was not open.
 pub fn close(fd: c_int) -> Result<(), Errno> {
     // SAFETY: asks for flags, without an argument.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };

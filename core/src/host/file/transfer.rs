@@ -53,8 +53,8 @@ impl Progress {
 
 /// Moves bytes between `fd` and `buffers`, in order.
 ///
-/// Short transfers are continued and interrupted ones restarted, until the buffers or the file end. One short transfer
-/// is a result: a read at the current position of what delivers as it comes (a pipe, a socket, a terminal), which
+/// Short transfers are continued and interrupted ones restarted, until the buffers or the file end. One transfer is a
+/// result however short: a read at the current position of what delivers as it comes (a pipe, a socket, a terminal), which
 /// would otherwise wait for more.
 ///
 /// # Safety
@@ -69,12 +69,10 @@ pub unsafe fn transfer(fd: c_int, direction: Direction, buffers: &[iovec], place
             Err(Errno(libc::EINTR)) => {}
             Err(errno) => return Progress { bytes, stopped: Err(errno) },
             Ok(moved) => {
-                let wanted = now.iter().fold(0usize, |sum, buffer| sum.saturating_add(buffer.iov_len));
-                let short = moved < wanted;
                 bytes += moved;
                 rest.advance(moved);
                 let as_it_comes = direction == Direction::Read && place == Place::Current;
-                if moved == 0 || rest.is_empty() || (short && as_it_comes && !has_an_end(fd)) {
+                if moved == 0 || rest.is_empty() || (as_it_comes && !has_an_end(fd)) {
                     return Progress { bytes, stopped: Ok(()) };
                 }
             }
