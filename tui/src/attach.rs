@@ -51,12 +51,12 @@ fn last_of_recording(path: &OsStr, duration: Option<Duration>) -> anyhow::Result
     }
     let mut recording = Recording::open(Path::new(path))?;
     if let Some(damage) = recording.damage() {
-        eprintln!("rumpscope: {} is not whole: {damage}", path.display());
+        tell!("rumpscope: {} is not whole: {damage}", path.display());
     }
     let whole = recording.last_whole(recording.len() - 1);
     if whole + 1 != recording.len() {
         let at = units::time(recording.intervals()[whole].elapsed.as_nanos() as f64, false);
-        eprintln!("rumpscope: {}: this is what was at {at}, where its last whole sample is", path.display());
+        tell!("rumpscope: {}: this is what was at {at}, where its last whole sample is", path.display());
     }
     let last = recording.at(whole)?;
     Ok(Seen { earlier: None, later: last.snapshot.clone() })

@@ -52,7 +52,7 @@ pub fn show(
                 look();
             }
             request = Some(show(segment).unwrap_or_else(|error| {
-                eprintln!("rumpscope: {error:#}");
+                tell!("rumpscope: {error:#}");
                 Request::Leave
             }));
         } else {
@@ -61,7 +61,7 @@ pub fn show(
     }
     let outcome = running.end(request.unwrap_or(Request::Leave))?;
     if let Err(error) = written.tell(&mut io::stderr()) {
-        eprintln!("rumpscope: what the guest wrote cannot be shown: {error}");
+        tell!("rumpscope: what the guest wrote cannot be shown: {error}");
     }
     Ok(outcome)
 }

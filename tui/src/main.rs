@@ -1,5 +1,9 @@
 //! The `rumpscope` command.
 
+// First: the others use its macro.
+#[macro_use]
+mod tell;
+
 mod absence;
 mod attach;
 mod bench;
@@ -28,7 +32,7 @@ use clap::Parser;
 
 fn main() {
     let status = commands::dispatch(cli::Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("rumpscope: {error:#}");
+        tell!("rumpscope: {error:#}");
         exit::NO_PROFILE
     });
     std::process::exit(status);

@@ -145,10 +145,10 @@ fn guest(args: &MeasuredArgs, folder: &Path) -> anyhow::Result<Command> {
 fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
     if let Some(number) = outcome.status.signal().filter(|_| outcome.time_up.is_none()) {
         let core = if outcome.status.core_dumped() { ", core dumped" } else { "" };
-        eprintln!("rumpscope: the guest was killed by {}{core}; this is its profile up to then", signal::name(number));
+        tell!("rumpscope: the guest was killed by {}{core}; this is its profile up to then", signal::name(number));
     }
     if goes_on(snapshot, outcome) {
-        eprintln!(
+        tell!(
             "rumpscope: process {} goes on in the background; this is its profile up to now. Kept in the \
              foreground (rump_server: -s) it is measured to its end",
             snapshot.process.pid
@@ -156,7 +156,7 @@ fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
     }
     let others = folder.segments() - 1;
     if others != 0 {
-        eprintln!("rumpscope: {others} more processes with a rump kernel ran; this is the profile of the first");
+        tell!("rumpscope: {others} more processes with a rump kernel ran; this is the profile of the first");
     }
 }
 
@@ -168,18 +168,18 @@ fn goes_on(snapshot: &Snapshot, outcome: &Outcome) -> bool {
 
 fn cannot_start(args: &MeasuredArgs, error: &io::Error) -> i32 {
     let Some(program) = args.program.first() else {
-        eprintln!("rumpscope: cannot start the embedded guest: {error}");
+        tell!("rumpscope: cannot start the embedded guest: {error}");
         return exit::NO_PROFILE;
     };
     let name = program.display();
     if error.kind() != ErrorKind::NotFound {
-        eprintln!("rumpscope: cannot start {name}: {error}");
+        tell!("rumpscope: cannot start {name}: {error}");
         return exit::CANNOT_START;
     }
     if Path::new(program).is_file() {
-        eprintln!("rumpscope: cannot start {name}: it is there, but the interpreter or loader that it names is not");
+        tell!("rumpscope: cannot start {name}: it is there, but the interpreter or loader that it names is not");
     } else {
-        eprintln!("rumpscope: cannot start {name}: there is no such program");
+        tell!("rumpscope: cannot start {name}: there is no such program");
     }
     exit::NOT_FOUND
 }
@@ -190,14 +190,14 @@ fn never_called(args: &MeasuredArgs, outcome: &Outcome) {
         None => format!("ended with status {}", exit::like(outcome.status)),
     };
     let Some(program) = args.program.first() else {
-        eprintln!("rumpscope: no profile: the embedded guest {end} before it started");
+        tell!("rumpscope: no profile: the embedded guest {end} before it started");
         return;
     };
-    eprintln!(
+    tell!(
         "rumpscope: no profile: {} never called the hypervisor. It {end}. Reasons that it may have:",
         program.display()
     );
     for reason in absence::reasons(program) {
-        eprintln!("  - {reason}");
+        tell!("  - {reason}");
     }
 }

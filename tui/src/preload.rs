@@ -23,7 +23,7 @@ pub fn ld_preload(folder: &Path) -> anyhow::Result<OsString> {
     )?;
     let preload = find_object("RUMPSCOPE_PRELOAD", PRELOAD).filter(|path| path.is_file());
     if preload.is_none() {
-        eprintln!(
+        tell!(
             "rumpscope: {PRELOAD} is not beside this program (RUMPSCOPE_PRELOAD names another place): the guest's own \
              transitions will not be seen"
         );

@@ -62,7 +62,7 @@ impl SegmentFolder {
 impl Drop for SegmentFolder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("rumpscope: cannot remove {}: {error}", self.path.display());
+            tell!("rumpscope: cannot remove {}: {error}", self.path.display());
         }
     }
 }

@@ -11,11 +11,11 @@ pub fn run(args: &GuestCommand) -> i32 {
     match boot(args) {
         Ok(report) => {
             // Standard output is the profile's.
-            eprintln!("rumpscope guest: {report}");
+            tell!("rumpscope guest: {report}");
             0
         }
         Err(error) => {
-            eprintln!("rumpscope guest: {error:#}");
+            tell!("rumpscope guest: {error:#}");
             1
         }
     }

@@ -10,7 +10,7 @@ pub fn run(args: &KernelCommand) -> i32 {
     match boot(args) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("rumpscope kernel: {error:#}");
+            tell!("rumpscope kernel: {error:#}");
             1
         }
     }

@@ -68,7 +68,7 @@ fn clean(kernels: &mut Vec<Kernel>) -> anyhow::Result<()> {
         }
     }
     *kernels = left;
-    eprintln!("rumpscope: removed {removed} segments of processes that have ended");
+    tell!("rumpscope: removed {removed} segments of processes that have ended");
     Ok(())
 }
 

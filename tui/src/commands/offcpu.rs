@@ -29,7 +29,7 @@ pub fn run(args: &OffcpuArgs) -> anyhow::Result<i32> {
     };
     let stacks = stacks(&source.waiting, args.holders);
     if source.waiting.lost != 0 {
-        eprintln!(
+        tell!(
             "rumpscope: {} waits are not in it: the segment had no room for their call chains",
             units::count(source.waiting.lost)
         );

@@ -32,7 +32,7 @@ fn running(segment: Segment, args: &RecordArgs) -> anyhow::Result<i32> {
     let recorder = recorder(&args.output, &about, args.limit)?;
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     let sampler = Sampler::start(segment, args.interval, Pace::Even)?;
-    let writer = Writer::start(recorder, sampler.subscribe(DEPTH), |error| eprintln!("rumpscope: {error}"));
+    let writer = Writer::start(recorder, sampler.subscribe(DEPTH), |error| tell!("rumpscope: {error}"));
     let begin = Instant::now();
     let limit = args.measured.guest.duration;
     while !writer.is_over() && !interrupt::arrived() && limit.is_none_or(|limit| begin.elapsed() < limit) {

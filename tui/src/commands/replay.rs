@@ -19,14 +19,14 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
     if let (Some(from), Some(to)) = (args.from, args.to)
         && from >= to
     {
-        eprintln!("rumpscope: --from must be before --to");
+        tell!("rumpscope: --from must be before --to");
         return Ok(exit::BAD_USAGE);
     }
     let output = Output::new(args.json.as_deref(), args.look.ascii)?;
     let mut recording = Recording::open(&args.file)?;
     if let Some(damage) = recording.damage() {
         let cut = if damage.cut { "was cut off" } else { "is damaged" };
-        eprintln!("rumpscope: {} {cut} {damage}", args.file.display());
+        tell!("rumpscope: {} {cut} {damage}", args.file.display());
     }
     let as_text = args.text || args.json.is_some() || args.from.is_some() || args.to.is_some();
     if !as_text && viewer::is_possible() {
@@ -39,7 +39,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<i32> {
     if later.is_outline() {
         let precision = earlier.iter().fold(later.precision, |of, earlier| of.and(earlier.precision));
         let file = args.file.display();
-        eprintln!("rumpscope: {file} has only outlines there ({precision}): percentiles and waiting are not in them");
+        tell!("rumpscope: {file} has only outlines there ({precision}): percentiles and waiting are not in them");
     }
     let run = description(&recording, &later);
     let summary = summary(earlier.as_deref().map(|sample| &sample.snapshot), &later.snapshot, run);
@@ -66,7 +66,7 @@ fn part(args: &ReplayArgs, recording: &Recording) -> (Option<usize>, usize) {
         return (first, last);
     }
     let from = whole.0.map_or_else(String::new, |first| format!("from {} ", at(first)));
-    eprintln!("rumpscope: {file}: this is the part {from}to {}, where it has whole samples", at(whole.1));
+    tell!("rumpscope: {file}: this is the part {from}to {}, where it has whole samples", at(whole.1));
     whole
 }
 

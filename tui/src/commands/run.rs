@@ -47,10 +47,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<i32> {
     let waiting = Waiting::new(snapshot, &mut Symbols::new(&snapshot.contention.modules));
     let run = description(&args.measured, &measured);
     match tape.map(|tape| tape.finish(snapshot, &run.ended)).transpose() {
-        Err(error) => eprintln!("rumpscope: {error}"),
+        Err(error) => tell!("rumpscope: {error}"),
         Ok(size) => {
             if let (Some(path), Some(size)) = (&args.record, size.flatten().filter(|size| !size.is_whole())) {
-                eprintln!("rumpscope: {}: {}", path.display(), size.in_short());
+                tell!("rumpscope: {}: {}", path.display(), size.in_short());
             }
         }
     }

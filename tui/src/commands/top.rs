@@ -58,7 +58,7 @@ fn the_only_one(options: Option<&Options>, ascii: bool) -> anyhow::Result<Result
         (several, None) => {
             let style = Style { colour: false, ..terminal::style(ascii) };
             let list = ls::render(several, &[], &style);
-            eprint!("rumpscope: {} kernels run; name one: rumpscope top PID\n{list}", several.len());
+            tell!("rumpscope: {} kernels run; name one: rumpscope top PID\n{}", several.len(), list.trim_end());
             Ok(Err(exit::BAD_USAGE))
         }
     }
@@ -86,7 +86,7 @@ fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
             Ok(News::Sample(sample)) => sample,
             Ok(News::Trouble(problem)) => {
                 if trouble.as_ref() != Some(&problem) {
-                    eprintln!("rumpscope: {problem}");
+                    tell!("rumpscope: {problem}");
                 }
                 if args.once {
                     return Ok(exit::NO_PROFILE);

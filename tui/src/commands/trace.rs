@@ -110,7 +110,7 @@ impl Lookout {
         // A trace tells of all that came true since the last look.
         if let Some(hit) = watch.look(&news).first() {
             let lasts = units::time(news.clock.nanoseconds(hit.ticks), false);
-            eprintln!("rumpscope: {}", describe(args, hit, &lasts));
+            tell!("rumpscope: {}", describe(args, hit, &lasts));
             self.saved += 1;
             save(args, segment, self.saved)?;
         }
@@ -122,11 +122,11 @@ impl Lookout {
         let Some(condition) = &args.when else { return status };
         match self.saved {
             0 => {
-                eprintln!("rumpscope: no trace: {condition} never came true");
+                tell!("rumpscope: no trace: {condition} never came true");
                 exit::NO_PROFILE
             }
             saved if saved < args.times => {
-                eprintln!("rumpscope: {condition} came true {saved} times only");
+                tell!("rumpscope: {condition} came true {saved} times only");
                 status
             }
             _ => status,
@@ -143,9 +143,9 @@ fn describe(args: &TraceArgs, hit: &Hit, lasts: &str) -> String {
 /// Writes the trace number `number`, from 1, of what is in `segment` now.
 fn save(args: &TraceArgs, segment: &Segment, number: u32) -> anyhow::Result<()> {
     let saved = trace_file::save(segment, args.last, &numbered(&args.output, number))?;
-    eprintln!("rumpscope: {}", saved.what);
+    tell!("rumpscope: {}", saved.what);
     if let Some(incomplete) = saved.incomplete {
-        eprintln!("rumpscope: {incomplete}");
+        tell!("rumpscope: {incomplete}");
     }
     Ok(())
 }

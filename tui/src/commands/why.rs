@@ -26,7 +26,7 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<i32> {
     };
     match subject {
         Err(NotFound(problem)) => {
-            eprintln!("rumpscope: process {}: {problem}", source.pid);
+            tell!("rumpscope: process {}: {problem}", source.pid);
             Ok(exit::NO_PROFILE)
         }
         Ok(subject) => {

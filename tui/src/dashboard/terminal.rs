@@ -147,7 +147,7 @@ fn give_back() {
 }
 
 /// Has standard error lead nowhere, if it is a terminal that has gone. What cannot be written there is a panic of
-/// `eprintln!`, which our crates use, too; but much is still to be done: the guest to be ended, its profile to be written.
+/// `eprintln!`, which ratatui uses; but much is still to be done: the guest to be ended, its profile to be written.
 fn silence() {
     // SAFETY: no memory is involved.
     let is_gone = unsafe { libc::isatty(libc::STDERR_FILENO) } == 0

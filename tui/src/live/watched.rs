@@ -156,8 +156,8 @@ impl Drop for Watched {
     fn drop(&mut self) {
         match self.stop_recording() {
             Ok(None) => {}
-            Ok(Some(told)) => eprintln!("rumpscope: {told}"),
-            Err(error) => eprintln!("rumpscope: {error:#}"),
+            Ok(Some(told)) => tell!("rumpscope: {told}"),
+            Err(error) => tell!("rumpscope: {error:#}"),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Tape {
         if let Some(recorder) = self.recorder.take() {
             let (aloud, unsaid) = (self.aloud, Arc::clone(&self.unsaid));
             let tell = move |error: &RecordError| match aloud {
-                true => eprintln!("rumpscope: {error}"),
+                true => tell!("rumpscope: {error}"),
                 false => drop(unsaid.set(error.to_string())),
             };
             let writer = Writer::start(recorder, sampler.subscribe(DEPTH), tell);
@@ -76,7 +76,7 @@ impl Tape {
                 drop(sampler);
                 let size = writer.finish(Some(last), ended)?;
                 if let Some(trouble) = self.unsaid.get() {
-                    eprintln!("rumpscope: {trouble}");
+                    tell!("rumpscope: {trouble}");
                 }
                 Ok(size)
             }

@@ -110,9 +110,9 @@ impl Size {
     /// Says it on standard error.
     pub fn tell(&self, path: &Path) {
         let (samples, kilobytes) = (self.samples(), self.bytes.div_ceil(1000));
-        eprintln!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
+        tell!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
         if let Some(what) = self.shortened() {
-            eprintln!("rumpscope: {what}, to stay below its limit; --limit allows more");
+            tell!("rumpscope: {what}, to stay below its limit; --limit allows more");
         }
     }
 

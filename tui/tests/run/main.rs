@@ -92,6 +92,18 @@ fn a_crash_leaves_its_profile() {
     assert!(ended.stdout.contains("killed by SIGSEGV (11)") && ended.stdout.contains("\ninit "), "{}", ended.stdout);
 }
 
+#[test]
+fn a_profile_is_written_though_nobody_reads_what_is_said_of_it() {
+    let file = programs::scratch("unheard.json");
+    let mut command = programs::rumpscope(&["run", "--json", file.to_str().unwrap(), "--", stand_in(), "crash"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = command.stdout(Stdio::null()).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(128 + libc::SIGSEGV));
+    let profile: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(profile["run"]["ended"]["signal"], libc::SIGSEGV);
+}
+
 /// The segment of the guest that `rumpscope` runs, with the runtime folder `runtime`, once it has one.
 fn segment_in(runtime: &Path) -> Option<Segment> {
     let folder = std::fs::read_dir(runtime.join("rumpscope")).ok()?.next()?.ok()?.path();
