@@ -4,6 +4,7 @@
 //! the terminal therefore reaches it and us alike: it is the guest's to obey and ours to survive, since the summary is
 //! still to be printed. A signal that was sent to us alone is passed on.
 
+use crate::signal;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
@@ -16,7 +17,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// How often somebody looks at what the guest does.
 pub const LOOK: Duration = Duration::from_millis(100);
 
-/// The signals that ask a process to end. They are kept from us while the guest runs.
+/// The signals that ask a process to end. They are kept from us while the guest runs, except those that are ignored.
 const REQUESTS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// What was done to a guest whose time was up.
@@ -130,11 +131,13 @@ impl WaitedSignals {
     fn block() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
+        // One that is ignored would arrive all the same where it is blocked.
+        let requests = REQUESTS.into_iter().filter(|request| !signal::is_ignored(*request));
         // SAFETY: both sets are valid; `set` is initialised first. SIGCHLD must have its default action: whoever
         // started us may have it ignored, and then there is nothing to wait for.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
-            for signal in REQUESTS.into_iter().chain([libc::SIGCHLD]) {
+            for signal in requests.chain([libc::SIGCHLD]) {
                 libc::sigaddset(set.as_mut_ptr(), signal);
             }
             libc::signal(libc::SIGCHLD, libc::SIG_DFL);
