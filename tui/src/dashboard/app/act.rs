@@ -54,8 +54,8 @@ impl App {
                     scene.set_cumulative(self.cumulative);
                 }
             }
-            Action::Longer => self.change_interval(1),
-            Action::Shorter => self.change_interval(-1),
+            Action::Longer => self.change_interval(true),
+            Action::Shorter => self.change_interval(false),
             Action::Record => self.record(),
             Action::Save => self.save(),
             Action::Trace => self.trace(),
@@ -76,12 +76,15 @@ impl App {
         }
     }
 
-    fn change_interval(&mut self, by: isize) {
+    /// To the next longer step or the next shorter one; where there is none, nothing changes.
+    fn change_interval(&mut self, longer: bool) {
         let Feed::Live(live) = &mut self.feed else { return };
         let now = live.interval();
-        let position = INTERVALS_MS.partition_point(|interval| Duration::from_millis(*interval) < now);
-        let next = position.saturating_add_signed(by).min(INTERVALS_MS.len() - 1);
-        live.set_interval(Duration::from_millis(INTERVALS_MS[next]));
+        let mut steps = INTERVALS_MS.into_iter().map(Duration::from_millis);
+        let next = if longer { steps.find(|step| *step > now) } else { steps.rfind(|step| *step < now) };
+        if let Some(next) = next {
+            live.set_interval(next);
+        }
     }
 
     fn record(&mut self) {

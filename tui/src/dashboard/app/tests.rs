@@ -207,6 +207,15 @@ fn intervals_go_up_and_down_within_bounds() {
     assert_eq!(interval(&app), Duration::from_millis(100));
     press(&mut app, "++++++++++");
     assert_eq!(interval(&app), Duration::from_secs(60));
+    // The command line has more than these steps.
+    for (begin, keys, after) in
+        [(10, "-", 10), (10, "+", 100), (300, "-", 200), (300, "+", 500), (90_000, "-", 60_000), (90_000, "+", 90_000)]
+    {
+        let Feed::Live(live) = &mut app.feed else { panic!("a recording") };
+        live.set_interval(Duration::from_millis(begin));
+        press(&mut app, keys);
+        assert_eq!(interval(&app), Duration::from_millis(after), "{begin} {keys}");
+    }
 }
 
 #[test]
