@@ -178,7 +178,7 @@ impl App {
 
     /// Takes a key.
     pub fn key(&mut self, key: KeyEvent) -> Wish {
-        self.dirty = true;
+        let was_dirty = std::mem::replace(&mut self.dirty, true);
         let screen = self.help.as_mut().unwrap_or(&mut self.screens[self.current]);
         if let Some(field) = screen.field().filter(|field| field.is_edited())
             && field.key(key)
@@ -186,7 +186,8 @@ impl App {
             return Wish::None;
         }
         let Some(action) = self.keys.action(Key::from(key)) else {
-            self.dirty = false;
+            // A sample may have come that is not drawn yet.
+            self.dirty = was_dirty;
             return Wish::None;
         };
         self.act(action)

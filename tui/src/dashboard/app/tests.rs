@@ -98,6 +98,18 @@ fn a_frozen_picture_stays_while_samples_come() {
 }
 
 #[test]
+fn a_key_without_a_meaning_draws_nothing_and_holds_no_sample_back() {
+    let samples = testing::samples(2, 3);
+    let mut app = testing::app(samples[..2].to_vec());
+    screenshot(&mut app, 80, 24);
+    press(&mut app, "\u{7f}");
+    assert!(!app.is_dirty());
+    app.take(News::Sample(Arc::new(samples[2].clone())));
+    press(&mut app, "\u{7f}");
+    assert!(app.is_dirty());
+}
+
+#[test]
 fn all_since_the_start_or_the_last_interval() {
     let mut app = app(2, 5);
     assert!(screenshot(&mut app, 80, 24).contains("last 1.00s"));
