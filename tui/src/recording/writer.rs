@@ -31,7 +31,8 @@ pub fn recorder(path: &Path, about: &About, limit: Limit) -> Result<Recorder, Re
 /// that.
 #[derive(Debug)]
 pub struct Writer {
-    stop: Sender<()>,
+    /// Dropped, it is to stop.
+    goes_on: Sender<()>,
     thread: JoinHandle<Written>,
 }
 
@@ -54,10 +55,10 @@ impl Writer {
         news: Receiver<News>,
         trouble: impl FnOnce(&RecordError) + Send + 'static,
     ) -> Self {
-        let (stop, stopped) = bounded(1);
+        let (goes_on, stopped) = bounded(0);
         let write = move || write(recorder, &news, &stopped, trouble);
         let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(write);
-        Writer { stop, thread: thread.expect("a thread") }
+        Writer { goes_on, thread: thread.expect("a thread") }
     }
 
     /// Whether there is nothing more to write.
@@ -65,14 +66,13 @@ impl Writer {
         self.thread.is_finished()
     }
 
-    /// Ends the recording: with `last` as its last sample, if there is one, and with how the process ended. `None`: it had
-    /// ended early, which somebody has been told then.
+    /// Ends the recording when what has come is written: with `last` as its last sample, if there is one, and with how the
+    /// process ended. `None`: it had ended early, which somebody has been told then.
     ///
     /// # Errors
     /// When the end cannot be written.
     pub fn finish(self, last: Option<&Snapshot>, ended: &Ended) -> Result<Option<Size>, RecordError> {
-        // Who has ended needs not be told.
-        let _ = self.stop.send(());
+        drop(self.goes_on);
         // It panics only where we do.
         let Ok(written) = self.thread.join() else { return Ok(None) };
         let Some(mut recorder) = written.recorder else { return Ok(None) };
@@ -157,14 +157,15 @@ fn write(
 ) -> Written {
     let mut last = None;
     loop {
-        let sample = select! {
-            recv(news) -> news => match news {
-                Ok(News::Sample(sample)) => sample,
-                // It may come again.
-                Ok(News::Trouble(_)) => continue,
-                Err(_) => break,
-            },
-            recv(stopped) -> _ => break,
+        let news = select! {
+            recv(news) -> news => news.ok(),
+            recv(stopped) -> _ => news.try_recv().ok(),
+        };
+        let sample = match news {
+            Some(News::Sample(sample)) => sample,
+            // It may come again.
+            Some(News::Trouble(_)) => continue,
+            None => break,
         };
         if let Err(error) = recorder.add(&sample) {
             trouble(&error);
@@ -178,6 +179,25 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::testing;
+    use rumpscope_reports::{Host, Ran};
+
+    #[test]
+    fn what_has_come_is_written_when_it_ends() {
+        let path = std::env::temp_dir().join(format!("rumpscope-writer-{}.rsr", std::process::id()));
+        let about = About { ran: Ran::Program { command: Vec::new() }, host: Host::this() };
+        // Which of several that are ready is taken is by chance.
+        for _ in 0..10 {
+            let (sender, news) = bounded(DEPTH);
+            for sample in testing::samples(1, DEPTH as u64) {
+                sender.send(News::Sample(Arc::new(sample))).unwrap();
+            }
+            let writer = Writer::start(recorder(&path, &about, Limit::None).unwrap(), news, |error| panic!("{error}"));
+            let size = writer.finish(None, &Ended::Running).unwrap().unwrap();
+            assert_eq!(size.samples, DEPTH);
+        }
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn what_is_not_whole_is_told() {
