@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
 
+/// What is noted.
+const REQUESTS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 extern "C" fn note(_: libc::c_int) {
     // Relaxed: nothing else is told by it.
     ARRIVED.store(true, Ordering::Relaxed);
 }
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP are noted, except those that whoever started us has ignored. Processes that we
-/// start have the usual actions.
+/// From now on Ctrl-C, SIGTERM, SIGHUP and SIGQUIT are noted, except those that whoever started us has ignored. Processes
+/// that we start have the usual actions.
 ///
 /// # Errors
 /// When the host refuses a handler.
 pub fn catch() -> io::Result<()> {
-    let requests = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
-    for signal in requests.into_iter().filter(|signal| !signal::is_ignored(*signal)) {
+    for signal in REQUESTS.into_iter().filter(|signal| !signal::is_ignored(*signal)) {
         // SAFETY: all bytes zero is a valid `sigaction`, with an empty mask; the handler only writes an atomic.
         let result = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -42,16 +44,25 @@ pub fn arrived() -> bool {
 mod tests {
     use super::*;
 
+    /// What signal `number` did before it does `action`.
+    fn set(number: libc::c_int, action: libc::sighandler_t) -> libc::sighandler_t {
+        // SAFETY: no handler is involved.
+        unsafe { libc::signal(number, action) }
+    }
+
     #[test]
     fn what_is_ignored_stays_so() {
-        // SAFETY: no handler is involved.
-        let before = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        let usual = |request| if signal::is_ignored(request) { libc::SIG_IGN } else { libc::SIG_DFL };
+        let before = REQUESTS.map(|request| (request, usual(request)));
+        set(libc::SIGHUP, libc::SIG_IGN);
         catch().unwrap();
         assert!(signal::is_ignored(libc::SIGHUP));
-        // SAFETY: as above.
-        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        set(libc::SIGHUP, libc::SIG_DFL);
         catch().unwrap();
-        // SAFETY: this is what the host said was there.
-        assert_eq!(unsafe { libc::signal(libc::SIGHUP, before) }, note as extern "C" fn(libc::c_int) as usize);
+        assert_eq!(set(libc::SIGHUP, libc::SIG_DFL), note as extern "C" fn(libc::c_int) as usize);
+        // Whoever interrupts the tests is obeyed.
+        for (request, action) in before {
+            set(request, action);
+        }
     }
 }

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A bit for each signal that has arrived and was not taken yet.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
-/// What is caught: requests to end, to stop, and that the process goes on after it was stopped.
-const CAUGHT: [i32; 5] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGTSTP, libc::SIGCONT];
+/// Requests to end; the most urgent first.
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+
+/// What else is caught: requests to stop, and that the process goes on after it was stopped.
+const STOPPING: [i32; 2] = [libc::SIGTSTP, libc::SIGCONT];
 
 extern "C" fn note(signal: libc::c_int) {
     // Relaxed: nothing else is told by it.
@@ -38,7 +41,7 @@ impl Signals {
     pub fn catch() -> io::Result<Self> {
         ARRIVED.store(0, Ordering::Relaxed);
         let mut signals = Signals { before: Vec::new() };
-        for signal in CAUGHT {
+        for signal in ENDING.into_iter().chain(STOPPING) {
             // SAFETY: all bytes zero is a valid `sigaction`, with an empty mask.
             let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
             action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
@@ -58,7 +61,7 @@ impl Signals {
     pub fn take(&self) -> Option<Request> {
         let arrived = ARRIVED.swap(0, Ordering::Relaxed);
         let has = |signal: &i32| arrived & (1 << signal) != 0;
-        if let Some(signal) = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT].iter().find(|signal| has(signal)) {
+        if let Some(signal) = ENDING.iter().find(|signal| has(signal)) {
             return Some(Request::End(*signal));
         }
         if has(&libc::SIGTSTP) {

@@ -117,7 +117,7 @@ fn none_of_several_kernels_is_chosen() {
 
 #[test]
 fn signals_give_the_terminal_back() {
-    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
         let terminal = start(80, 24);
         terminal.signal(signal);
         terminal.end();
