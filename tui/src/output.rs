@@ -14,14 +14,30 @@ pub struct Output {
     ascii: bool,
 }
 
-/// Where JSON goes.
-enum Target {
+/// Where a part of it goes.
+pub enum Target {
+    /// To standard output.
     StandardOutput,
+    /// Into this file.
     File(File),
 }
 
 impl Target {
-    fn write(self, text: &str) -> io::Result<()> {
+    /// The file `path`, which is made if it is not there. What it holds stays until there is something to write in its
+    /// place.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn file(path: &Path) -> anyhow::Result<Self> {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        Ok(Target::File(file.with_context(|| format!("cannot make {}", path.display()))?))
+    }
+
+    /// Writes `text` there, in place of what a file held.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(self, text: &str) -> io::Result<()> {
         match self {
             Target::StandardOutput => io::stdout().write_all(text.as_bytes()),
             Target::File(mut file) => {
@@ -45,13 +61,7 @@ impl Output {
         let json = match json {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(("standard output".to_owned(), Target::StandardOutput)),
-            Some(path) => {
-                let name = path.display().to_string();
-                // What it holds stays until there is something to write in its place.
-                let file = File::options().write(true).create(true).truncate(false).open(path);
-                let file = file.with_context(|| format!("cannot make {name}"))?;
-                Some((name, Target::File(file)))
-            }
+            Some(path) => Some((path.display().to_string(), Target::file(path)?)),
         };
         Ok(Output { json, text, ascii })
     }

@@ -1,13 +1,13 @@
 //! `rumpscope offcpu`: the time that threads do not run, as folded stacks or as a flame graph.
 
 use crate::cli::OffcpuArgs;
+use crate::output::Target;
 use crate::waiting::{self, Source};
 use anyhow::Context;
 use rumpscope_reports::contention::flame::{Caption, draw};
 use rumpscope_reports::contention::offcpu::{Stacks, folded, stacks};
 use rumpscope_reports::units;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
 
 /// Writes it; the result is the exit status.
 ///
@@ -15,13 +15,9 @@ use std::io::{self, ErrorKind, Write};
 /// When there is nothing to look at, or the result cannot be written.
 pub fn run(args: &OffcpuArgs) -> anyhow::Result<i32> {
     // Made before the run: a wrong name is not found out after it.
-    let (name, mut output): (String, Box<dyn Write>) = match &args.output {
-        None => ("standard output".to_owned(), Box::new(io::stdout())),
-        Some(path) => {
-            let name = path.display().to_string();
-            let file = File::create(path).with_context(|| format!("cannot make {name}"))?;
-            (name, Box::new(file))
-        }
+    let (name, output) = match &args.output {
+        None => ("standard output".to_owned(), Target::StandardOutput),
+        Some(path) => (path.display().to_string(), Target::file(path)?),
     };
     let source = match waiting::of(args.target.as_deref(), &args.source)? {
         Ok(source) => source,
@@ -35,7 +31,7 @@ pub fn run(args: &OffcpuArgs) -> anyhow::Result<i32> {
         );
     }
     let text = if args.svg { draw(&stacks, &caption(&source, &stacks, args.holders)) } else { folded(&stacks) };
-    match output.write_all(text.as_bytes()) {
+    match output.write(&text) {
         // Whoever reads it has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         written => written.with_context(|| format!("cannot write to {name}"))?,

@@ -1,13 +1,13 @@
 //! `rumpscope trace`: the last seconds of a guest, as a trace for Perfetto.
 
 use crate::cli::TraceArgs;
+use crate::output::Target;
 use crate::{attach, child, exit, interrupt, measured, trace_file};
 use anyhow::{Context, bail};
 use rumpscope_probes::events::Follower;
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_reports::timeline::{Hit, Watch};
 use rumpscope_reports::units;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Writes it; the result is the exit status.
@@ -43,7 +43,7 @@ fn of_process(args: &TraceArgs, pid: u32) -> anyhow::Result<i32> {
 fn of_guest(args: &TraceArgs) -> anyhow::Result<i32> {
     if args.when.is_none() {
         // A wrong name is not found out after the run.
-        File::create(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
+        Target::file(&args.output)?;
     }
     let mut lookout = Lookout::default();
     let mut problem = None;

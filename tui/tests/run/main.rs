@@ -247,3 +247,20 @@ fn what_cannot_be_started_is_126_or_127() {
     std::fs::write(&file, "").unwrap();
     assert_eq!(run(&["run", "--", file.to_str().unwrap()]).status, Some(126));
 }
+
+#[test]
+fn what_a_file_held_stays_where_there_is_nothing_to_write_to_it() {
+    let file = programs::scratch("kept");
+    let name = file.to_str().unwrap();
+    // Process numbers end at 2^22.
+    for (arguments, status) in [
+        (&["offcpu", "--folded", "-o", name, "9999999"][..], 3),
+        (&["trace", "-o", name, "--", "/no/such/program"], 127),
+        (&["run", "--json", name, "--", "/no/such/program"], 127),
+    ] {
+        std::fs::write(&file, "what cost an hour").unwrap();
+        let ended = run(arguments);
+        assert_eq!(ended.status, Some(status), "{arguments:?}: {}", ended.stderr);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "what cost an hour", "{arguments:?}");
+    }
+}
