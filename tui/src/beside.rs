@@ -2,6 +2,7 @@
 
 use crate::child::{GRACE, Outcome, TimeUp, send};
 use crate::interrupt;
+use anyhow::Context;
 use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use rumpscope_probes::reader::Segment;
 use std::fs::{File, OpenOptions};
@@ -24,21 +25,24 @@ const SOON: Duration = Duration::from_millis(2);
 
 /// Runs `command` for at most `limit`, shown by `show` from when it has its segment at `segment`; what that says becomes of
 /// it when nobody looks any more. `look` is called until then. What the guest has written is told on standard error when
-/// it has ended.
+/// it has ended. The inner error is that `command` cannot be started.
 ///
 /// # Errors
-/// When it cannot be started, or waiting fails.
+/// When there is no place for what the guest writes, or waiting fails.
 pub fn show(
     command: &mut Command,
     limit: Option<Duration>,
     segment: &Path,
     mut look: Option<&mut dyn FnMut()>,
     show: &mut dyn FnMut(Segment) -> anyhow::Result<Request>,
-) -> io::Result<Outcome> {
-    // What the dashboard does not catch is noted: the guest is to have an end, and its summary.
-    interrupt::catch()?;
+) -> anyhow::Result<io::Result<Outcome>> {
     let written = Written::redirect(command)?;
-    let running = Running::start(command, limit)?;
+    // What the dashboard does not catch is noted: the guest is to have an end, and its summary.
+    interrupt::catch().context("cannot wait for Ctrl-C")?;
+    let running = match Running::start(command, limit) {
+        Ok(running) => running,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut request = None;
     while request.is_none() && !running.has_ended() {
         if let Some(look) = &mut look {
@@ -59,11 +63,11 @@ pub fn show(
             std::thread::sleep(SOON);
         }
     }
-    let outcome = running.end(request.unwrap_or(Request::Leave))?;
+    let outcome = running.end(request.unwrap_or(Request::Leave)).context("cannot wait for the guest")?;
     if let Err(error) = written.tell(&mut io::stderr()) {
         tell!("rumpscope: what the guest wrote cannot be shown: {error}");
     }
-    Ok(outcome)
+    Ok(Ok(outcome))
 }
 
 /// A guest that runs, with a thread that waits for its end.
@@ -166,11 +170,12 @@ impl Written {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn redirect(command: &mut Command) -> io::Result<Self> {
+    pub fn redirect(command: &mut Command) -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("rumpscope-{}.output", std::process::id()));
         // Left from an earlier process with our number, if it is there.
         let _ = std::fs::remove_file(&path);
-        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("cannot make {} for what the guest writes", path.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
         Ok(Written { path, file })
     }
@@ -236,6 +241,17 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(running.end(Request::Leave).unwrap().time_up, Some(TimeUp::Terminated));
+    }
+
+    #[test]
+    fn a_place_that_is_missing_is_not_taken_for_a_missing_program() {
+        let _one = FILE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let path = std::env::temp_dir().join(format!("rumpscope-{}.output", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let shown = show(&mut shell(":"), None, Path::new("/nowhere"), None, &mut |_| Ok(Request::Leave));
+        std::fs::remove_dir(&path).unwrap();
+        let told = format!("{:#}", shown.unwrap_err());
+        assert!(told.starts_with("cannot make ") && told.contains("for what the guest writes"), "{told}");
     }
 
     fn told(script: &str) -> (String, bool) {

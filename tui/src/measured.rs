@@ -92,7 +92,7 @@ fn watch(
     let mut look = look.map(|look| || look(&segment));
     let look = look.as_mut().map(|look| look as &mut dyn FnMut());
     let ran = match show {
-        Some(show) => beside::show(&mut command, limit, &segment, look, show),
+        Some(show) => beside::show(&mut command, limit, &segment, look, show)?,
         None => child::run_looking(&mut command, limit, look),
     };
     let outcome = match ran {
