@@ -2,6 +2,8 @@
 
 use crate::interrupt;
 use anyhow::{Context, anyhow, bail};
+use procfs::FromRead;
+use procfs::process::Stat;
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::{EXTENSION, Snapshot, segment_folder};
 use rumpscope_reports::recording::Recording;
@@ -86,7 +88,7 @@ pub fn open(target: &OsStr) -> anyhow::Result<Segment> {
 /// When there is none.
 pub fn of_process(pid: u32) -> anyhow::Result<Segment> {
     let own = segment_folder().join(format!("{pid}.{EXTENSION}"));
-    let runs = Path::new(&format!("/proc/{pid}")).exists();
+    let runs = runs(pid);
     let mut unreadable = None;
     // Where a process maps it is where it is; a path may be left from an earlier process with this number.
     for path in mapped_files(pid).into_iter().chain([own.clone()]) {
@@ -110,6 +112,12 @@ pub fn of_process(pid: u32) -> anyhow::Result<Segment> {
              our librumpuser"
         ),
     })
+}
+
+/// Whether there is a process `pid`. One that has ended is none, though nobody may have waited for it yet.
+fn runs(pid: u32) -> bool {
+    let has_ended = |stat: Stat| matches!(stat.state, 'Z' | 'X');
+    Path::new(&format!("/proc/{pid}")).exists() && !Stat::from_file(format!("/proc/{pid}/stat")).is_ok_and(has_ended)
 }
 
 /// Whether the segment is that of process `pid`, which runs or not.
@@ -147,6 +155,19 @@ mod tests {
         assert!(problem("no/such/file").contains("neither the number of a process nor a file"));
         assert!(problem(env!("CARGO_MANIFEST_DIR")).contains("cannot read the segment"));
         assert!(problem(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).contains("is no segment of rumpscope"));
+    }
+
+    #[test]
+    fn what_has_ended_is_no_process_though_nobody_has_waited_for_it() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let begin = Instant::now();
+        while runs(child.id()) {
+            assert!(begin.elapsed() < Duration::from_secs(30), "it is still there");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let told = problem(&child.id().to_string());
+        child.wait().unwrap();
+        assert!(told.contains("there is no process"), "{told}");
     }
 
     #[test]

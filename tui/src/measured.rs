@@ -162,8 +162,7 @@ fn remark(folder: &SegmentFolder, snapshot: &Snapshot, outcome: &Outcome) {
 
 /// The measured process is not the one that was started, and outlives it: it went into the background.
 fn goes_on(snapshot: &Snapshot, outcome: &Outcome) -> bool {
-    let measured = snapshot.process.pid;
-    measured != outcome.pid && Path::new(&format!("/proc/{measured}")).exists()
+    snapshot.process.pid != outcome.pid && snapshot.process.is_alive()
 }
 
 fn cannot_start(args: &MeasuredArgs, error: &io::Error) -> i32 {
@@ -199,5 +198,28 @@ fn never_called(args: &MeasuredArgs, outcome: &Outcome) {
     );
     for reason in absence::reasons(program) {
         tell!("  - {reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::testing;
+    use procfs::FromRead;
+    use procfs::process::Stat;
+
+    #[test]
+    fn what_has_ended_does_not_go_on_though_nobody_has_waited_for_it() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let mut snapshot = testing::samples(1, 1).remove(0).snapshot;
+        snapshot.process.pid = child.id();
+        snapshot.process.start_time = Stat::from_file(format!("/proc/{}/stat", child.id())).unwrap().starttime;
+        while snapshot.process.is_alive() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let status = std::process::ExitStatus::from_raw(0);
+        let outcome = Outcome { pid: std::process::id(), status, time_up: None, asked_to_end: false };
+        assert!(!goes_on(&snapshot, &outcome));
+        child.wait().unwrap();
     }
 }
