@@ -8,6 +8,7 @@ use rumpscope_probes::events::Follower;
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_reports::timeline::{Hit, Watch};
 use rumpscope_reports::units;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// Writes it; the result is the exit status.
@@ -32,7 +33,8 @@ fn of_process(args: &TraceArgs, pid: u32) -> anyhow::Result<i32> {
     }
     interrupt::catch().context("cannot wait for Ctrl-C")?;
     let mut lookout = Lookout::default();
-    lookout.begin(args, segment)?;
+    let since = segment.now()?;
+    lookout.begin(args, segment, since)?;
     while lookout.goes_on(args) && !interrupt::arrived() && lookout.is_alive()? {
         std::thread::sleep(child::LOOK);
         lookout.look(args)?;
@@ -45,17 +47,19 @@ fn of_guest(args: &TraceArgs) -> anyhow::Result<i32> {
         // A wrong name is not found out after the run.
         Target::file(&args.output)?;
     }
-    let mut lookout = Lookout::default();
+    let lookout = RefCell::new(Lookout::default());
     let mut problem = None;
     let mut look = |path: &Path| {
-        // There is none before the guest has called the hypervisor.
-        let begun = || lookout.segment.is_some() || path.exists();
-        if problem.is_none() && lookout.goes_on(args) && begun() {
-            problem = lookout.look_at(args, path).err();
+        if problem.is_none() {
+            problem = lookout.borrow_mut().look_at(args, path).err();
         }
     };
     let look: Option<&mut dyn FnMut(&Path)> = if args.when.is_some() { Some(&mut look) } else { None };
-    let last = |path: &Path| if args.when.is_none() { save(args, &Segment::open(path)?, 1) } else { Ok(()) };
+    let last = |path: &Path| match args.when {
+        None => save(args, &Segment::open(path)?, 1),
+        // What has come true since the last look; all of it, where the guest was quicker than that.
+        Some(_) => lookout.borrow_mut().look_at(args, path),
+    };
     let events = args.events.as_deref().unwrap_or("on");
     let measured = match measured::observe(&args.measured, Some(events), look, last)? {
         Ok(measured) => measured,
@@ -63,7 +67,7 @@ fn of_guest(args: &TraceArgs) -> anyhow::Result<i32> {
     };
     match problem {
         Some(problem) => Err(problem),
-        None if args.when.is_some() => Ok(lookout.ended(args, measured.status())),
+        None if args.when.is_some() => Ok(lookout.borrow().ended(args, measured.status())),
         None => Ok(measured.status()),
     }
 }
@@ -76,10 +80,11 @@ struct Lookout {
 }
 
 impl Lookout {
-    fn begin(&mut self, args: &TraceArgs, segment: Segment) -> anyhow::Result<()> {
+    /// Waits for it in `segment`; what lasted too long before `since` (ticks) does not count.
+    fn begin(&mut self, args: &TraceArgs, segment: Segment, since: u64) -> anyhow::Result<()> {
         trace_file::see_that_it_records(&segment)?;
         let Some(condition) = args.when.clone() else { return Ok(()) };
-        let (follower, since) = (segment.follow()?, segment.now()?);
+        let follower = segment.follow()?;
         self.segment = Some((segment, follower, Watch::new(condition, since)));
         Ok(())
     }
@@ -92,13 +97,18 @@ impl Lookout {
         Ok(self.segment.as_ref().map_or(Ok(false), |(segment, ..)| segment.is_alive())?)
     }
 
-    /// Looks, where the guest that was started makes its segment.
+    /// Looks, where the guest that was started makes its segment, unless all has been seen.
     fn look_at(&mut self, args: &TraceArgs, path: &Path) -> anyhow::Result<()> {
+        // There is none before the guest has called the hypervisor.
+        if !self.goes_on(args) || (self.segment.is_none() && !path.exists()) {
+            return Ok(());
+        }
         if self.segment.is_none() {
             match Segment::open(path) {
                 // It is being made.
                 Err(ReadError::NoSegment { .. }) => return Ok(()),
-                segment => self.begin(args, segment?)?,
+                // All that it does counts.
+                segment => self.begin(args, segment?, 0)?,
             }
         }
         self.look(args)

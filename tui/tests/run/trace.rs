@@ -1,6 +1,6 @@
 //! `rumpscope trace`, with the real command and the embedded guest; what it writes is read by the published schema.
 
-use crate::programs::{self, Ended, finish, rumpscope, scratch};
+use crate::programs::{self, Ended, finish, rumpscope, scratch, stand_in};
 use crate::segment_in;
 use perfetto_protos::trace::Trace;
 use perfetto_protos::trace_packet::trace_packet::Data;
@@ -90,6 +90,14 @@ fn a_condition_saves_what_led_to_it() {
     let ended = trace(&["--workload", "condvars", "--duration", "100ms", "--when", "call>1h"], &never);
     assert_eq!(ended.status, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("never came true") && !never.exists(), "{}", ended.stderr);
+}
+
+#[test]
+fn a_guest_that_is_over_before_anybody_looks_is_looked_at() {
+    let file = scratch("short.pftrace");
+    let ended = trace(&["--when", "call:init>0s", "--", stand_in(), "7"], &file);
+    assert_eq!(ended.status, Some(7), "{}", ended.stderr);
+    assert!(ended.stderr.contains("call:init>0s: thread ") && file.exists(), "{}", ended.stderr);
 }
 
 #[test]
