@@ -138,17 +138,19 @@ impl Scene {
         &self.span
     }
 
+    /// The time between the last whole samples, where outlines are shown and that is not long ago.
+    pub fn whole(&self) -> Option<Whole<'_>> {
+        let (span, sample) = self.whole_span.as_ref().zip(self.whole.as_ref())?;
+        Some(Whole { sample, earlier: self.whole_before.as_ref().filter(|_| !self.cumulative), span })
+    }
+
     /// What screens see of it.
     pub fn view<'a>(&'a self, theme: &'a Theme, keys: &'a KeyMap, size: Size, frozen: bool) -> View<'a> {
         View {
             sample: &self.latest,
             earlier: self.earlier(),
             span: &self.span,
-            whole: self.whole_span.as_ref().zip(self.whole.as_ref()).map(|(span, sample)| Whole {
-                sample,
-                earlier: self.whole_before.as_ref().filter(|_| !self.cumulative),
-                span,
-            }),
+            whole: self.whole(),
             history: &self.history,
             theme,
             keys,
