@@ -173,7 +173,7 @@ fn threads(interval: &Interval, style: &Style) -> String {
 }
 
 fn instructions_per_cycle(host: &HostSpan) -> Option<String> {
-    let (_, counted) = host.rate(Event::Cycles)?;
+    let (_, counted) = host.amount(Event::Cycles)?;
     // Counters that took turns are an estimate.
     let mark = if counted < 0.99 { "~" } else { "" };
     host.instructions_per_cycle().map(|ratio| format!("{mark}{ratio:.2}"))

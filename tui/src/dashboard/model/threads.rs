@@ -93,6 +93,13 @@ pub enum Counted {
         /// That part, 0 to 1.
         ratio: f64,
     },
+    /// It counted, but only from when somebody began to look, in the middle of this time: there is no rate of it.
+    Count {
+        /// How much; as for a rate, what it would have counted without taking turns.
+        count: f64,
+        /// As for a rate.
+        ratio: f64,
+    },
     /// It was there, and did not get its turn.
     NoTurn,
     /// There is none, and why.
@@ -100,7 +107,8 @@ pub enum Counted {
 }
 
 impl HostSpan {
-    fn new(earlier: Option<&HostThread>, later: &HostThread, seconds: f64) -> Self {
+    /// What came from `earlier` to `later`; `whole`: all since measuring began, which counters have not seen.
+    fn new(earlier: Option<&HostThread>, later: &HostThread, seconds: f64, whole: bool) -> Self {
         // Who has had less time than before is another thread of the same number: all that it did is new.
         let earlier = earlier.filter(|earlier| earlier.cpu_ns <= later.cpu_ns);
         let since = |of: fn(&HostThread) -> u64| of(later).saturating_sub(earlier.map_or(0, of));
@@ -120,7 +128,7 @@ impl HostSpan {
             ..*later
         };
         let rate = |count: u64| count as f64 / seconds;
-        let counted = |counter| Counted::new(counter, earlier.is_none(), seconds);
+        let counted = |counter| Counted::new(counter, earlier.is_none(), (!whole).then_some(seconds));
         HostSpan {
             cpu: rate(added.cpu_ns) / 1e9,
             ready: rate(added.ready_ns) / 1e9,
@@ -141,9 +149,19 @@ impl HostSpan {
         })
     }
 
+    /// How much a counter has counted, in the time or in a second as all of them, and for which part of the time it did.
+    pub fn amount(&self, event: Event) -> Option<(f64, f64)> {
+        self.counters.iter().find_map(|(of, counted)| match counted {
+            Counted::Rate { per_second: amount, ratio } | Counted::Count { count: amount, ratio } if *of == event => {
+                Some((*amount, *ratio))
+            }
+            _ => None,
+        })
+    }
+
     /// Instructions in a cycle, where both are counted.
     pub fn instructions_per_cycle(&self) -> Option<f64> {
-        let [(instructions, _), (cycles, _)] = [self.rate(Event::Instructions)?, self.rate(Event::Cycles)?];
+        let [(instructions, _), (cycles, _)] = [self.amount(Event::Instructions)?, self.amount(Event::Cycles)?];
         (cycles > 0.0).then(|| instructions / cycles)
     }
 }
@@ -164,8 +182,9 @@ fn counter_since(earlier: Option<&Counter>, later: &Counter) -> Counter {
 }
 
 impl Counted {
-    /// What `counter`, of which only this time is told, says; `new`: nothing was known before.
-    fn new(counter: &Counter, new: bool, seconds: f64) -> Self {
+    /// What `counter`, of which only this time is told, says; `new`: nothing was known before. `seconds`: for how long it has
+    /// been there, if that is known.
+    fn new(counter: &Counter, new: bool, seconds: Option<f64>) -> Self {
         let (value, enabled, running) = match counter {
             Counter::Missing(reason) => return Counted::Missing(reason.clone()),
             Counter::Counts { value, enabled_ns, running_ns } => {
@@ -177,7 +196,11 @@ impl Counted {
             return if value > 0.0 || new { Counted::NoTurn } else { Counted::nothing() };
         }
         let ratio = if enabled > 0.0 { (running / enabled).min(1.0) } else { 1.0 };
-        Counted::Rate { per_second: value / ratio / seconds, ratio }
+        let count = value / ratio;
+        match seconds {
+            Some(seconds) => Counted::Rate { per_second: count / seconds, ratio },
+            None => Counted::Count { count, ratio },
+        }
     }
 
     const fn nothing() -> Self {
@@ -222,7 +245,9 @@ pub fn threads(earlier: Option<&Sample>, later: &Sample, seconds: f64) -> Vec<Th
     let host: BTreeMap<u32, HostSpan> = {
         let before: HashMap<u32, &HostThread> =
             earlier.into_iter().flat_map(|earlier| &earlier.threads).map(|thread| (thread.tid, thread)).collect();
-        let span = |thread: &HostThread| (thread.tid, HostSpan::new(before.get(&thread.tid).copied(), thread, seconds));
+        let span = |thread: &HostThread| {
+            (thread.tid, HostSpan::new(before.get(&thread.tid).copied(), thread, seconds, earlier.is_none()))
+        };
         later.threads.iter().map(span).collect()
     };
     let mut lanes_of = HashMap::<u32, usize>::new();
@@ -348,13 +373,24 @@ mod tests {
     fn counters_that_took_turns_are_scaled() {
         let counts = |value, enabled_ns, running_ns| Counter::Counts { value, enabled_ns, running_ns };
         let earlier = counts(100, 1_000, 1_000);
-        let since = |later: &Counter| Counted::new(&counter_since(Some(&earlier), later), false, 1.0);
+        let since = |later: &Counter| Counted::new(&counter_since(Some(&earlier), later), false, Some(1.0));
         assert_eq!(since(&counts(400, 3_000, 1_500)), Counted::Rate { per_second: 1_200.0, ratio: 0.25 });
         assert_eq!(since(&counts(100, 1_000, 1_000)), Counted::nothing());
-        assert_eq!(Counted::new(&counts(0, 1_000, 0), true, 1.0), Counted::NoTurn);
+        assert_eq!(Counted::new(&counts(0, 1_000, 0), true, Some(1.0)), Counted::NoTurn);
         // Odd figures of the kernel: more running than enabled, and less than before.
         assert_eq!(since(&counts(50, 1_100, 9_000)), Counted::Rate { per_second: 0.0, ratio: 1.0 });
         assert_eq!(since(&Counter::Missing("why".to_owned())), Counted::Missing("why".to_owned()));
+    }
+
+    /// Counters count since somebody looks; the whole time is longer than that.
+    #[test]
+    fn of_the_whole_time_counters_have_no_rates() {
+        let samples = testing::samples(1, 3);
+        let of = |earlier: Option<&Sample>| threads(earlier, &samples[2], 1.0)[0].host.clone().unwrap();
+        let (interval, whole) = (of(Some(&samples[1])), of(None));
+        assert!(interval.rate(Event::Cycles).is_some() && whole.rate(Event::Cycles).is_none());
+        assert_eq!(whole.instructions_per_cycle(), interval.instructions_per_cycle());
+        assert!(whole.cpu > 0.0);
     }
 
     #[test]

@@ -92,9 +92,8 @@ impl Row for Line<'_> {
         }
         let Some((value, estimated)) = figure(self.span, column) else {
             // The processor did count, but nothing ran on it: no ratio of nothing.
-            let known = self.span.host.as_ref().is_some_and(|host| {
-                host.counters.iter().any(|(_, counted)| matches!(counted, Counted::Rate { .. } | Counted::NoTurn))
-            });
+            let counts = |(_, counted): &(Event, Counted)| !matches!(counted, Counted::Missing(_));
+            let known = self.span.host.as_ref().is_some_and(|host| host.counters.iter().any(counts));
             return Cell::of(if known && column < 16 { "-" } else { "" }, Role::Faint);
         };
         let mark = if estimated { "~" } else { "" };

@@ -69,7 +69,7 @@ fn notes(spans: &[ThreadSpan], ended: usize, all: bool) -> Vec<String> {
         notes.push(format!("missing {events}: {reason}"));
     }
     let ratios = counters().filter_map(|(_, counted)| match counted {
-        Counted::Rate { ratio, .. } => Some(*ratio),
+        Counted::Rate { ratio, .. } | Counted::Count { ratio, .. } => Some(*ratio),
         Counted::Missing(_) | Counted::NoTurn => None,
     });
     let ratio = ratios.fold(1.0, f64::min);

@@ -115,6 +115,7 @@ fn draw_host(area: Rect, buffer: &mut Buffer, theme: &Theme, span: &ThreadSpan) 
     for (event, counted) in &host.counters {
         match counted {
             Counted::Missing(_) => {}
+            Counted::Count { .. } => tell(event.name(), "no rate: it counts only since it is looked at", Role::Faint),
             Counted::NoTurn => tell(event.name(), "had no turn on a counter", Role::Faint),
             Counted::Rate { per_second, ratio } if *ratio < 0.995 => {
                 let text = format!("~{}/s ({} counted)", units::rate(*per_second), units::percent(*ratio));
