@@ -3,6 +3,7 @@
 //! The crate opens them; they are read here. Its own reading asserts that a counter ran for no longer than it was to run,
 //! and takes a short answer of the kernel for an error: neither is a reason for a viewer to end.
 
+use super::budget::{Budget, Place};
 use perf_event::Builder;
 use perf_event::events::{Event as Kind, Hardware, Software};
 use rumpscope_reports::{Counter, Event};
@@ -11,36 +12,33 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::Arc;
 
-/// File descriptors that counters may use at most, and which part of those that the process may have.
-const MOST_FILES: u64 = 1000;
-const PART_OF_FILES: u64 = 2;
+/// File descriptors that counters may use: half of those that the process may have.
+static FILES: Budget = Budget::new(2, 1000);
 
 /// What all threads' counters have in common.
 #[derive(Debug)]
 pub(super) struct Counting {
-    /// File descriptors that may still be used.
-    files: u64,
+    files: &'static Budget,
     /// Why no thread has a counter of an event, as was found with the first one, in the order of [`Event::ALL`].
     refused: [Option<Arc<str>>; Event::ALL.len()],
 }
 
 impl Counting {
     pub(super) fn new() -> Self {
-        Counting { files: descriptors(PART_OF_FILES, MOST_FILES), refused: Default::default() }
+        Counting { files: &FILES, refused: Default::default() }
     }
 }
 
-/// As many file descriptors as this part of those that the process may have, but no more than `most`.
-pub(super) fn descriptors(part: u64, most: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid; where the call fails, it stays as it is, and there are none.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    (limit.rlim_cur / part).min(most)
+/// A counter that is there, with its place among the file descriptors.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    _place: Place,
 }
 
 /// The counters of a thread, in the order of [`Event::ALL`].
 #[derive(Debug)]
-pub(super) struct ThreadCounters([Result<File, Arc<str>>; Event::ALL.len()]);
+pub(super) struct ThreadCounters([Result<Open, Arc<str>>; Event::ALL.len()]);
 
 impl ThreadCounters {
     /// Those of thread `tid`, which count from now on.
@@ -50,26 +48,20 @@ impl ThreadCounters {
 
     /// What they have counted.
     pub(super) fn read(&mut self) -> Vec<Counter> {
-        let read = |counter: &mut Result<File, Arc<str>>| match counter {
-            Ok(file) => read(file),
+        let read = |counter: &mut Result<Open, Arc<str>>| match counter {
+            Ok(open) => read(&mut open.file),
             Err(reason) => Counter::Missing(reason.to_string()),
         };
         self.0.iter_mut().map(read).collect()
     }
-
-    /// Gives their files back.
-    pub(super) fn close(self, counting: &mut Counting) {
-        counting.files += self.0.iter().flatten().count() as u64;
-    }
 }
 
-fn counter(tid: u32, event: Event, counting: &mut Counting) -> Result<File, Arc<str>> {
+fn counter(tid: u32, event: Event, counting: &mut Counting) -> Result<Open, Arc<str>> {
     if let Some(reason) = &counting.refused[event as usize] {
         return Err(reason.clone());
     }
-    if counting.files == 0 {
-        return Err("there are more threads than file descriptors for their counters".into());
-    }
+    let place = counting.files.take(1);
+    let place = place.ok_or_else(|| Arc::from("there are more threads than file descriptors for their counters"))?;
     let file = open(tid, event).map_err(|error| {
         let reason = Arc::from(reason(&error, paranoid()));
         // A thread that has ended, or descriptors that are used up, say nothing of the next thread.
@@ -78,8 +70,7 @@ fn counter(tid: u32, event: Event, counting: &mut Counting) -> Result<File, Arc<
         }
         reason
     })?;
-    counting.files -= 1;
-    Ok(file)
+    Ok(Open { file, _place: place })
 }
 
 /// Moves between processors are made by the kernel; of all else, what the guest's own code does is counted, the same on
@@ -185,7 +176,6 @@ mod tests {
     #[test]
     fn every_counter_counts_or_says_why_not() {
         let mut counting = Counting::new();
-        let before = counting.files;
         // SAFETY: no preconditions.
         let mut own = ThreadCounters::open(unsafe { libc::gettid() } as u32, &mut counting);
         for (event, counter) in Event::ALL.iter().zip(own.read()) {
@@ -194,13 +184,12 @@ mod tests {
                 Counter::Missing(reason) => assert!(!reason.is_empty(), "{event:?}"),
             }
         }
-        own.close(&mut counting);
-        assert_eq!(counting.files, before);
     }
 
     #[test]
     fn descriptors_are_bounded_and_the_rest_is_told() {
-        let mut counting = Counting { files: 0, refused: Default::default() };
+        static NONE: Budget = Budget::new(1, 0);
+        let mut counting = Counting { files: &NONE, refused: Default::default() };
         let mut none = ThreadCounters::open(1, &mut counting);
         assert!(none.read().iter().all(|counter| matches!(counter, Counter::Missing(_))));
     }

@@ -10,6 +10,7 @@
 //! waits for a slow listener: what finds its channel full is lost for it alone, and counted in the next sample that it
 //! gets. The measured process does nothing for all this.
 
+mod budget;
 mod counters;
 pub mod kernels;
 mod listeners;

@@ -30,7 +30,8 @@ pub(super) struct Target {
     /// Who writes the segment: whoever it names later is somebody else.
     process: Process,
     threads: HostThreads,
-    /// Threads as they were seen last: a process that has ended has none, but they had their time.
+    /// Threads as they were seen last: a process that has ended has none, but they had their time. They stand also where
+    /// the host cannot be asked, for want of file descriptors.
     last_threads: Vec<HostThread>,
     /// When the last sample was taken, and when measuring began; in ticks.
     last: Option<(u64, u64)>,
@@ -65,8 +66,10 @@ impl Target {
         // Of a process that ended without a word, the segment tells the last thing that it did. It was seen later.
         snapshot.taken = snapshot.taken.max(self.last.map_or(0, |(taken, _)| taken));
         self.last = Some((snapshot.taken, began));
-        if state == State::Alive {
-            self.last_threads = self.threads.read();
+        if state == State::Alive
+            && let Some(threads) = self.threads.read()
+        {
+            self.last_threads = threads;
         }
         let threads = self.last_threads.clone();
         Ok(Sample { snapshot, state, threads, missed: 0, precision: Precision::EXACT })

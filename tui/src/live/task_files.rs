@@ -3,15 +3,14 @@
 //! To open a file there takes longer than to read it, so those of a thread are kept open as long as there are file
 //! descriptors for that.
 
-use super::counters::descriptors;
-use std::fs::File;
+use super::budget::{Budget, Place};
+use std::fs::{DirEntry, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-/// File descriptors that may be kept at most, and which part of those that the process may have.
-const MOST_FILES: u64 = 600;
-const PART_OF_FILES: u64 = 4;
+/// File descriptors that may be kept: a quarter of those that the process may have.
+static FILES: Budget = Budget::new(4, 600);
 
 /// What is first read of a file, in bytes; the longest, `status`, has some 1500.
 const LENGTH: usize = 4096;
@@ -42,8 +41,7 @@ pub(super) struct Tasks {
     /// The folder that they are in, by which they are found: a later process with the same number has another one. `None`:
     /// there is no such process, or we may not look at it.
     folder: Option<File>,
-    /// File descriptors that may still be kept.
-    files: u64,
+    files: &'static Budget,
 }
 
 /// The files of a thread.
@@ -51,38 +49,35 @@ pub(super) struct Tasks {
 pub(super) struct TaskFiles {
     folder: String,
     /// In the order of [`TaskFile::ALL`]. They stay those of the thread: when it has ended they cannot be read.
-    kept: Option<[File; TaskFile::ALL.len()]>,
+    kept: Option<([File; TaskFile::ALL.len()], Place)>,
 }
 
 impl Tasks {
     /// Those of process `pid`.
     pub(super) fn new(pid: u32) -> Self {
-        Tasks { folder: File::open(format!("/proc/{pid}/task")).ok(), files: descriptors(PART_OF_FILES, MOST_FILES) }
+        Tasks { folder: File::open(format!("/proc/{pid}/task")).ok(), files: &FILES }
     }
 
     /// The numbers of the threads that there are.
-    pub(super) fn numbers(&self) -> Vec<u32> {
-        let entries = self.path().and_then(|path| std::fs::read_dir(path).ok()).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    ///
+    /// # Errors
+    /// When the process has ended, or no file descriptors are left to look with.
+    pub(super) fn numbers(&self) -> io::Result<Vec<u32>> {
+        let Some(path) = self.path() else { return Ok(Vec::new()) };
+        let number = |entry: DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
+        std::fs::read_dir(path)?.filter_map(|entry| entry.map(number).transpose()).collect()
     }
 
     /// The files of thread `tid`, which may have ended.
-    pub(super) fn open(&mut self, tid: u32) -> TaskFiles {
+    pub(super) fn open(&self, tid: u32) -> TaskFiles {
         let folder = format!("{}/{tid}", self.path().unwrap_or_default());
         let mut kept = None;
-        let count = TaskFile::ALL.len() as u64;
-        if let Some(left) = self.files.checked_sub(count)
+        if let Some(place) = self.files.take(TaskFile::ALL.len() as u64)
             && let [Ok(stat), Ok(schedstat), Ok(status)] = TaskFile::ALL.map(|file| open(&folder, file))
         {
-            kept = Some([stat, schedstat, status]);
-            self.files = left;
+            kept = Some(([stat, schedstat, status], place));
         }
         TaskFiles { folder, kept }
-    }
-
-    /// Gives the files of a thread back.
-    pub(super) fn close(&mut self, files: TaskFiles) {
-        self.files += files.kept.map_or(0, |kept| kept.len() as u64);
     }
 
     fn path(&self) -> Option<String> {
@@ -92,7 +87,8 @@ impl Tasks {
     /// There are no file descriptors to keep.
     #[cfg(test)]
     pub(super) fn keep_none(&mut self) {
-        self.files = 0;
+        static NONE: Budget = Budget::new(1, 0);
+        self.files = &NONE;
     }
 }
 
@@ -104,7 +100,7 @@ impl TaskFiles {
     pub(super) fn read<'a>(&self, file: TaskFile, text: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
         let opened;
         let source = match &self.kept {
-            Some(kept) => &kept[file as usize],
+            Some((kept, _)) => &kept[file as usize],
             None => {
                 opened = open(&self.folder, file)?;
                 &opened

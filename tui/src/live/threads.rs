@@ -40,11 +40,12 @@ impl HostThreads {
         HostThreads { tasks: Tasks::new(pid), counting: Counting::new(), known: HashMap::new(), text: Vec::new() }
     }
 
-    /// How they are now, by number; what ended while it was looked at is left out.
-    pub(super) fn read(&mut self) -> Vec<HostThread> {
+    /// How they are now, by number; what ended while it was looked at is left out. `None`: that cannot be seen now.
+    pub(super) fn read(&mut self) -> Option<Vec<HostThread>> {
+        let numbers = self.tasks.numbers().ok()?;
         let mut seen = HashMap::with_capacity(self.known.len());
         let mut threads = Vec::with_capacity(self.known.len());
-        for tid in self.tasks.numbers() {
+        for tid in numbers {
             let known = self.known.remove(&tid).and_then(|known| self.look(tid, known));
             let known = known.or_else(|| {
                 let files = self.tasks.open(tid);
@@ -57,27 +58,15 @@ impl HostThreads {
             }
         }
         // What is left is of threads that have ended.
-        for (_, known) in std::mem::replace(&mut self.known, seen) {
-            self.forget(known);
-        }
+        self.known = seen;
         threads.sort_unstable_by_key(|thread| thread.tid);
-        threads
+        Some(threads)
     }
 
     /// How a thread is now; `None`: it has ended.
     fn look(&mut self, tid: u32, mut known: Known) -> Option<(Known, HostThread)> {
-        match known.look(tid, &mut self.text) {
-            Ok(thread) => Some((known, thread)),
-            Err(_) => {
-                self.forget(known);
-                None
-            }
-        }
-    }
-
-    fn forget(&mut self, known: Known) {
-        known.counters.close(&mut self.counting);
-        self.tasks.close(known.files);
+        let thread = known.look(tid, &mut self.text).ok()?;
+        Some((known, thread))
     }
 }
 
@@ -169,7 +158,7 @@ mod tests {
         };
         let thread = std::thread::Builder::new().name("comes and goes".to_owned()).spawn(work).unwrap();
         let tid = begin.recv().unwrap() as u32;
-        let seen = threads.read();
+        let seen = threads.read().unwrap();
         let found = seen.iter().find(|thread| thread.tid == tid).expect("the thread");
         assert_eq!(found.name, "comes and goes");
         assert_eq!(found.counters.len(), Event::ALL.len());
@@ -178,7 +167,7 @@ mod tests {
         thread.join().unwrap();
         // The host forgets a thread some time after it was waited for.
         let begin = std::time::Instant::now();
-        while threads.read().iter().any(|thread| thread.tid == tid) {
+        while threads.read().unwrap().iter().any(|thread| thread.tid == tid) {
             assert!(begin.elapsed().as_secs() < 30, "it is still there");
         }
         assert!(!threads.known.contains_key(&tid));
@@ -189,7 +178,7 @@ mod tests {
         let mut threads = HostThreads::new(std::process::id());
         // SAFETY: no preconditions.
         let tid = unsafe { libc::gettid() } as u32;
-        let mut own = || threads.read().into_iter().find(|thread| thread.tid == tid).expect("this thread");
+        let mut own = || threads.read().unwrap().into_iter().find(|thread| thread.tid == tid).expect("this thread");
         let (before, begin) = (own(), std::time::Instant::now());
         loop {
             // It gives the processor up by itself; the host tells so when it has.
@@ -206,9 +195,9 @@ mod tests {
     fn files_are_opened_anew_where_there_are_no_descriptors() {
         let mut threads = HostThreads::new(std::process::id());
         threads.tasks.keep_none();
-        let first = threads.read();
+        let first = threads.read().unwrap();
         assert!(!first.is_empty() && threads.known.values().all(|known| !known.files.are_kept()));
-        let again = threads.read();
+        let again = threads.read().unwrap();
         assert!(
             first.iter().any(|thread| again.iter().any(|again| (again.tid, &again.name) == (thread.tid, &thread.name)))
         );
@@ -217,7 +206,18 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_has_no_threads() {
         // Process numbers end at 2^22.
-        assert!(HostThreads::new(99_999_999).read().is_empty());
-        assert!(HostThreads::new(u32::MAX).read().is_empty());
+        assert!(HostThreads::new(99_999_999).read().unwrap().is_empty());
+        assert!(HostThreads::new(u32::MAX).read().unwrap().is_empty());
+    }
+
+    /// Then those that were seen last stand for it.
+    #[test]
+    fn of_a_process_that_ends_meanwhile_nothing_is_seen() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut threads = HostThreads::new(child.id());
+        assert_eq!(threads.read().unwrap().len(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(threads.read(), None);
     }
 }
