@@ -48,7 +48,8 @@ are printed as text, one after the other, until the kernel ends.
 Exit status:
   0    shown up to the end that was asked for, or that of the kernel
   2    bad usage, or several kernels run and none is named
-  3    there is no such kernel, or it cannot be read";
+  3    there is no such kernel, or it cannot be read
+  128+n  signal n ended the dashboard";
 
 /// `rumpscope top`.
 #[derive(Debug, Args)]

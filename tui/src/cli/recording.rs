@@ -25,10 +25,12 @@ changed. What has been written stays readable, however the recording ends.
 docs/recording.md tells the format.
 
 Exit status:
-  That of the guest where one is started, as for `run`; otherwise 0
+  That of the guest where one is started, as for `run`, even if the recording
+  ended early, which is said; otherwise 0
   2    bad usage
-  3    there is no such process, it is not measured, or the recording could not
-       be written
+  3    there is no such process, it is not measured, the recording could not be
+       made, or its end not be written; of a running process, also if it ended
+       early
   126  the program could not be started
   127  there is no such program";
 
@@ -96,7 +98,8 @@ Examples:
 Exit status:
   0    it was shown
   2    bad usage
-  3    it is no recording, one of another version, or has no whole sample";
+  3    it is no recording, one of another version, or has no whole sample
+  128+n  signal n ended the dashboard";
 
 /// `rumpscope replay`.
 #[derive(Debug, Args)]

@@ -88,9 +88,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When there is no terminal, or it is lost.
-pub fn choose(mut look: impl FnMut() -> Vec<Kernel>, options: &Options) -> anyhow::Result<Chosen> {
-    let mut chooser = Chooser::new(options.theme, options.keys.clone());
+pub fn choose(look: impl FnMut() -> Vec<Kernel>, options: &Options) -> anyhow::Result<Chosen> {
     let signals = Signals::catch().context("cannot catch signals")?;
+    let chosen = ask(look, Chooser::new(options.theme, options.keys.clone()), &signals);
+    or_signal(chosen, &signals, Chosen::None)
+}
+
+fn ask(mut look: impl FnMut() -> Vec<Kernel>, mut chooser: Chooser, signals: &Signals) -> anyhow::Result<Chosen> {
     let mut session = Session::open().context("cannot take the terminal")?;
     let inputs = Inputs::start().context("cannot wait for keys")?;
     let mut due = Instant::now();
@@ -101,7 +105,7 @@ pub fn choose(mut look: impl FnMut() -> Vec<Kernel>, options: &Options) -> anyho
         }
         match signals.take() {
             Some(Request::End(signal)) => return Ok(Chosen::None(Outcome::Signal(signal))),
-            Some(Request::Stop) => suspend(&mut session, &signals)?,
+            Some(Request::Stop) => suspend(&mut session, signals)?,
             Some(Request::GoOn) => session.resume().context("the terminal is lost")?,
             None => {}
         }
@@ -120,7 +124,7 @@ pub fn choose(mut look: impl FnMut() -> Vec<Kernel>, options: &Options) -> anyho
         match choice {
             Choice::None => {}
             Choice::Leave => return Ok(Chosen::None(Outcome::Quit)),
-            Choice::Suspend => suspend(&mut session, &signals)?,
+            Choice::Suspend => suspend(&mut session, signals)?,
             Choice::Redraw => session.clear().context("the terminal is lost")?,
             // It may have ended since it was seen; the list goes on then.
             Choice::Open => match chooser.chosen().map(|kernel| Segment::open(&kernel.path)) {
@@ -140,10 +144,15 @@ pub fn run(source: Source, options: Options) -> anyhow::Result<Outcome> {
     let Options { theme, keys, folder, screen } = options;
     let signals = Signals::catch().context("cannot catch signals")?;
     let shown = show(App::new(source, theme, keys, folder, screen), &signals);
-    match (shown, signals.take()) {
-        // Who closes a terminal sends a signal, too, and it is by chance which of the two is seen first.
-        (Err(_), Some(Request::End(signal))) => Ok(Outcome::Signal(signal)),
-        (shown, _) => shown,
+    or_signal(shown, &signals, |outcome| outcome)
+}
+
+/// What came of it; `by` a signal, where it failed and one has come: who closes a terminal sends a signal, too, and it is by
+/// chance which of the two is seen first.
+fn or_signal<T>(done: anyhow::Result<T>, signals: &Signals, by: impl FnOnce(Outcome) -> T) -> anyhow::Result<T> {
+    match (done, signals.take()) {
+        (Err(_), Some(Request::End(signal))) => Ok(by(Outcome::Signal(signal))),
+        (done, _) => done,
     }
 }
 
