@@ -76,7 +76,7 @@ fn hypercalls(interval: &Interval) -> Vec<Value> {
             "total_ns": whole(times.total_ns),
             "share": call.share,
             "threads": call.threads,
-            "percentiles": times.is_timed().then(|| json!({
+            "percentiles": times.has_percentiles().then(|| json!({
                 "p50_ns": whole(times.p50_ns),
                 "p99_ns": whole(times.p99_ns),
                 "p99_9_ns": whole(times.p99_9_ns),

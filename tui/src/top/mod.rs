@@ -61,6 +61,28 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::testing;
+    use rumpscope_probes::{Distribution, Hypercall, Quantity};
+    use rumpscope_reports::Style;
+
+    #[test]
+    fn percentiles_that_are_not_known_are_not_nothing() {
+        let mut sample = testing::samples(1, 1).remove(0);
+        for ((_, metric), cell) in &mut sample.snapshot.cells {
+            if (metric.quantity, metric.call) == (Quantity::Call, Hypercall::MutexEnter) {
+                let count = cell.count();
+                *cell = Distribution::default();
+                cell.untimed = count;
+            }
+        }
+        let interval = Interval::new(None, Arc::new(sample), &mut Symbols::new(&[]));
+        let json: serde_json::Value = serde_json::from_str(&json::render(&interval)).unwrap();
+        let enter = json["hypercalls"].as_array().unwrap().iter().find(|call| call["name"] == "mutex_enter").unwrap();
+        assert!(enter["total_ns"].as_u64().unwrap() > 0 && enter["percentiles"].is_null(), "{enter}");
+        let text = text::render(&interval, &Style { width: 200, colour: false, ascii: true });
+        let enter = text.lines().find(|line| line.starts_with("mutex_enter ")).unwrap();
+        assert_eq!(enter.split_whitespace().filter(|word| *word == "-").count(), 4, "{enter}");
+    }
 
     #[test]
     fn what_is_loaded_later_has_names_too() {

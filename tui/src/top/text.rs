@@ -105,21 +105,22 @@ fn hypercalls(interval: &Interval, style: &Style) -> String {
     let calls = &interval.span.calls;
     let rows = calls.iter().take(MOST).map(|call| {
         let times = &call.times;
-        let time = |nanoseconds: f64| match times.is_timed() {
+        let known = |nanoseconds: f64, is_known: bool| match is_known {
             true => units::time(nanoseconds, style.ascii),
             false => NOTHING.to_owned(),
         };
+        let point = |nanoseconds: f64| known(nanoseconds, times.has_percentiles());
         let mark = if times.estimated() { "~" } else { "" };
         vec![
             call.call.name().to_owned(),
             units::rate(call.per_second),
-            format!("{mark}{}", time(times.total_ns)),
+            format!("{mark}{}", known(times.total_ns, times.is_timed())),
             units::percent(call.share),
             format!("{:.2}", call.threads),
-            time(times.p50_ns),
-            time(times.p99_ns),
-            time(times.p99_9_ns),
-            time(times.max_ns),
+            point(times.p50_ns),
+            point(times.p99_ns),
+            point(times.p99_9_ns),
+            point(times.max_ns),
         ]
     });
     section(&titled("Hypercalls", calls.len()), &columns, rows.collect(), style)

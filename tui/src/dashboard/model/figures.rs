@@ -12,7 +12,8 @@ pub struct Figures {
     pub count: u64,
     /// How many of these were timed.
     pub timed: u64,
-    /// It is known how long each of them took, not only all together: otherwise percentiles and the longest are 0.
+    /// It is known how long each of them took, not only all together, and of each kind some were timed: otherwise
+    /// percentiles and the longest are 0.
     pub placed: bool,
     /// The time of all of them; 0 where none was timed.
     pub total_ns: f64,
@@ -37,7 +38,10 @@ impl Figures {
                 kinds.iter().for_each(|kind| all.merge(&kind.extrapolated()));
                 let count = kinds.iter().map(Distribution::count).sum();
                 let timed = kinds.iter().map(Distribution::timed).sum();
-                Self::of(&all, count, timed, clock)
+                let figures = Self::of(&all, count, timed, clock);
+                // Those of one kind alone say nothing of all.
+                let unknown = |kind: &Distribution| kind.untimed != 0 && kind.timed() == 0;
+                if kinds.iter().any(unknown) { figures.without_percentiles() } else { figures }
             }
         }
     }
@@ -50,6 +54,10 @@ impl Figures {
         let [p50_ns, p99_ns, p99_9_ns] = quantiles(all, [0.5, 0.99, 0.999], clock);
         let max_ns = clock.nanoseconds(all.max);
         Figures { count, timed, placed, total_ns, p50_ns, p99_ns, p99_9_ns, max_ns }
+    }
+
+    fn without_percentiles(self) -> Self {
+        Figures { count: self.count, timed: self.timed, total_ns: self.total_ns, ..Figures::default() }
     }
 
     /// Not all were timed: times are estimates.
@@ -120,6 +128,19 @@ mod tests {
         assert_eq!((figures.count, figures.total_ns), (5_000, clock.nanoseconds(outline.sum)));
         assert!(figures.is_timed() && !figures.has_percentiles() && figures.max_ns == 0.0);
         assert_eq!(Times::new([&outline], &clock).percentiles, None);
+    }
+
+    #[test]
+    fn percentiles_of_one_kind_are_not_shown_for_two() {
+        let clock = testing::clock();
+        let mut quick = Distribution::default();
+        quick.untimed = 1_000;
+        let slow = testing::spread(10, 4_000, 9_000);
+        let figures = Figures::new(&[quick.clone(), slow.clone()], &clock);
+        assert_eq!((figures.count, figures.timed, figures.p99_ns), (1_010, 10, 0.0));
+        assert!(figures.is_timed() && !figures.has_percentiles() && figures.total_ns > 0.0);
+        quick.record(50);
+        assert!(Figures::new(&[quick, slow], &clock).has_percentiles());
     }
 
     #[test]
