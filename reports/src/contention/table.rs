@@ -167,7 +167,12 @@ fn others(waiting: &Waiting, options: &Options, realm: Realm, style: &Style) -> 
     ];
     // Who waits alone waits for nobody.
     if realm != Realm::Other {
-        columns.extend([spent("held", 0), spent("holder waits", 0), spent("hand-over", 0), spent("not known", 4)]);
+        columns.extend([spent("held", 0), spent("holder waits", 0), spent("hand-over", 0)]);
+        // Nobody gives the signal that a thread waits for until its time is up; a lock always has a holder.
+        if realm == Realm::Conditions {
+            columns.push(spent("alone", 3));
+        }
+        columns.push(spent("not known", 4));
     }
     let rows = shown.iter().map(|(key, group)| {
         let mut row = vec![
@@ -178,7 +183,7 @@ fn others(waiting: &Waiting, options: &Options, realm: Realm, style: &Style) -> 
             units::time(waiting.nanoseconds(group.longest) as f64, style.ascii),
         ];
         if realm != Realm::Other {
-            row.extend(parts(&group.spent));
+            row.extend(parts(&group.spent, realm));
         }
         row
     });
@@ -213,12 +218,17 @@ fn whole_chain(key: &Key, style: &Style) -> String {
     lines.iter().map(|line| format!("    {line}\n")).collect()
 }
 
-fn parts(spent: &Spent) -> [String; 4] {
+fn parts(spent: &Spent, realm: Realm) -> Vec<String> {
     let total = spent.total().max(1) as f64;
-    [spent.held, spent.holder_waited, spent.hand_over, spent.unknown].map(|part| match part {
+    let mut parts = vec![spent.held, spent.holder_waited, spent.hand_over, spent.unknown];
+    if realm == Realm::Conditions {
+        parts.insert(3, spent.alone);
+    }
+    let share = |part| match part {
         0 => NOTHING.to_owned(),
         part => units::percent(part as f64 / total),
-    })
+    };
+    parts.into_iter().map(share).collect()
 }
 
 /// The chains behind most of the time of a group, of waiters and of holders, unless they are what it was made by.
@@ -266,6 +276,7 @@ fn point(times: &Times, of: fn(&Percentiles) -> u64, style: &Style) -> String {
 mod tests {
     use super::*;
     use crate::contention::testing;
+    use rumpscope_probes::contention::Part;
 
     fn plain(width: usize) -> Style {
         Style { width, colour: false, ascii: true }
@@ -294,6 +305,17 @@ mod tests {
                 assert!(line.chars().count() <= 80, "{}: {line}", by.name());
             }
         }
+    }
+
+    #[test]
+    fn a_signal_that_did_not_come_in_time_has_its_part() {
+        let mut waiting = testing::waiting();
+        waiting.waits.retain(|wait| wait.lock == 4);
+        waiting.waits[1].part = Part::Alone;
+        let text = render(&waiting, &Options { by: By::Thread, top: 10, chains: 0 }, &plain(120));
+        let parts = |line: usize| -> Vec<&str> { text.lines().nth(line).unwrap().split_whitespace().collect() };
+        assert_eq!(&parts(2)[6..], ["held", "holder", "waits", "hand-over", "alone", "not", "known"], "{text}");
+        assert_eq!(&parts(3)[5..], ["-", "90.0%", "-", "10.0%", "-"], "{text}");
     }
 
     #[test]

@@ -180,6 +180,10 @@ fn sentence(waiting: &Waiting, cause: &Cause) -> String {
 /// What is waited for where nobody is waited for.
 fn alone(root: &Root) -> String {
     match root {
+        // Whoever waits for a signal waits for a thread, unless none gave it.
+        Root::Alone(call @ (Hypercall::CvWait | Hypercall::CvWaitNowrap | Hypercall::CvTimedwait)) => {
+            format!("a signal that did not come in time ({})", call.name())
+        }
         Root::Alone(call) | Root::Waited(call) => waited_in(*call),
         Root::Circle => {
             "what the chain has come from: these wait for each other at the same places, at different times".to_owned()
@@ -310,6 +314,7 @@ fn in_the_end(all: &[Cause], sum: f64, style: &Style) -> String {
 mod tests {
     use super::*;
     use crate::contention::testing;
+    use rumpscope_probes::contention::Part;
 
     fn plain() -> Style {
         Style { width: 100, colour: false, ascii: true }
@@ -335,6 +340,16 @@ mod tests {
         let asked = ["client 1", "client 2", "worker", "proc_lock", "vcache_alloc"];
         let all = asked.map(|wanted| format!("==== {wanted}\n{}", why(&waiting, wanted)));
         testing::check("why.txt", &all.concat());
+    }
+
+    #[test]
+    fn a_wait_whose_time_was_up_was_for_a_signal() {
+        let mut waiting = testing::waiting();
+        let mut timed = waiting.waits.iter().find(|wait| wait.lock == 4).unwrap().clone();
+        (timed.call, timed.part, timed.holder_lane) = (Hypercall::CvTimedwait, Part::Alone, None);
+        waiting.waits = vec![timed];
+        let text = why(&waiting, "ioflush");
+        assert!(text.contains("a signal that did not come in time (cv_timedwait)\n"), "{text}");
     }
 
     #[test]
