@@ -11,6 +11,7 @@ use super::reader::Recording;
 use super::tables::Tables;
 use super::testing::{FINEST, TemporaryFile, about, sample, series};
 use proptest::prelude::*;
+use rumpscope_probes::CHAIN_DEPTH;
 
 /// A frame of a sample: kind, structure and bits.
 type Frame = (Kind, Vec<u8>, Vec<u8>);
@@ -126,6 +127,18 @@ fn numbers_that_are_too_large_are_refused() {
     assert_eq!(holder((1 << 32) + 1), Err(large));
     let short = restored(&|tables| tables.0[table::MIGRATIONS][0].key.numbers.truncate(1));
     assert_eq!(short, Err(Flaw("a row has not the fields of its table")));
+}
+
+/// Pictures of chains are made by functions that call themselves once for each frame.
+#[test]
+fn a_chain_deeper_than_any_that_is_taken_is_refused() {
+    let restored = |frames: usize| {
+        let mut tables = Tables::of(&sample());
+        tables.0[table::STACKS][0].key.numbers.resize(1 + frames, 7);
+        tables.sample(crate::recording::restore::Extent::Whole).map(drop)
+    };
+    assert_eq!(restored(CHAIN_DEPTH), Ok(()));
+    assert_eq!(restored(CHAIN_DEPTH + 1), Err(Flaw("a call chain has more functions than are ever noted")));
 }
 
 /// Little that unpacks to much is refused before it is unpacked.

@@ -8,8 +8,8 @@ use crate::sample::{Counter, HostThread, Sample, State};
 use rumpscope_probes::buckets::{CHUNK_BUCKETS, CHUNKS};
 use rumpscope_probes::contention::{Contention, Lock, LockKind, Module, Part, Wait};
 use rumpscope_probes::{
-    Activity, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, MOST_VCPUS, Metric, Mode, Place, Process,
-    Quantity, Snapshot, Thread, ThreadTotals, VcpuNow,
+    Activity, CHAIN_DEPTH, ClockInfo, ClockSource, Coverage, Distribution, Hypercall, MOST_VCPUS, Metric, Mode, Place,
+    Process, Quantity, Snapshot, Thread, ThreadTotals, VcpuNow,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,6 +173,9 @@ pub(super) fn thread(row: &Row) -> Result<Thread, Flaw> {
 
 fn stack(row: &Row) -> Result<(u32, Vec<u64>), Flaw> {
     let (&number, frames) = row.key.numbers.split_first().ok_or(WRONG_ROW)?;
+    if frames.len() > CHAIN_DEPTH {
+        return Err(Flaw("a call chain has more functions than are ever noted"));
+    }
     Ok((small(number)?, frames.to_vec()))
 }
 
