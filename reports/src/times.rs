@@ -15,12 +15,13 @@ pub struct Times {
     pub count: u64,
     /// How many of these were timed.
     pub timed: u64,
-    /// The time of all of them, in nanoseconds; 0 where none was timed.
+    /// The time of all of them, in nanoseconds; 0 where none was timed. Nothing is in it of a kind of them that was never
+    /// timed.
     pub total_ns: u64,
     /// Not all were timed: total, percentiles and histogram are estimates, in which those that were not are taken to be
     /// like those of their kind that were.
     pub estimated: bool,
-    /// `null` where none was timed, or a recording does not tell how long each took.
+    /// `null` where none was timed, or none of one kind of them, or a recording does not tell how long each took.
     pub percentiles: Option<Percentiles>,
     /// How many lasted more than an hour, and count as an hour in the percentiles.
     pub over_an_hour: u64,
@@ -62,16 +63,18 @@ pub struct Totals {
 
 impl Times {
     /// What the distributions `kinds` say together, by a clock of this rate. Each may have been timed in part; its events
-    /// are taken to be alike.
+    /// are taken to be alike. Where one was never timed, the others tell nothing of it.
     pub fn new<'a>(kinds: impl IntoIterator<Item = &'a Distribution>, clock: &ClockInfo) -> Self {
         let mut all = Distribution::default();
-        let (mut count, mut timed) = (0, 0);
+        let (mut count, mut timed, mut is_told) = (0, 0, true);
         for kind in kinds {
             count += kind.count();
             timed += kind.timed();
+            is_told &= kind.timed() != 0 || kind.count() == 0;
             all.merge(&kind.extrapolated());
         }
-        let (percentiles, over_an_hour) = percentiles(&all, clock);
+        is_told &= all.is_placed();
+        let (percentiles, over_an_hour) = if is_told { percentiles(&all, clock) } else { (None, 0) };
         Times {
             count,
             timed,
@@ -81,7 +84,7 @@ impl Times {
             over_an_hour,
             histogram: all
                 .buckets()
-                .filter(|_| all.is_placed())
+                .filter(|_| is_told)
                 .map(|(low, high, count)| {
                     (picoseconds(clock.nanoseconds(low)), picoseconds(clock.nanoseconds(high + 1)), count)
                 })
@@ -100,9 +103,6 @@ fn picoseconds(nanoseconds: f64) -> f64 {
 /// Each bucket of ticks goes, by its middle (off by at most 0.78 %), into an `hdrhistogram` of nanoseconds with three
 /// significant digits (off by at most 0.1 %); that crate decides what a percentile is.
 fn percentiles(distribution: &Distribution, clock: &ClockInfo) -> (Option<Percentiles>, u64) {
-    if !distribution.is_placed() {
-        return (None, 0);
-    }
     let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3) else { return (None, 0) };
     let mut cut = 0;
     for (low, high, count) in distribution.buckets() {
@@ -181,6 +181,18 @@ mod tests {
         let percentiles = times.percentiles.unwrap();
         assert_eq!((percentiles.p50_ns, percentiles.p90_ns, percentiles.max_ns), (10, 10, 5_000));
         assert!(percentiles.p99_9_ns >= 4_950);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_kind_that_was_never_timed() {
+        let (mut quick, mut slow) = (Distribution::default(), Distribution::default());
+        quick.untimed = 45;
+        (0..5).for_each(|_| slow.record(300_000));
+        let times = Times::new([&quick, &slow], &clock(1e9));
+        assert_eq!((times.count, times.timed, times.total_ns, times.estimated), (50, 5, 1_500_000, true));
+        assert_eq!((times.percentiles, times.histogram), (None, Vec::new()));
+        let nothing = Distribution::default();
+        assert!(Times::new([&nothing, &slow], &clock(1e9)).percentiles.is_some());
     }
 
     #[test]
