@@ -1,6 +1,6 @@
 //! Rows of cells in aligned columns that fit the screen.
 
-use crate::style::Style;
+use crate::style::{Style, printable};
 
 /// Spaces between two columns.
 const GAP: usize = 2;
@@ -117,10 +117,10 @@ fn push_line(text: &mut String, line: &str) {
 }
 
 fn aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
-    let cells = cells
-        .zip(widths)
-        .enumerate()
-        .map(|(index, (cell, &width))| if index == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+    let cells =
+        cells.map(printable).zip(widths).enumerate().map(|(index, (cell, &width))| {
+            if index == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
     cells.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned()
 }
 
@@ -151,6 +151,13 @@ mod tests {
     fn numbers_stand_right() {
         let expected = "call   often   p50     p90\nenter      3  10ns  2.00µs\nexit   12.3k   9ns    20ns\n";
         assert_eq!(grid().render(&style(26)), expected);
+    }
+
+    #[test]
+    fn a_cell_is_no_command_to_the_terminal() {
+        let mut grid = grid();
+        grid.rows[0][0] = "\x1b[31mx\ny".into();
+        assert!(grid.render(&style(80)).contains("\n?[31mx?y      3  10ns  2.00µs\n"), "{:?}", grid.render(&style(80)));
     }
 
     #[test]

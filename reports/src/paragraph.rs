@@ -1,6 +1,6 @@
 //! Running text beside a label, cut into lines that fit the screen.
 
-use crate::style::Style;
+use crate::style::{Style, printable};
 
 /// Columns that a label takes, with the space before and after it.
 const INDENT: usize = 20;
@@ -22,18 +22,18 @@ fn lines(label: &str, text: &str, style: &Style, emphasis: fn(&Style, &str) -> S
     format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(INDENT))))
 }
 
-/// `text` in lines of at most `width` characters, or of one word where that is longer.
+/// `text` in lines of at most `width` characters, or of one word where that is longer; nothing in it is obeyed by terminals.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().map(printable) {
         let line = lines.last_mut().expect("there is always a line");
         if line.is_empty() {
-            line.push_str(word);
+            line.push_str(&word);
         } else if line.chars().count() + 1 + word.chars().count() <= width {
             line.push(' ');
-            line.push_str(word);
+            line.push_str(&word);
         } else {
-            lines.push(word.to_owned());
+            lines.push(word);
         }
     }
     lines
@@ -49,6 +49,10 @@ mod tests {
         let expected = "  lost              one two\n                    three\n                    four\n";
         assert_eq!(labelled("lost", "one two three four", &Style { width: 29, ..style }), expected);
         assert_eq!(labelled("lost", "none", &style), "  lost              none\n");
+        // What a name contains reaches no terminal as a command.
+        let coloured = labelled("lost", "a\x1b[2J\u{9b}b\x07\nc", &Style { colour: true, ..style });
+        assert_eq!(coloured, "  \x1b[2mlost\x1b[0m              a?[2J?b? c\n");
+        assert_eq!(Style { colour: true, ..style }.title("a\x1b[2J"), "\x1b[1ma?[2J\x1b[0m");
         // Columns are counted, not bytes.
         assert_eq!(labelled("…löst", "none", &style), "  …löst             none\n");
     }

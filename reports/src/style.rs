@@ -28,6 +28,12 @@ impl Style {
     }
 
     fn with(&self, attribute: &str, text: &str) -> String {
-        if self.colour && !text.is_empty() { format!("\x1b[{attribute}m{text}\x1b[0m") } else { text.to_owned() }
+        let text = printable(text);
+        if self.colour && !text.is_empty() { format!("\x1b[{attribute}m{text}\x1b[0m") } else { text }
     }
+}
+
+/// `text` without what a terminal would obey: names come from guests and from files.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }

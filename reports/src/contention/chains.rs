@@ -3,6 +3,7 @@
 use super::names::{Frame, site};
 use super::short::{is_library, short};
 use super::waiting::Waiting;
+use crate::style::printable;
 use rumpscope_probes::contention::StackId;
 use std::collections::BTreeMap;
 
@@ -56,7 +57,7 @@ pub fn line(chain: &[Frame], width: usize) -> String {
         }
         line.push_str(&next);
     }
-    line
+    printable(&line)
 }
 
 #[cfg(test)]
@@ -77,6 +78,8 @@ mod tests {
         assert_eq!(line(&chain, 24), "f (f.c:3) < caller < ...");
         assert_eq!(line(&chain, 10), "f (f.c:3) < ...");
         assert_eq!(line(&[], 10), "(no call chain)");
+        // What a name contains reaches no terminal as a command.
+        assert_eq!(line(&[frame("f\x1b[2J", Some("a/\x07.c:3")), frame("g\n", None)], 80), "f?[2J (?.c:3) < g?");
     }
 
     #[test]
