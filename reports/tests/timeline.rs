@@ -120,11 +120,11 @@ fn a_window_cuts_what_is_over_its_edge() {
 #[test]
 fn nothing_is_drawn_across_what_was_lost() {
     let mut timeline = scene();
-    timeline.lanes[0].overwritten = 7;
+    (timeline.lost, timeline.lanes[0].overwritten) = (3, 7);
     timeline.lanes[0].tenures[0].gaps = vec![2];
     let picture = Picture::new(&timeline, Duration::from_secs(5));
     assert!(!picture.threads[0].states.iter().any(|state| matches!(state.doing, Doing::Off { .. })));
-    assert_eq!((picture.complete_from, picture.lost), (SECOND + 520, 7));
+    assert_eq!((picture.complete_from, picture.lost), (SECOND + 520, 3));
     // Who may leave and come back unseen was not necessarily running in between.
     timeline.guest_transitions_seen = false;
     let picture = Picture::new(&timeline, Duration::from_secs(5));

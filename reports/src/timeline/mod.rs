@@ -26,7 +26,9 @@ pub struct Picture {
     pub to: u64,
     /// From when it tells everything: later than `from` where there was more to record than there is room for.
     pub complete_from: u64,
-    /// Events that were lost in the window, or before it, for want of room.
+    /// Events since measuring began that were not recorded, because there were more threads than there is room for: threads
+    /// may be missing, and nothing else tells of that. Older events that newer ones have taken the room of are not counted
+    /// here: these are before `complete_from`.
     pub lost: u64,
     /// The threads that were there.
     pub threads: Vec<Thread>,
@@ -90,9 +92,8 @@ impl Picture {
                 threads.push(thread);
             }
         }
-        let lost = timeline.lost + timeline.lanes.iter().map(|lane| lane.overwritten).sum::<u64>();
         let wakes = resolve(&woken, &threads);
-        Picture { from, to, complete_from: complete_from.min(to), lost, threads, wakes }
+        Picture { from, to, complete_from: complete_from.min(to), lost: timeline.lost, threads, wakes }
     }
 }
 
