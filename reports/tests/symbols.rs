@@ -174,6 +174,23 @@ fn debug_information_split_off_is_found_by_its_link() {
 }
 
 #[test]
+fn debug_information_of_another_build_is_not_taken() {
+    let (addresses, line) = outer_of_the_test();
+    // Without build ids only the checksum tells.
+    let without = "--remove-section=.note.gnu.build-id";
+    let Some((debug, _debug)) = remade("stale.debug", "objcopy", &["--only-keep-debug", without]) else { return };
+    let link = format!("--add-gnu-debuglink={}", debug.path);
+    let Some((module, _kept)) = remade("stale", "objcopy", &["--strip-all", without, &link]) else { return };
+    let frames = Symbols::new(std::slice::from_ref(&module)).chain(&addresses);
+    let inner = named(&frames, "symbols::inner_of_the_test").unwrap();
+    assert_eq!(inner.file_line.as_ref().map(|file_line| file_line.1), Some(line));
+    let bytes = std::fs::read(&debug.path).unwrap();
+    std::fs::write(&debug.path, [&bytes[..], b"!"].concat()).unwrap();
+    let frames = Symbols::new(&[module]).chain(&addresses);
+    assert!(named(&frames, "inner_of_the_test").is_none());
+}
+
+#[test]
 fn a_file_that_is_missing_cut_short_or_something_else_is_told_once() {
     let (addresses, _) = outer_of_the_test();
     let own = own_module();

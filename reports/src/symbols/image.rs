@@ -66,9 +66,9 @@ impl Image {
     /// Takes what a separate debug file of `file` has, if there is one.
     fn read_separate<'a>(&mut self, path: &Path, file: &impl Object<'a>, most: u64) {
         for place in debug_file::places(path, file) {
-            let Ok(cache) = read(&place) else { continue };
+            let Ok(cache) = read(&place.path) else { continue };
             let Ok(debug) = File::parse(&cache) else { continue };
-            if debug.build_id().ok().flatten() != file.build_id().ok().flatten() {
+            if !place.has_that_of(file, &debug) {
                 continue;
             }
             self.debug_info = DebugInfo::of(&debug, most);
