@@ -4,7 +4,7 @@ use super::book::Book;
 use super::names::{Frame, Names, site};
 use rumpscope_probes::contention::{Lock, LockKind, StackId, Wait};
 use rumpscope_probes::{ClockInfo, Snapshot, Thread};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A lock and what it is called.
@@ -121,7 +121,8 @@ pub fn kind_name(kind: LockKind) -> &'static str {
 
 /// Each with a name of its own: those that have one in common get the host's numbers behind it.
 fn named_threads(threads: &[Thread]) -> BTreeMap<u32, NamedThread> {
-    let uses = |name: &str| threads.iter().filter(|thread| thread.name == name).count();
+    let mut uses = HashMap::<&str, usize>::new();
+    threads.iter().for_each(|thread| *uses.entry(&thread.name).or_default() += 1);
     let named = threads.iter().map(|Thread { lane, tid, name, .. }| {
         let given = match (name.as_str(), *tid) {
             ("", 0) => format!("thread of lane {lane}"),
@@ -129,7 +130,7 @@ fn named_threads(threads: &[Thread]) -> BTreeMap<u32, NamedThread> {
             (name, _) => name.to_owned(),
         };
         let name = match *tid {
-            _ if uses(name) < 2 || name.is_empty() => given.clone(),
+            _ if uses[&name[..]] < 2 || name.is_empty() => given.clone(),
             0 => format!("{given} (ended, lane {lane})"),
             tid => format!("{given} ({tid})"),
         };
@@ -143,6 +144,7 @@ mod tests {
     use crate::contention::testing;
     use rumpscope_probes::Thread;
     use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn no_two_locks_have_the_same_name() {
@@ -166,6 +168,21 @@ mod tests {
             [thread(0, 7, "rsi0"), thread(1, 8, "rsi0"), thread(2, 0, "rsi0"), thread(3, 9, ""), thread(4, 0, "")];
         let names: Vec<_> = super::named_threads(&threads).into_values().map(|thread| thread.name).collect();
         assert_eq!(names, ["rsi0 (7)", "rsi0 (8)", "rsi0 (ended, lane 2)", "thread 9", "thread of lane 4"]);
+    }
+
+    #[test]
+    fn many_threads_are_named_in_no_time() {
+        let thread = |lane| Thread {
+            lane,
+            tid: lane + 1,
+            name: format!("thread {}", lane / 2),
+            now: Default::default(),
+            totals: Default::default(),
+        };
+        let threads: Vec<_> = (0..100_000).map(thread).collect();
+        let begin = Instant::now();
+        assert_eq!(super::named_threads(&threads).len(), threads.len());
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 
     #[test]

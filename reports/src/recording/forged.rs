@@ -11,7 +11,8 @@ use super::reader::Recording;
 use super::tables::Tables;
 use super::testing::{FINEST, TemporaryFile, about, sample, series};
 use proptest::prelude::*;
-use rumpscope_probes::CHAIN_DEPTH;
+use rumpscope_probes::{CHAIN_DEPTH, Thread};
+use std::time::{Duration, Instant};
 
 /// A frame of a sample: kind, structure and bits.
 type Frame = (Kind, Vec<u8>, Vec<u8>);
@@ -139,6 +140,24 @@ fn a_chain_deeper_than_any_that_is_taken_is_refused() {
     };
     assert_eq!(restored(CHAIN_DEPTH), Ok(()));
     assert_eq!(restored(CHAIN_DEPTH + 1), Err(Flaw("a call chain has more functions than are ever noted")));
+}
+
+/// None of the rows is one of those before.
+#[test]
+fn rows_that_are_all_others_are_read_in_no_time() {
+    let with_threads = |lanes: std::ops::Range<u32>| {
+        let mut sample = sample();
+        let thread = sample.snapshot.threads[0].clone();
+        sample.snapshot.threads = lanes.map(|lane| Thread { lane, ..thread.clone() }).collect();
+        sample
+    };
+    let (before, after) = (with_threads(0..100_000), with_threads(100_000..200_000));
+    for version in [2, VERSION] {
+        let begin = Instant::now();
+        let reading = Reading::of_whole(version, &after, Some(&before), &mut Room(1 << 30));
+        assert!(reading.is_ok());
+        assert!(begin.elapsed() < Duration::from_secs(5), "version {version}: {:?}", begin.elapsed());
+    }
 }
 
 /// Little that unpacks to much is refused before it is unpacked.

@@ -8,6 +8,7 @@
 //! expected from what it grew by before and from what others grow by ([`leaders`]); only the difference is written
 //! ([`figure`]), as [`numbers`] of which short ones take few bits, by a [`coder`] that learns how short they are.
 
+mod before;
 mod coder;
 mod figure;
 mod leaders;
@@ -22,6 +23,7 @@ use super::edits::{self, Keyed, Room};
 use super::tables::{Key, Row, Table};
 use crate::precision::Precision;
 use crate::sample::Sample;
+use before::Before;
 use coder::{Coder, Decoder, Encoder};
 use figure::{Circumstances, Figure, Kind};
 use leaders::{Expectation, OWN, Pace, Rows, Trust};
@@ -132,10 +134,9 @@ impl Outline {
 
 /// The lines of a whole sample's rows, which were `before`.
 fn whole_lines(rows: Table, before: &[Line], kinds: &[Kind], interval: u64) -> Vec<Line> {
-    let mut before = before.iter();
+    let mut before = Before::new(before);
     let lines = rows.into_iter().map(|Row { key, figures, .. }| {
-        // Rows stay in their order, so that those that are gone stand before the one that is looked for.
-        let was = before.clone().position(|line| line.key == key).and_then(|at| before.nth(at));
+        let was = before.find(&key);
         let was = |figure: usize| was.map_or(0, |line| line.figures[figure].value);
         let figure = |(number, kind): (usize, &Kind)| {
             Figure::new(*kind, figures[number], figures[number].saturating_sub(was(number)), interval)

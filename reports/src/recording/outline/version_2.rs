@@ -1,6 +1,7 @@
 //! Outlines of recordings of version 2, which are still read: of times less was rounded off, and nothing of counts, and
 //! what figures grow by was told by themselves alone. `docs/recording.md` has them at its end.
 
+use super::before::Before;
 use super::figure::Kind;
 use super::lines::{self, CELLS, KINDS, TABLES};
 use super::scale;
@@ -107,9 +108,9 @@ fn grows_with(table: usize, figure: usize) -> Option<usize> {
 
 /// The lines of a whole sample's rows, which were `before`.
 fn whole_lines(rows: Table, before: &[Line], table: usize, interval: u64) -> Vec<Line> {
-    let mut before = before.iter();
+    let mut before = Before::new(before);
     let lines = rows.into_iter().map(|Row { key, figures, .. }| {
-        let was = before.clone().position(|line| line.key == key).and_then(|at| before.nth(at));
+        let was = before.find(&key);
         let grown = |figure: usize| figures[figure].wrapping_sub(was.map_or(0, |line| line.figures[figure].value));
         let figure = |(number, kind): (usize, &Kind)| {
             let (grown, per) = match grows_with(table, number) {
