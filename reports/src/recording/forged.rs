@@ -160,6 +160,25 @@ fn rows_that_are_all_others_are_read_in_no_time() {
     }
 }
 
+#[test]
+fn a_clock_that_is_none_is_refused() {
+    let no_rate = Err(Flaw("its clock does not go on"));
+    for rate in [f64::NAN, f64::INFINITY, -1.0, 0.0, 0.5] {
+        let mut tables = Tables::of(&sample());
+        tables.0[table::SAMPLE][0].figures[1] = rate.to_bits();
+        assert_eq!(tables.sample(crate::recording::restore::Extent::Whole), no_rate);
+        let mut forged = sample();
+        forged.snapshot.clock.ticks_per_second = rate;
+        assert_eq!(Outline::of_whole(&forged, None).sample(&sample()), no_rate);
+    }
+    for cost in [4, 5] {
+        let mut tables = Tables::of(&sample());
+        tables.0[table::SAMPLE][0].key.numbers[cost] = f64::NAN.to_bits();
+        let refused = tables.sample(crate::recording::restore::Extent::Whole);
+        assert_eq!(refused, Err(Flaw("what its clock costs is no time")));
+    }
+}
+
 /// Little that unpacks to much is refused before it is unpacked.
 #[test]
 fn what_claims_too_much_is_refused() {

@@ -88,6 +88,17 @@ fn flag(number: u64) -> Result<bool, Flaw> {
     }
 }
 
+/// A clock's rate in ticks per second, at least the slowest that segments may have.
+pub(super) fn rate(bits: u64) -> Result<f64, Flaw> {
+    let rate = f64::from_bits(bits);
+    if rate.is_finite() && rate >= 1.0 { Ok(rate) } else { Err(Flaw("its clock does not go on")) }
+}
+
+/// What reading a clock costs, or how fine it is, in nanoseconds.
+fn cost(bits: u64) -> Result<f64, Flaw> {
+    Some(f64::from_bits(bits)).filter(|cost| cost.is_finite()).ok_or(Flaw("what its clock costs is no time"))
+}
+
 fn call(number: u64) -> Result<Hypercall, Flaw> {
     usize::try_from(number).ok().and_then(Hypercall::from_number).ok_or(NO_SUCH_CALL)
 }
@@ -110,9 +121,9 @@ fn sample(row: &Row, contention: Contention) -> Result<Sample, Flaw> {
             process: Process { pid: small(pid)?, start_time, program, began_unix_ns },
             clock: ClockInfo {
                 source: if flag(source)? { ClockSource::Tsc } else { ClockSource::Monotonic },
-                ticks_per_second: f64::from_bits(ticks_per_second),
-                two_reads_ns: f64::from_bits(two_reads),
-                step_ns: f64::from_bits(step),
+                ticks_per_second: rate(ticks_per_second)?,
+                two_reads_ns: cost(two_reads)?,
+                step_ns: cost(step)?,
             },
             mode: Mode::from_number(mode).ok_or(Flaw("its timing mode is unknown"))?,
             backend,

@@ -68,7 +68,7 @@ pub fn sample(tables: &[Table; TABLES], taken: u64, precision: Precision, whole:
     let [ticks_per_second, flags, missed, lost_timings, lost_places] = restore::figures(head)?;
     let [vcpus_known, guest_transitions_seen, guest_ended, recorded, dead] = restore::flags(flags)?;
     let mut clock = whole.snapshot.clock;
-    clock.ticks_per_second = f64::from_bits(ticks_per_second);
+    clock.ticks_per_second = restore::rate(ticks_per_second)?;
     let cell = |row: &Row| {
         let key = restore::cell_key(row)?;
         Ok((key, distribution(row, whole.snapshot.cells.get(&key))?))
