@@ -68,8 +68,8 @@ impl Times {
         let mut all = Distribution::default();
         let (mut count, mut timed, mut is_told) = (0, 0, true);
         for kind in kinds {
-            count += kind.count();
-            timed += kind.timed();
+            count = u64::saturating_add(count, kind.count());
+            timed = u64::saturating_add(timed, kind.timed());
             is_told &= kind.timed() != 0 || kind.count() == 0;
             all.merge(&kind.extrapolated());
         }
@@ -108,7 +108,7 @@ fn percentiles(distribution: &Distribution, clock: &ClockInfo) -> (Option<Percen
     for (low, high, count) in distribution.buckets() {
         let middle = clock.nanoseconds(low + (high - low) / 2).round() as u64;
         if middle > LONGEST_NS {
-            cut += count;
+            cut = u64::saturating_add(cut, count);
         }
         histogram.saturating_record_n(middle, count);
     }

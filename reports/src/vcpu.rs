@@ -38,6 +38,14 @@ struct Sums {
     counts: [u64; Quantity::ALL.len()],
 }
 
+impl Sums {
+    /// What a forged recording tells may be more than any clock: it stays at the most there is.
+    fn add(&mut self, quantity: Quantity, ticks: u64, count: u64) {
+        let (all_ticks, all) = (&mut self.ticks[quantity as usize], &mut self.counts[quantity as usize]);
+        (*all_ticks, *all) = (all_ticks.saturating_add(ticks), all.saturating_add(count));
+    }
+}
+
 impl Vcpu {
     /// The virtual CPUs that `snapshot` knows, by index.
     pub fn all(snapshot: &Snapshot) -> Vec<Self> {
@@ -56,8 +64,7 @@ impl Vcpu {
             if let Place::Vcpu(index) = *place {
                 let sums = sums.entry(index).or_default();
                 // Exact where all were timed, as runs and gaps are; of fast transitions only a sample is.
-                sums.ticks[metric.quantity as usize] += distribution.extrapolated_sum();
-                sums.counts[metric.quantity as usize] += distribution.count();
+                sums.add(metric.quantity, distribution.extrapolated_sum(), distribution.count());
             }
         }
         sums.iter().map(|(index, sums)| Self::new(snapshot, earlier, *index, sums)).collect()
@@ -65,12 +72,13 @@ impl Vcpu {
 
     fn new(snapshot: &Snapshot, earlier: Option<&Snapshot>, index: u16, sums: &Sums) -> Self {
         let (ticks, counts) = (|of: Quantity| sums.ticks[of as usize], |of: Quantity| sums.counts[of as usize]);
+        let waited_for = ticks(Quantity::Reschedule).saturating_add(ticks(Quantity::SlowReschedule));
         let timed = matches!(snapshot.mode, Mode::Exact | Mode::Full | Mode::Sampled);
         let time = (timed && snapshot.coverage.guest_transitions_seen).then(|| {
             let (run, gap) = under_way(snapshot, index);
             let (run_before, gap_before) = earlier.map_or((0, 0), |earlier| under_way(earlier, index));
-            let running = (ticks(Quantity::Run) + run).saturating_sub(run_before);
-            let idle = (ticks(Quantity::Gap) + gap).saturating_sub(gap_before);
+            let running = ticks(Quantity::Run).saturating_add(run).saturating_sub(run_before);
+            let idle = ticks(Quantity::Gap).saturating_add(gap).saturating_sub(gap_before);
             let duration = snapshot.taken.saturating_sub(snapshot.began);
             VcpuTime {
                 running_ns: nanoseconds(snapshot, running),
@@ -81,8 +89,8 @@ impl Vcpu {
         Vcpu {
             index,
             time,
-            waited_for_ns: nanoseconds(snapshot, ticks(Quantity::Reschedule) + ticks(Quantity::SlowReschedule)),
-            switches: counts(Quantity::Unschedule) + counts(Quantity::SlowUnschedule),
+            waited_for_ns: nanoseconds(snapshot, waited_for),
+            switches: counts(Quantity::Unschedule).saturating_add(counts(Quantity::SlowUnschedule)),
             migrations: counts(Quantity::Migration),
         }
     }

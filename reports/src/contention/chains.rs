@@ -24,7 +24,7 @@ pub fn weighed(waiting: &Waiting, times: &BTreeMap<StackId, u64>) -> Vec<Weighed
         let chain = waiting.chain(*number);
         let functions = chain.iter().map(|frame| frame.function.as_str()).collect();
         let into = merged.entry(functions).or_insert_with(|| Weighed { chain: chain.to_vec(), ticks: 0 });
-        into.ticks += ticks;
+        into.ticks = into.ticks.saturating_add(*ticks);
         for (frame, other) in into.chain.iter_mut().zip(chain) {
             if frame.source != other.source {
                 frame.source = None;

@@ -16,7 +16,8 @@ pub fn render(waiting: &Waiting, by: By, style: &Style) -> String {
     let figures = matches!(by, By::Lock | By::Class);
     if figures {
         say("left out", "locks that nobody has waited for");
-        let other: u64 = ranking::others(waiting, By::Lock, Realm::Other).iter().map(|row| row.1.spent.total()).sum();
+        let others = ranking::others(waiting, By::Lock, Realm::Other);
+        let other = others.iter().map(|row| row.1.spent.total()).fold(0, u64::saturating_add);
         if other != 0 {
             say("without lock", &format!("{} of sleeps, disks and ends of threads (see `offcpu`)", time(other)));
         }
@@ -30,7 +31,7 @@ pub fn render(waiting: &Waiting, by: By, style: &Style) -> String {
                             wait on";
             say("taken", sentence);
         }
-        let merged: u64 = waiting.locks.values().map(|named| named.lock.merged).sum();
+        let merged = waiting.locks.values().map(|named| named.lock.merged).fold(0, u64::saturating_add);
         if merged != 0 {
             let sentence = format!(
                 "{} locks are counted with others that were made at the same place: there are too many to be kept apart",

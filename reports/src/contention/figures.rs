@@ -29,7 +29,7 @@ pub struct Figures {
 impl Figures {
     /// Those of all of `locks`, by a clock of this rate.
     pub fn new<'a>(locks: impl Iterator<Item = &'a Lock> + Clone, clock: &ClockInfo) -> Self {
-        let sum = |of: fn(&Lock) -> u64| locks.clone().map(of).sum();
+        let sum = |of: fn(&Lock) -> u64| locks.clone().map(of).fold(0, u64::saturating_add);
         let merged = |of: fn(&Lock) -> Distribution| {
             locks.clone().map(of).fold(Distribution::default(), |mut all, one| {
                 all.merge(&one);

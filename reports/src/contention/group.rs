@@ -168,21 +168,22 @@ impl Spent {
             Part::Alone => &mut self.alone,
             Part::Unknown => &mut self.unknown,
         };
-        *into += ticks;
+        *into = into.saturating_add(ticks);
     }
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Spent) {
-        self.held += other.held;
-        self.holder_waited += other.holder_waited;
-        self.hand_over += other.hand_over;
-        self.alone += other.alone;
-        self.unknown += other.unknown;
+        self.held = self.held.saturating_add(other.held);
+        self.holder_waited = self.holder_waited.saturating_add(other.holder_waited);
+        self.hand_over = self.hand_over.saturating_add(other.hand_over);
+        self.alone = self.alone.saturating_add(other.alone);
+        self.unknown = self.unknown.saturating_add(other.unknown);
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.held + self.holder_waited + self.hand_over + self.alone + self.unknown
+        let parts = [self.held, self.holder_waited, self.hand_over, self.alone, self.unknown];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -205,12 +206,13 @@ pub struct Group {
 
 impl Group {
     fn add(&mut self, wait: &Wait) {
-        self.waits += wait.count;
+        self.waits = self.waits.saturating_add(wait.count);
         self.longest = self.longest.max(wait.max);
         self.spent.add(wait.part, wait.ticks);
-        *self.waiters.entry(wait.waiter).or_default() += wait.ticks;
+        let add = |ticks: &mut u64| *ticks = ticks.saturating_add(wait.ticks);
+        add(self.waiters.entry(wait.waiter).or_default());
         if matches!(wait.part, Part::Held | Part::HolderWaited(_)) {
-            *self.holders.entry(wait.holder).or_default() += wait.ticks;
+            add(self.holders.entry(wait.holder).or_default());
         }
         self.locks.insert(wait.lock);
     }

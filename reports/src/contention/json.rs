@@ -257,7 +257,7 @@ fn wait_row(waiting: &Waiting, wait: &Wait, position: impl Fn(StackId) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contention::testing;
+    use crate::contention::{flame, offcpu, table, testing, why};
     use serde_json::Value;
 
     fn merged(by: By, top: usize) -> Value {
@@ -275,6 +275,33 @@ mod tests {
             assert_eq!(total(&merged(*by, 100)), 3_925_000_000, "{}", by.name());
         }
         assert_eq!(merged(By::Site, 1)["groups"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn sums_of_any_figures_can_be_told() {
+        let mut contention = testing::contention();
+        for wait in &mut contention.waits {
+            (wait.count, wait.ticks, wait.max) = (u64::MAX, u64::MAX, u64::MAX);
+        }
+        for lock in contention.locks.values_mut() {
+            (lock.acquisitions, lock.contended, lock.spun, lock.merged) = (u64::MAX, u64::MAX - 1, u64::MAX, u64::MAX);
+            for times in [&mut lock.wait, &mut lock.held_after_wait, &mut lock.held] {
+                times.sum = u64::MAX;
+            }
+            lock.held.untimed = u64::MAX;
+        }
+        let waiting = Waiting::new(&testing::snapshot(contention), &mut testing::Known);
+        let style = crate::Style { width: 100, colour: false, ascii: true };
+        for by in By::ALL {
+            render(&waiting, 4711, by, 10, 8).unwrap();
+            table::render(&waiting, &table::Options { by, top: 10, chains: 1 }, &style);
+        }
+        let subject = why::Subject::find(&waiting, "client 1").unwrap();
+        assert!(why::render(&waiting, &subject, 10, &style).contains("client 1"));
+        let stacks = offcpu::stacks(&waiting, true);
+        let caption = flame::Caption { title: String::new(), subtitle: String::new(), root: "all".to_owned() };
+        assert!(flame::draw(&stacks, &caption).contains("<svg"));
+        assert!(serde_json::to_value(&waiting).is_ok());
     }
 
     #[test]

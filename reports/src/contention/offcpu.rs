@@ -26,7 +26,8 @@ pub fn stacks(waiting: &Waiting, holders: bool) -> Stacks {
         if holders {
             stack.extend(holder(waiting, wait));
         }
-        *ticks.entry(stack).or_default() += wait.ticks;
+        let ticks = ticks.entry(stack).or_default();
+        *ticks = ticks.saturating_add(wait.ticks);
     }
     // Converted at the end, so that many short waits are not rounded one by one.
     ticks.into_iter().map(|(stack, ticks)| (stack, waiting.nanoseconds(ticks))).collect()

@@ -56,7 +56,7 @@ fn cells(row: &Ranked, all: f64, style: &Style) -> Vec<String> {
             .map_or_else(|| "-".to_owned(), |points| units::time(of(points) as f64, style.ascii))
     };
     let kinds: Vec<_> = row.kinds.iter().map(|kind| kind_name(*kind)).collect();
-    let name = match row.locks + row.merged {
+    let name = match row.locks.saturating_add(row.merged) {
         0 | 1 => short(&row.name),
         several => format!("{} ({several} locks)", short(&row.name)),
     };

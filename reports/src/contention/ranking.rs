@@ -39,7 +39,7 @@ pub fn locks(waiting: &Waiting, by: By, realm: Realm) -> Vec<Ranked> {
         numbers: members.keys().copied().collect(),
         kinds: members.values().map(|lock| lock.kind).collect(),
         locks: members.len() as u64,
-        merged: members.values().map(|lock| lock.merged).sum(),
+        merged: members.values().map(|lock| lock.merged).fold(0, u64::saturating_add),
         figures: Figures::new(members.values().copied(), &waiting.clock),
         group: groups.remove(&key).unwrap_or_default(),
     });

@@ -127,7 +127,7 @@ fn lock_cells(row: &Ranked, total: f64, style: &Style) -> Vec<String> {
     let share = |part: f64| if total > 0.0 { units::percent(part / total) } else { NOTHING.to_owned() };
     let estimate = |estimated: bool| if estimated { "~" } else { "" };
     let kinds: Vec<_> = row.kinds.iter().map(|kind| kind_name(*kind)).collect();
-    let name = match row.locks + row.merged {
+    let name = match row.locks.saturating_add(row.merged) {
         0 | 1 => cut(&row.name, style),
         several => format!("{} ({several} locks)", cut(&row.name, style)),
     };

@@ -20,11 +20,11 @@ impl Node {
     fn new(stacks: &Stacks) -> Self {
         let mut root = Node::default();
         for (stack, nanoseconds) in stacks {
-            root.total += nanoseconds;
+            root.total = root.total.saturating_add(*nanoseconds);
             let mut node = &mut root;
             for name in stack {
                 node = node.children.entry(name.clone()).or_default();
-                node.total += nanoseconds;
+                node.total = node.total.saturating_add(*nanoseconds);
             }
         }
         root
@@ -58,7 +58,7 @@ fn slabs<'a>(root: &'a Node, name: &'a str, least: u64) -> Vec<Slab<'a>> {
             if child.total >= least.max(1) {
                 above.push((child, Slab { name, depth: slab.depth + 1, begin, total: child.total, holder }));
             }
-            begin += child.total;
+            begin = begin.saturating_add(child.total);
         }
         open.extend(above.into_iter().rev());
         slabs.push(slab);

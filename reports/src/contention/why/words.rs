@@ -98,7 +98,8 @@ fn subject_name(waiting: &Waiting, subject: &Subject) -> String {
 fn header(waiting: &Waiting, subject: &Subject, style: &Style) -> String {
     let time = |ticks| units::time(waiting.nanoseconds(ticks) as f64, style.ascii);
     let meant = || waiting.waits.iter().filter(|wait| subject.is_about(wait));
-    let (ticks, waits) = meant().fold((0, 0), |(ticks, waits), wait| (ticks + wait.ticks, waits + wait.count));
+    let sum = |of: fn(&Wait) -> u64| meant().map(of).fold(0, u64::saturating_add);
+    let (ticks, waits) = (sum(|wait| wait.ticks), sum(|wait| wait.count));
     let measured = time(waiting.duration);
     let mut text = match subject {
         Subject::Locks(numbers) => {
@@ -122,7 +123,10 @@ fn header(waiting: &Waiting, subject: &Subject, style: &Style) -> String {
         }
     };
     let mut by_chain = BTreeMap::<StackId, u64>::new();
-    meant().for_each(|wait| *by_chain.entry(wait.waiter).or_default() += wait.ticks);
+    for wait in meant() {
+        let ticks = by_chain.entry(wait.waiter).or_default();
+        *ticks = ticks.saturating_add(wait.ticks);
+    }
     if let Some(first) = chains::weighed(waiting, &by_chain).first().filter(|first| first.ticks != 0) {
         let from = format!("{} of it in {}", units::percent(first.ticks as f64 / ticks as f64), whole(&first.chain));
         text.push_str(&labelled("from", &from, style));
