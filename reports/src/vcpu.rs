@@ -79,12 +79,11 @@ impl Vcpu {
             let (run_before, gap_before) = earlier.map_or((0, 0), |earlier| under_way(earlier, index));
             let running = ticks(Quantity::Run).saturating_add(run).saturating_sub(run_before);
             let idle = ticks(Quantity::Gap).saturating_add(gap).saturating_sub(gap_before);
-            let duration = snapshot.taken.saturating_sub(snapshot.began);
-            VcpuTime {
-                running_ns: nanoseconds(snapshot, running),
-                idle_ns: nanoseconds(snapshot, idle),
-                unused_ns: nanoseconds(snapshot, duration.saturating_sub(running + idle)),
-            }
+            // Runs go on while a snapshot is taken, and each part is rounded: no part has more than the others leave.
+            let duration_ns = nanoseconds(snapshot, snapshot.taken.saturating_sub(snapshot.began));
+            let running_ns = nanoseconds(snapshot, running).min(duration_ns);
+            let idle_ns = nanoseconds(snapshot, idle).min(duration_ns - running_ns);
+            VcpuTime { running_ns, idle_ns, unused_ns: duration_ns - running_ns - idle_ns }
         });
         Vcpu {
             index,
@@ -106,4 +105,38 @@ fn under_way(snapshot: &Snapshot, index: u16) -> (u64, u64) {
 
 fn nanoseconds(snapshot: &Snapshot, ticks: u64) -> u64 {
     snapshot.clock.nanoseconds(ticks).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contention::testing;
+    use rumpscope_probes::{Hypercall, Metric};
+
+    /// One virtual CPU's time with these sums of runs and gaps in ticks of half a nanosecond, after so many ticks.
+    fn time(run: u64, gap: u64, taken: u64) -> (u64, u64, u64) {
+        let mut snapshot = testing::snapshot(testing::contention());
+        assert_eq!(snapshot.clock.ticks_per_second, 2e9);
+        snapshot.taken = taken;
+        snapshot.coverage.guest_transitions_seen = true;
+        for (quantity, sum) in [(Quantity::Run, run), (Quantity::Gap, gap), (Quantity::Reschedule, u64::MAX)] {
+            let mut cell = testing::spread(1, 1, 2);
+            cell.sum = sum;
+            snapshot.cells.insert((Place::Vcpu(0), Metric { quantity, call: Hypercall::Bio }), cell);
+        }
+        let time = Vcpu::all(&snapshot)[0].time.unwrap();
+        (time.running_ns, time.idle_ns, time.unused_ns)
+    }
+
+    #[test]
+    fn parts_add_up_to_the_duration() {
+        assert_eq!(time(20, 40, 100), (10, 20, 20));
+        // Each part is rounded.
+        assert_eq!(time(1, 1, 2), (1, 0, 0));
+        assert_eq!(time(3, 1, 6), (2, 1, 0));
+        // Runs go on while a sample is taken.
+        assert_eq!(time(90, 20, 100), (45, 5, 0));
+        assert_eq!(time(120, 20, 100), (50, 0, 0));
+        assert_eq!(time(u64::MAX, u64::MAX, 100), (50, 0, 0));
+    }
 }
