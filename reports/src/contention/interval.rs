@@ -2,7 +2,7 @@
 
 use rumpscope_probes::contention::{Contention, Lock, Part, Wait};
 use rumpscope_probes::{Hypercall, Place};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// All that a wait is told apart by.
 type Key = (Hypercall, u32, Place, u32, u32, Part, u32, Option<u32>);
@@ -12,20 +12,27 @@ fn key(wait: &Wait) -> Key {
 }
 
 /// What `later` has more than `earlier`, a previous state of the same segment. Locks that nobody waited for meanwhile are
-/// left out. Longest times of an interval are not known exactly: the longest of all is given where it may have been in the
+/// left out. (A wait is put into the figures of its lock and into `waits` one after the other: a lock may be there for a wait
+/// alone.) Longest times of an interval are not known exactly: the longest of all is given where it may have been in the
 /// interval, and never more than the interval's sum. `most_waiters` stays that of the whole time. Call chains and modules are
 /// those of `later`, and not told again.
 pub fn since(later: &Contention, earlier: &Contention) -> Contention {
+    let waits = added_waits(&later.waits, &earlier.waits);
+    let waited_for: HashSet<u32> = waits.iter().map(|wait| wait.lock).collect();
     let locks = later.locks.iter().filter_map(|(number, lock)| {
         let before = earlier.locks.get(number).filter(|before| is_same(before, lock));
-        Some((*number, before.map_or_else(|| Some(lock.clone()), |before| added_lock(lock, before))?))
+        let is_told = waited_for.contains(number) || before.is_none_or(|before| has_changed(lock, before));
+        is_told.then(|| (*number, before.map_or_else(|| lock.clone(), |before| added_lock(lock, before))))
     });
+    let has_waits = |number: &u32, lock: &Lock| {
+        lock.wait.count() != 0 || lock.contended != 0 || lock.waiters != 0 || waited_for.contains(number)
+    };
     Contention {
         recorded: later.recorded,
         stacks: Default::default(),
         modules: Default::default(),
-        locks: locks.filter(|(_, lock)| lock.wait.count() != 0 || lock.contended != 0 || lock.waiters != 0).collect(),
-        waits: added_waits(&later.waits, &earlier.waits),
+        locks: locks.filter(|(number, lock)| has_waits(number, lock)).collect(),
+        waits,
         lost: later.lost.saturating_sub(earlier.lost),
     }
 }
@@ -56,12 +63,13 @@ fn is_same(left: &Lock, right: &Lock) -> bool {
     (left.kind, left.address, left.generation) == (right.kind, right.address, right.generation)
 }
 
-/// `None`: nobody waited for it, nor does anybody now.
-fn added_lock(later: &Lock, earlier: &Lock) -> Option<Lock> {
-    if later.waiters == 0 && later.contended == earlier.contended && later.wait == earlier.wait {
-        return None;
-    }
-    Some(Lock {
+/// Whether somebody has waited for it, or does so now.
+fn has_changed(later: &Lock, earlier: &Lock) -> bool {
+    later.waiters != 0 || later.contended != earlier.contended || later.wait != earlier.wait
+}
+
+fn added_lock(later: &Lock, earlier: &Lock) -> Lock {
+    Lock {
         acquisitions: later.acquisitions.saturating_sub(earlier.acquisitions),
         contended: later.contended.saturating_sub(earlier.contended),
         spun: later.spun.saturating_sub(earlier.spun),
@@ -69,7 +77,7 @@ fn added_lock(later: &Lock, earlier: &Lock) -> Option<Lock> {
         held_after_wait: later.held_after_wait.since(&earlier.held_after_wait),
         held: later.held.since(&earlier.held),
         ..later.clone()
-    })
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +108,17 @@ mod tests {
         assert_eq!((added.waits[0].ticks, added.waits[0].count, added.waits[0].max), (500, 2, 500));
         let lock = &added.locks[&added.waits[0].lock];
         assert_eq!((lock.contended, lock.wait.count(), lock.wait.sum), (2, 1, 500));
+    }
+
+    #[test]
+    fn a_lock_of_which_only_the_waits_are_told_is_known() {
+        let earlier = testing::contention();
+        let mut later = earlier.clone();
+        later.waits[0].ticks += 500;
+        let added = since(&later, &earlier);
+        let lock = &added.locks[&later.waits[0].lock];
+        assert_eq!((lock.contended, lock.wait.count()), (0, 0));
+        assert_eq!(added.locks.len(), since(&earlier, &earlier).locks.len() + 1);
     }
 
     #[test]
