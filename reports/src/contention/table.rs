@@ -131,6 +131,11 @@ fn lock_cells(row: &Ranked, total: f64, style: &Style) -> Vec<String> {
         0 | 1 => cut(&row.name, style),
         several => format!("{} ({several} locks)", cut(&row.name, style)),
     };
+    // The most of each lock were not there at the same time.
+    let waiting = match row.locks {
+        0 | 1 => format!("{}/{}", row.figures.waiters, row.figures.most_waiters),
+        _ => row.figures.waiters.to_string(),
+    };
     vec![
         name,
         kinds.join(", "),
@@ -146,7 +151,7 @@ fn lock_cells(row: &Ranked, total: f64, style: &Style) -> Vec<String> {
         point(held, |times| times.p50_ns, style),
         point(held, |times| times.p99_ns, style),
         point(held, |times| times.max_ns, style),
-        format!("{}/{}", row.figures.waiters, row.figures.most_waiters),
+        waiting,
     ]
 }
 
@@ -316,6 +321,20 @@ mod tests {
         let parts = |line: usize| -> Vec<&str> { text.lines().nth(line).unwrap().split_whitespace().collect() };
         assert_eq!(&parts(2)[6..], ["held", "holder", "waits", "hand-over", "alone", "not", "known"], "{text}");
         assert_eq!(&parts(3)[5..], ["-", "90.0%", "-", "10.0%", "-"], "{text}");
+    }
+
+    #[test]
+    fn how_many_waited_at_once_is_known_of_each_lock_alone() {
+        let mut waiting = testing::waiting();
+        for number in [2, 3] {
+            waiting.locks.get_mut(&number).unwrap().lock.waiters = 2;
+        }
+        let last = |by| {
+            let text = render(&waiting, &Options { by, top: 10, chains: 0 }, &plain(200));
+            let row = text.lines().find(|line| line.contains("vcache_alloc")).unwrap().to_owned();
+            row.split_whitespace().last().unwrap().to_owned()
+        };
+        assert_eq!((last(By::Lock).as_str(), last(By::Class).as_str()), ("2/3", "4"));
     }
 
     #[test]
