@@ -180,6 +180,14 @@ impl Spent {
         self.unknown = self.unknown.saturating_add(other.unknown);
     }
 
+    /// What it is where it has no holder that is known, in words.
+    fn without_holder(&self) -> String {
+        let not_known = self.held.max(self.holder_waited).max(self.unknown);
+        let parts = [("hand-over", self.hand_over), ("alone", self.alone), ("not known", not_known)];
+        let parts: Vec<_> = parts.into_iter().filter(|(_, ticks)| *ticks != 0).map(|(name, _)| name).collect();
+        if parts.is_empty() { "(not known)".to_owned() } else { format!("({})", parts.join(", ")) }
+    }
+
     /// All of it.
     pub fn total(&self) -> u64 {
         let parts = [self.held, self.holder_waited, self.hand_over, self.alone, self.unknown];
@@ -205,6 +213,14 @@ pub struct Group {
 }
 
 impl Group {
+    /// Its key for people. Not all waits have a holder: where none is known, their parts tell why.
+    pub fn label(&self, key: &Key, by: By, waiting: &Waiting) -> String {
+        match key {
+            Key::Chain(functions) if by == By::Holder && functions.is_empty() => self.spent.without_holder(),
+            key => key.label(waiting),
+        }
+    }
+
     fn add(&mut self, wait: &Wait) {
         self.waits = self.waits.saturating_add(wait.count);
         self.longest = self.longest.max(wait.max);

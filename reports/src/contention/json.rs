@@ -98,7 +98,7 @@ pub fn render(waiting: &Waiting, pid: u32, by: By, top: usize, count: usize) -> 
             let all: f64 = rows.iter().map(|(_, group)| group.spent.total() as f64).sum();
             groups.extend(rows.iter().take(top).map(|(key, group)| GroupRow {
                 functions: if let Key::Chain(functions) = key { Some(functions.clone()) } else { None },
-                ..row(realm, key.label(waiting), group, part(group.spent.total() as f64, all))
+                ..row(realm, group.label(key, by, waiting), group, part(group.spent.total() as f64, all))
             }));
         }
     }

@@ -1,12 +1,13 @@
 //! Contention for people: rows of locks, or of whatever else waits are merged by.
 
 use super::chains::{self, Weighed};
+use super::coverage;
 use super::figures::Figures;
 use super::group::{By, Group, Key, Realm, Spent};
+use super::names::{Frame, site};
 use super::ranking::{self, Ranked};
 use super::short::{is_library, short};
 use super::waiting::{Waiting, kind_name};
-use super::{coverage, group};
 use crate::grid::{Column, Grid};
 use crate::paragraph::wrapped;
 use crate::style::Style;
@@ -181,7 +182,7 @@ fn others(waiting: &Waiting, options: &Options, realm: Realm, style: &Style) -> 
     }
     let rows = shown.iter().map(|(key, group)| {
         let mut row = vec![
-            cut(&group_name(key, group, waiting), style),
+            cut(&group_name(key, group, options.by, waiting), style),
             units::count(group.waits),
             units::time(waiting.nanoseconds(group.spent.total()) as f64, style.ascii),
             if total > 0.0 { units::percent(group.spent.total() as f64 / total) } else { NOTHING.to_owned() },
@@ -201,15 +202,10 @@ fn others(waiting: &Waiting, options: &Options, realm: Realm, style: &Style) -> 
 }
 
 /// A chain is told by the function that it stands for; the whole is below it.
-fn group_name(key: &Key, group: &Group, waiting: &Waiting) -> String {
-    match key {
-        Key::Chain(functions) if !functions.is_empty() => {
-            let chain = group.waiters.keys().chain(group.holders.keys());
-            let own = chain.copied().find(|number| group::functions(waiting.chain(*number)) == *functions);
-            own.map_or_else(|| functions[0].clone(), |number| waiting.site(number).to_owned())
-        }
-        key => key.label(waiting),
-    }
+fn group_name(key: &Key, group: &Group, by: By, waiting: &Waiting) -> String {
+    let Key::Chain(functions) = key else { return key.label(waiting) };
+    let chain: Vec<_> = functions.iter().map(|function| Frame { function: function.clone(), source: None }).collect();
+    site(&chain).map_or_else(|| group.label(key, by, waiting), |frame| frame.function.clone())
 }
 
 fn whole_chain(key: &Key, style: &Style) -> String {
@@ -281,7 +277,7 @@ fn point(times: &Times, of: fn(&Percentiles) -> u64, style: &Style) -> String {
 mod tests {
     use super::*;
     use crate::contention::testing;
-    use rumpscope_probes::contention::Part;
+    use rumpscope_probes::contention::{Part, Wait};
 
     fn plain(width: usize) -> Style {
         Style { width, colour: false, ascii: true }
@@ -321,6 +317,23 @@ mod tests {
         let parts = |line: usize| -> Vec<&str> { text.lines().nth(line).unwrap().split_whitespace().collect() };
         assert_eq!(&parts(2)[6..], ["held", "holder", "waits", "hand-over", "alone", "not", "known"], "{text}");
         assert_eq!(&parts(3)[5..], ["-", "90.0%", "-", "10.0%", "-"], "{text}");
+    }
+
+    #[test]
+    fn a_hand_over_is_known_without_its_holder() {
+        let mut waiting = testing::waiting();
+        let of = |waiting: &Waiting| {
+            let text = render(waiting, &Options { by: By::Holder, top: 10, chains: 0 }, &plain(120));
+            text.lines().nth(3).unwrap().split("  ").next().unwrap().to_owned()
+        };
+        waiting.waits.retain(|wait| wait.part == Part::HandOver && wait.lock == 2);
+        // The function that gave the lock up, not the innermost one.
+        assert_eq!(of(&waiting), "ffs_update");
+        waiting.waits[0].holder = 0;
+        assert_eq!(of(&waiting), "(hand-over)");
+        let unknown = Wait { part: Part::Unknown, ..waiting.waits[0].clone() };
+        waiting.waits.push(unknown);
+        assert_eq!(of(&waiting), "(hand-over, not known)");
     }
 
     #[test]
