@@ -19,7 +19,7 @@ pub enum RecordError {
     Write {
         /// Which file.
         path: PathBuf,
-        /// Whole samples in it.
+        /// Samples in it, outlines among them; all of them can be read.
         samples: usize,
         /// What the host said.
         reason: io::Error,
@@ -75,11 +75,11 @@ pub enum RecordingError {
 
 /// Where a recording ceases to be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at byte {offset}: {what}; {whole} samples before that are whole")]
+#[error("at byte {offset}: {what}; {whole} samples before that are readable")]
 pub struct Damage {
     /// The byte at which the first frame begins that is not as it was written.
     pub offset: u64,
-    /// Whole samples before that.
+    /// Samples before that, outlines among them; all of them can be read.
     pub whole: usize,
     /// What is wrong with it.
     pub what: &'static str,

@@ -230,7 +230,7 @@ fn damage_is_told_with_its_place() {
     assert_eq!((damage.whole, damage.cut, recording.len()), (3, false, 3));
     assert_eq!(
         damage.to_string(),
-        format!("at byte {}: a frame is not as it was written; 3 samples before that are whole", damage.offset)
+        format!("at byte {}: a frame is not as it was written; 3 samples before that are readable", damage.offset)
     );
     // A frame in another's place, though each is as it was written.
     let cut = &whole[..damage.offset as usize];
