@@ -25,12 +25,13 @@ pub struct Times {
     pub percentiles: Option<Percentiles>,
     /// How many lasted more than an hour, and count as an hour in the percentiles.
     pub over_an_hour: u64,
-    /// All of them, unless there are no percentiles: lower bound (inclusive) and upper bound (exclusive) in nanoseconds, and count, lowest first.
-    /// Empty buckets are left out.
+    /// All of them, or none where there are no percentiles: lower bound (inclusive) and upper bound (exclusive) in
+    /// nanoseconds, and count, lowest first. Empty buckets are left out.
     pub histogram: Vec<(f64, f64, u64)>,
 }
 
-/// Points of a distribution, in nanoseconds, within 1 % or a nanosecond; the maximum is exact.
+/// Points of a distribution, in nanoseconds, within 1 % or a step of the clock. The maximum is exact, but of a part of a
+/// measurement the upper bound of the longest's bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Percentiles {

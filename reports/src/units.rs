@@ -42,7 +42,7 @@ pub fn count(events: u64) -> String {
 
 /// A number of events in a second.
 pub fn rate(per_second: f64) -> String {
-    if per_second < 999.5 { three_digits(per_second) } else { count(per_second as u64) }
+    if per_second < 999.5 { three_digits(per_second) } else { count(per_second.round() as u64) }
 }
 
 /// A part of the whole, as `12.3%`.
@@ -74,6 +74,6 @@ mod tests {
     #[test]
     fn parts_and_rates() {
         assert_eq!([0.0, 0.1234, 0.9996, 1.5].map(percent), ["0.0%", "12.3%", "100%", "150%"]);
-        assert_eq!([0.5, 12.34, 1234.9, 45_600.0].map(rate), ["0.50", "12.3", "1234", "45.6k"]);
+        assert_eq!([0.5, 12.34, 1234.9, 45_600.0].map(rate), ["0.50", "12.3", "1235", "45.6k"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Names for addresses of this very process, and for those in files that are not as they should be.
 
-use object::{Object, ObjectSegment, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use rumpscope_probes::contention::{Contention, Lock, LockKind, Module, Part, Wait};
 use rumpscope_probes::{Distribution, Hypercall, Place};
 use rumpscope_reports::symbols::{Frame, Symbols, lock_name};
@@ -188,6 +188,25 @@ fn debug_information_of_another_build_is_not_taken() {
     std::fs::write(&debug.path, [&bytes[..], b"!"].concat()).unwrap();
     let frames = Symbols::new(&[module]).chain(&addresses);
     assert!(named(&frames, "inner_of_the_test").is_none());
+}
+
+#[test]
+fn debug_information_that_cannot_be_read_is_looked_for_elsewhere() {
+    let (addresses, line) = outer_of_the_test();
+    let Some((debug, _debug)) = remade("intact.debug", "objcopy", &["--only-keep-debug"]) else { return };
+    let arguments = ["--compress-debug-sections=zlib", &format!("--add-gnu-debuglink={}", debug.path)];
+    let Some((module, _kept)) = remade("unpacks-to-nothing", "objcopy", &arguments) else { return };
+    let mut bytes = std::fs::read(&module.path).unwrap();
+    let range = |bytes: &[u8]| {
+        let file = object::File::parse(bytes).unwrap();
+        file.section_by_name(".debug_info").unwrap().file_range().unwrap()
+    };
+    let (start, length) = range(&bytes);
+    bytes[start as usize + 24..(start + length) as usize].fill(0xff);
+    std::fs::write(&module.path, bytes).unwrap();
+    let frames = Symbols::new(&[module]).chain(&addresses);
+    let inner = named(&frames, "symbols::inner_of_the_test").unwrap();
+    assert_eq!(inner.file_line.as_ref().map(|file_line| file_line.1), Some(line));
 }
 
 #[test]

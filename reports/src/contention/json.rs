@@ -68,7 +68,9 @@ struct ChainRow {
 /// As `serde_json` has them; none is known for this data.
 pub fn render(waiting: &Waiting, pid: u32, by: By, top: usize, count: usize) -> Result<String, serde_json::Error> {
     let has_figures = matches!(by, By::Lock | By::Class);
-    let ranked = [Realm::Locks, Realm::Conditions].map(|realm| ranking::locks(waiting, by, realm));
+    let realms = if has_figures { &[Realm::Locks, Realm::Conditions][..] } else { &[] };
+    // Rows borrow their figures from here.
+    let ranked: Vec<_> = realms.iter().map(|realm| (*realm, ranking::locks(waiting, by, *realm))).collect();
     let row = |realm: Realm, name: String, group: &Group, share: f64| GroupRow {
         realm: realm_name(realm),
         name,
@@ -85,11 +87,11 @@ pub fn render(waiting: &Waiting, pid: u32, by: By, top: usize, count: usize) -> 
     let part = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
     let mut groups = Vec::new();
     if has_figures {
-        for (realm, rows) in [Realm::Locks, Realm::Conditions].into_iter().zip(&ranked) {
+        for (realm, rows) in &ranked {
             let all: f64 = rows.iter().map(|row| row.figures.wait.total_ns as f64).sum();
             groups.extend(rows.iter().take(top).map(|lock| GroupRow {
                 figures: Some(&lock.figures),
-                ..row(realm, lock.name.clone(), &lock.group, part(lock.figures.wait.total_ns as f64, all))
+                ..row(*realm, lock.name.clone(), &lock.group, part(lock.figures.wait.total_ns as f64, all))
             }));
         }
     } else {

@@ -3,8 +3,9 @@
 use super::plain;
 use super::variables::{Variable, variables};
 use addr2line::Context;
-use gimli::{Dwarf, EndianArcSlice, RunTimeEndian};
+use gimli::{Dwarf, EndianArcSlice, RunTimeEndian, SectionId};
 use object::{Object, ObjectSection};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,11 +36,13 @@ impl DebugInfo {
             return None;
         }
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
-        let section = |name: &str| {
-            let data = file.section_by_name(name).and_then(|section| section.uncompressed_data().ok());
-            Section::new(Arc::from(data.unwrap_or_default()), endian)
+        let section = |id: SectionId| {
+            let data = file.section_by_name(id.name()).and_then(|section| section.uncompressed_data().ok());
+            // Without the others it tells less; without this one nothing, and a separate file may have it.
+            let data = data.or_else(|| (id != SectionId::DebugInfo).then(Cow::default)).ok_or(())?;
+            Ok::<_, ()>(Section::new(Arc::from(data), endian))
         };
-        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
+        let dwarf = Dwarf::load(section).ok()?;
         let dwarf = Arc::new(dwarf);
         let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?;
         Some(DebugInfo { dwarf, context })
