@@ -1,5 +1,6 @@
 //! Recordings that are as they were written, by somebody who means harm: their checksums are right.
 
+use super::About;
 use super::bytes::Flaw;
 use super::changes;
 use super::compression::{LARGEST, Packer};
@@ -10,8 +11,11 @@ use super::outline::{Outline, Reading};
 use super::reader::Recording;
 use super::tables::Tables;
 use super::testing::{FINEST, TemporaryFile, about, sample, series};
+use crate::contention::testing::Known;
+use crate::contention::{Waiting, offcpu};
+use crate::{Ended, Run, Style, Summary};
 use proptest::prelude::*;
-use rumpscope_probes::{CHAIN_DEPTH, Thread};
+use rumpscope_probes::{CHAIN_DEPTH, Snapshot, Thread};
 use std::time::{Duration, Instant};
 
 /// A frame of a sample: kind, structure and bits.
@@ -51,15 +55,25 @@ fn frames(events: &[u64]) -> Vec<Frame> {
     series(events).into_iter().enumerate().map(frame).collect()
 }
 
-/// Reads all that can be read, and what is wrong with the rest.
+/// Reads all that can be read, makes of it what reports do, and says what is wrong with the rest.
 fn read(bytes: &[u8]) -> Result<usize, String> {
     let file = TemporaryFile::new("forged");
     std::fs::write(file.path(), bytes).unwrap();
     let mut recording = Recording::open(file.path()).map_err(|error| error.to_string())?;
     for index in 0..recording.len() {
-        recording.at(index).map_err(|error| error.to_string())?;
+        let sample = recording.at(index).map_err(|error| error.to_string())?;
+        tell(&sample.snapshot);
     }
     Ok(recording.len())
+}
+
+fn tell(snapshot: &Snapshot) {
+    let waiting = Waiting::new(snapshot, &mut Known);
+    drop(offcpu::stacks(&waiting, true));
+    let (About { ran, host }, ended) = (about(), Ended::Running);
+    let summary = Summary::new(snapshot, Run { ran, ended, host }).with_contention(waiting);
+    crate::json::render(&summary).unwrap();
+    crate::table::render(&summary, &Style { width: 100, colour: true, ascii: false });
 }
 
 proptest! {
