@@ -45,14 +45,20 @@ pub fn save(segment: &Segment, last: Duration, path: &Path) -> anyhow::Result<Sa
     perfetto::write(&timeline, &picture, BufWriter::new(file)).with_context(|| format!("cannot write to {name}"))?;
     let time = |ticks| units::time(timeline.clock.nanoseconds(ticks), false);
     let (length, threads) = (time(picture.to - picture.from), picture.threads.len());
+    let overwritten = (picture.complete_from > picture.from).then(|| {
+        format!(
+            "only its last {} tell all: more happened than there was room for",
+            time(picture.to - picture.complete_from)
+        )
+    });
+    let lost = (picture.lost != 0).then(|| {
+        let events = units::count(picture.lost);
+        format!("{events} events were never recorded, of threads for which there was no room; some may be of this time")
+    });
+    let missing: Vec<_> = overwritten.into_iter().chain(lost).collect();
     Ok(Saved {
         what: format!("{name}: {length} of {threads} threads; open it at https://ui.perfetto.dev"),
-        incomplete: (picture.complete_from > picture.from).then(|| {
-            format!(
-                "only its last {} tell all: more happened than there was room for. RUMPSCOPE_EVENTS=64MiB (or --events 64MiB) \
-                 keeps more",
-                time(picture.to - picture.complete_from)
-            )
-        }),
+        incomplete: (!missing.is_empty())
+            .then(|| format!("{}. RUMPSCOPE_EVENTS=64MiB (or --events 64MiB) keeps more", missing.join("; "))),
     })
 }

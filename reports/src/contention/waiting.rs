@@ -144,7 +144,6 @@ mod tests {
     use crate::contention::testing;
     use rumpscope_probes::Thread;
     use std::collections::BTreeSet;
-    use std::time::{Duration, Instant};
 
     #[test]
     fn no_two_locks_have_the_same_name() {
@@ -168,21 +167,6 @@ mod tests {
             [thread(0, 7, "rsi0"), thread(1, 8, "rsi0"), thread(2, 0, "rsi0"), thread(3, 9, ""), thread(4, 0, "")];
         let names: Vec<_> = super::named_threads(&threads).into_values().map(|thread| thread.name).collect();
         assert_eq!(names, ["rsi0 (7)", "rsi0 (8)", "rsi0 (ended, lane 2)", "thread 9", "thread of lane 4"]);
-    }
-
-    #[test]
-    fn many_threads_are_named_in_no_time() {
-        let thread = |lane| Thread {
-            lane,
-            tid: lane + 1,
-            name: format!("thread {}", lane / 2),
-            now: Default::default(),
-            totals: Default::default(),
-        };
-        let threads: Vec<_> = (0..100_000).map(thread).collect();
-        let begin = Instant::now();
-        assert_eq!(super::named_threads(&threads).len(), threads.len());
-        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 
     #[test]

@@ -15,8 +15,7 @@ use crate::contention::testing::Known;
 use crate::contention::{Waiting, offcpu};
 use crate::{Ended, Run, Style, Summary};
 use proptest::prelude::*;
-use rumpscope_probes::{CHAIN_DEPTH, Snapshot, Thread};
-use std::time::{Duration, Instant};
+use rumpscope_probes::{CHAIN_DEPTH, Snapshot};
 
 /// A frame of a sample: kind, structure and bits.
 type Frame = (Kind, Vec<u8>, Vec<u8>);
@@ -154,24 +153,6 @@ fn a_chain_deeper_than_any_that_is_taken_is_refused() {
     };
     assert_eq!(restored(CHAIN_DEPTH), Ok(()));
     assert_eq!(restored(CHAIN_DEPTH + 1), Err(Flaw("a call chain has more functions than are ever noted")));
-}
-
-/// None of the rows is one of those before.
-#[test]
-fn rows_that_are_all_others_are_read_in_no_time() {
-    let with_threads = |lanes: std::ops::Range<u32>| {
-        let mut sample = sample();
-        let thread = sample.snapshot.threads[0].clone();
-        sample.snapshot.threads = lanes.map(|lane| Thread { lane, ..thread.clone() }).collect();
-        sample
-    };
-    let (before, after) = (with_threads(0..100_000), with_threads(100_000..200_000));
-    for version in [2, VERSION] {
-        let begin = Instant::now();
-        let reading = Reading::of_whole(version, &after, Some(&before), &mut Room(1 << 30));
-        assert!(reading.is_ok());
-        assert!(begin.elapsed() < Duration::from_secs(5), "version {version}: {:?}", begin.elapsed());
-    }
 }
 
 #[test]

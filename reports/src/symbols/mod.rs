@@ -67,14 +67,20 @@ impl Symbols {
 
     /// The process has `modules` loaded by now; what is known of those that were there before stays.
     pub fn learn(&mut self, modules: &[Module]) {
+        let mut learned = false;
         for module in modules {
             let after = self.modules.partition_point(|loaded| loaded.module.start < module.start);
             let loaded = Loaded { module: module.clone(), image: None };
             match self.modules.get_mut(after) {
-                Some(known) if known.module == *module => {}
+                Some(known) if known.module == *module => continue,
                 Some(known) if known.module.start == module.start => *known = loaded,
                 _ => self.modules.insert(after, loaded),
             }
+            learned = true;
+        }
+        if learned {
+            // An address that was in no module may be in one now.
+            self.frames.clear();
         }
     }
 
