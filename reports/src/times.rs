@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn more_events_than_can_be_counted_have_percentiles() {
         let mut forged = Distribution::default();
-        [0, 3].map(|chunk| forged.set_chunk(chunk, &[u64::MAX; 64]));
+        [0, 3].into_iter().for_each(|chunk| forged.set_chunk(chunk, &[u64::MAX; 64]));
         let times = Times::new([&forged], &clock(1e9));
         assert!(times.percentiles.is_some() && times.count == u64::MAX);
     }

@@ -36,8 +36,8 @@ impl Figures {
             kinds => {
                 let mut all = Distribution::default();
                 kinds.iter().for_each(|kind| all.merge(&kind.extrapolated()));
-                let count = kinds.iter().map(Distribution::count).sum();
-                let timed = kinds.iter().map(Distribution::timed).sum();
+                let count = kinds.iter().map(Distribution::count).fold(0, u64::saturating_add);
+                let timed = kinds.iter().map(Distribution::timed).fold(0, u64::saturating_add);
                 let figures = Self::of(&all, count, timed, clock);
                 // Those of one kind alone say nothing of all.
                 let unknown = |kind: &Distribution| kind.untimed != 0 && kind.timed() == 0;
@@ -82,7 +82,7 @@ pub fn quantiles<const N: usize>(of: &Distribution, parts: [f64; N], clock: &Clo
     let mut values = [0.0; N];
     let (mut next, mut seen) = (0, 0);
     for (low, high, count) in of.buckets() {
-        seen += count;
+        seen = u64::saturating_add(seen, count);
         while next < N && seen as f64 >= (parts[next] * timed as f64).ceil() {
             values[next] = clock.nanoseconds((low + (high - low) / 2).min(of.max));
             next += 1;

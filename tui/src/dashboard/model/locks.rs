@@ -129,11 +129,11 @@ pub struct GroupSpan {
 pub fn grouped(waiting: &Waiting, by: By, realm: Realm) -> Vec<GroupSpan> {
     let seconds = seconds(waiting);
     let groups = groups(waiting, by, realm);
-    let all: u64 = groups.values().map(|group| group.spent.total()).sum();
+    let all = groups.values().map(|group| group.spent.total()).fold(0, u64::saturating_add);
     let mut spans: Vec<_> = groups
         .into_iter()
         .map(|(key, group)| GroupSpan {
-            name: brief(&key.label(waiting)),
+            name: brief(&group.label(&key, by, waiting)),
             key,
             per_second: group.waits as f64 / seconds,
             threads: waiting.clock.nanoseconds(group.spent.total()) / 1e9 / seconds,

@@ -102,8 +102,9 @@ fn draw_figures(
     let locks: Vec<&Lock> =
         numbers.iter().filter_map(|number| waiting.locks.get(number)).map(|named| &named.lock).collect();
     let wait = wait_figures(&locks, waiting);
-    let now: u32 = locks.iter().map(|lock| lock.waiters).sum();
-    let most = locks.iter().map(|lock| lock.most_waiters).max().unwrap_or(0);
+    let now = locks.iter().map(|lock| lock.waiters).fold(0, u32::saturating_add);
+    // The most of each lock were not there at the same time.
+    let most = if let [lock] = locks[..] { format!(", at most {}", lock.most_waiters) } else { String::new() };
     let point = |value: f64| picture::time(theme, &wait, value);
     let waits = format!(
         "{} threads waiting   {} waits/s   p50 {}   p99 {}   max {}",
@@ -115,10 +116,10 @@ fn draw_figures(
     );
     picture::figures(line(area, 0), buffer, &waits, theme.style(Role::Text));
     let holder = holder(waiting, &locks);
-    let spun: u64 = locks.iter().map(|lock| lock.spun).sum();
-    let contended: u64 = locks.iter().map(|lock| lock.contended).sum();
+    let spun = locks.iter().map(|lock| lock.spun).fold(0, u64::saturating_add);
+    let contended = locks.iter().map(|lock| lock.contended).fold(0, u64::saturating_add);
     let active = if contended == 0 { 0.0 } else { spun as f64 / contended as f64 };
-    let who = format!("{now} wait now, at most {most}   {holder}   {} ended by looking", units::percent(active));
+    let who = format!("{now} wait now{most}   {holder}   {} ended by looking", units::percent(active));
     picture::figures(line(area, 1), buffer, &who, theme.style(if now == 0 { Role::Text } else { Role::Wanted }));
     let held = LockFigures::new(locks.iter().copied(), &waiting.clock);
     let is_condvar = opened.realm == Realm::Conditions;
@@ -331,7 +332,7 @@ fn draw_times(area: Rect, buffer: &mut Buffer, view: &View<'_>, waiting: &Waitin
 fn draw_locks(area: Rect, buffer: &mut Buffer, theme: &Theme, waiting: &Waiting, is_meant: &dyn Fn(&Wait) -> bool) {
     let mut locks: Vec<_> = groups_where(waiting, By::Lock, is_meant).into_iter().collect();
     locks.sort_by_key(|(_, group)| std::cmp::Reverse(group.spent.total()));
-    let all: u64 = locks.iter().map(|(_, group)| group.spent.total()).sum();
+    let all = locks.iter().map(|(_, group)| group.spent.total()).fold(0, u64::saturating_add);
     let lines: Vec<_> =
         locks.iter().map(|(key, group)| (group.spent.total() as f64, brief(&key.label(waiting)))).collect();
     draw_shares(area, buffer, theme, "Waited for", &lines, all.max(1) as f64);
