@@ -17,7 +17,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// How often somebody looks at what the guest does.
 pub const LOOK: Duration = Duration::from_millis(100);
 
-/// The signals that ask a process to end. They are kept from us while the guest runs, except those that are ignored.
+/// The signals that ask a process to end. They are kept from us while the guest runs, except a SIGHUP that is ignored.
 const REQUESTS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// What was done to a guest whose time was up.
@@ -132,7 +132,7 @@ impl WaitedSignals {
         let mut set = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
         // One that is ignored would arrive all the same where it is blocked.
-        let requests = REQUESTS.into_iter().filter(|request| !signal::is_ignored(*request));
+        let requests = REQUESTS.into_iter().filter(|request| !signal::stays_ignored(*request));
         // SAFETY: both sets are valid; `set` is initialised first. SIGCHLD must have its default action: whoever
         // started us may have it ignored, and then there is nothing to wait for.
         unsafe {

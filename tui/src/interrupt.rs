@@ -14,13 +14,13 @@ extern "C" fn note(_: libc::c_int) {
     ARRIVED.store(true, Ordering::Relaxed);
 }
 
-/// From now on Ctrl-C, SIGTERM, SIGHUP and SIGQUIT are noted, except those that whoever started us has ignored. Processes
-/// that we start have the usual actions.
+/// From now on Ctrl-C, SIGTERM, SIGHUP and SIGQUIT are noted, the last but one unless whoever started us has
+/// ignored it. Processes that we start have the usual actions.
 ///
 /// # Errors
 /// When the host refuses a handler.
 pub fn catch() -> io::Result<()> {
-    for signal in REQUESTS.into_iter().filter(|signal| !signal::is_ignored(*signal)) {
+    for signal in REQUESTS.into_iter().filter(|signal| !signal::stays_ignored(*signal)) {
         // SAFETY: all bytes zero is a valid `sigaction`, with an empty mask; the handler only writes an atomic.
         let result = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -52,11 +52,13 @@ mod tests {
 
     #[test]
     fn what_is_ignored_stays_so() {
-        let usual = |request| if signal::is_ignored(request) { libc::SIG_IGN } else { libc::SIG_DFL };
+        let usual = |request| if signal::stays_ignored(request) { libc::SIG_IGN } else { libc::SIG_DFL };
         let before = REQUESTS.map(|request| (request, usual(request)));
         set(libc::SIGHUP, libc::SIG_IGN);
         catch().unwrap();
-        assert!(signal::is_ignored(libc::SIGHUP));
+        assert!(signal::stays_ignored(libc::SIGHUP));
+        set(libc::SIGINT, libc::SIG_IGN);
+        assert!(!signal::stays_ignored(libc::SIGINT), "whoever sends it means us");
         set(libc::SIGHUP, libc::SIG_DFL);
         catch().unwrap();
         assert_eq!(set(libc::SIGHUP, libc::SIG_DFL), note as extern "C" fn(libc::c_int) as usize);

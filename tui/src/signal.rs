@@ -1,4 +1,4 @@
-//! Names of signals, which are ignored, and one that is outlived.
+//! Names of signals, one that may be ignored, and one that is outlived.
 
 /// The name of signal `number`; the number itself where it has none.
 pub fn name(number: i32) -> String {
@@ -26,14 +26,16 @@ pub fn name(number: i32) -> String {
     name.to_owned()
 }
 
-/// Whether signal `number` is ignored: whoever started us may want that, as `nohup` and shells without job control do.
-pub fn is_ignored(number: i32) -> bool {
+/// Whether signal `number` is to stay ignored: a SIGHUP that whoever started us has ignored, as `nohup` does. (Shells without
+/// job control have their background jobs ignore SIGINT and SIGQUIT because of the terminal's keys. Who sends us one of these
+/// by our number means us.)
+pub fn stays_ignored(number: i32) -> bool {
     // SAFETY: all bytes zero is a valid `sigaction`; without a new one, the old one is told and nothing changes.
     let (told, action) = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         (libc::sigaction(number, std::ptr::null(), &mut action), action)
     };
-    told == 0 && action.sa_sigaction == libc::SIG_IGN
+    number == libc::SIGHUP && told == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// Does nothing: a write beyond a limit of the size of files then fails, instead of ending the process.
