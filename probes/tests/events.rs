@@ -3,7 +3,7 @@
 use rumpscope_probes::events::{What, wake};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
-use rumpscope_probes::{ENV_EVENTS, Hypercall, Place, clock, measure, measure_quick};
+use rumpscope_probes::{Context, ENV_EVENTS, Hypercall, Place, clock, measure, measure_quick};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -97,6 +97,23 @@ fn threads_follow_one_another_from_block_to_block(segment: &Segment) {
     let told: Vec<_> = tenures.filter(|tenure| tenure.name.starts_with("handed")).collect();
     assert_eq!(told.iter().map(|tenure| &tenure.name).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
     assert!(told.iter().all(|tenure| tenure.events.len() == 1));
+}
+
+/// A context may have a name of 16 bytes, one more than a thread; each of its blocks says it.
+fn a_long_name_is_one_name(segment: &Segment) {
+    const CALLS: usize = 2 * IN_BLOCK as usize;
+    on_thread("carrier", || {
+        let mut context = Context::new();
+        context.exchange();
+        Context::begin("sixteen bytes xy");
+        (0..CALLS).for_each(|_| measure(Hypercall::Getrandom, || ()));
+        context.exchange();
+    });
+    let timeline = segment.timeline().unwrap();
+    let tenures = timeline.lanes.iter().flat_map(|lane| &lane.tenures);
+    let told: Vec<_> = tenures.filter(|tenure| tenure.name.starts_with("sixteen")).collect();
+    assert_eq!(told.iter().map(|tenure| tenure.name.as_str()).collect::<Vec<_>>(), ["sixteen bytes xy"]);
+    assert_eq!(told[0].events.len(), CALLS);
 }
 
 /// A thread that records much overwrites what is oldest, its own and that of others, but for the last block of each.
@@ -204,6 +221,7 @@ fn events() {
     a_blocking_call_is_told(&segment);
     threads_follow_one_another(&segment);
     threads_follow_one_another_from_block_to_block(&segment);
+    a_long_name_is_one_name(&segment);
     the_last_events_are_kept(&segment);
     a_follower_counts(&segment);
     forged_events_are_refused(&path);

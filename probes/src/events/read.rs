@@ -13,8 +13,8 @@ use crate::layout::{flag, header};
 use crate::reader::{ReadError, Segment, clock_info, text};
 use std::collections::BTreeMap;
 
-/// The longest name of a thread on Linux, in bytes, without the terminator.
-const NAME_LENGTH: usize = 15;
+/// The longest name of a lane, in bytes, as the head of a block has it.
+const NAME_LENGTH: usize = 16;
 /// Words of a block's head.
 const HEAD: usize = EVENTS;
 
