@@ -487,3 +487,12 @@ fn a_genuine_kernel() {
     assert_eq!(lock_name(&mut symbols, &cpu_lock, &Contention::default()).as_deref(), Some("cpu_lock"));
     assert_eq!(symbols.problems(), &[] as &[String]);
 }
+
+#[test]
+fn an_address_in_no_module_has_a_name_when_its_module_has_come() {
+    let mut symbols = Symbols::new(&[]);
+    assert_eq!(symbols.frames(0x1800)[0].module, "");
+    let later = Module { path: "/no/such/librumpvfs.so.0".to_owned(), start: 0x1000, end: 0x2000, bias: 0x1000 };
+    symbols.learn(&[later]);
+    assert_eq!(symbols.frames(0x1800)[0].module, "librumpvfs.so.0");
+}

@@ -25,8 +25,8 @@ bench and prints what there is.
 Exit status:
   0    the bench was made, or what there was of it at Ctrl-C was printed
   2    bad usage
-  3    the runs cannot be compared, no run came to its end, or the result could
-       not be written";
+  3    the runs cannot be compared, no more could be made (what there was is
+       printed), no run came to its end, or the result could not be written";
 
 /// `rumpscope bench`.
 #[derive(Debug, Args)]
@@ -98,7 +98,7 @@ pub struct BenchArgs {
     ])]
     pub compare: Vec<PathBuf>,
 
-    /// Compare runs of different hosts, clocks or versions of segments, too
+    /// Compare runs of different hosts, clocks, versions of segments, builds or --guest-cores, too
     #[arg(long)]
     pub force: bool,
 }

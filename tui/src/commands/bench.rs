@@ -21,7 +21,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<i32> {
     let plan = match plan(args) {
         Ok(plan) => plan,
         Err(error) => {
-            eprintln!("rumpscope: {error:#}");
+            tell!("rumpscope: {error:#}");
             return Ok(exit::BAD_USAGE);
         }
     };
@@ -131,7 +131,7 @@ fn guest(args: &BenchArgs) -> anyhow::Result<(Guest, Vec<Load>)> {
     loads.retain(|load| match load {
         Load::Embedded(_) => true,
         Load::Genuine(load) => {
-            libraries.check(*load).inspect_err(|missing| eprintln!("rumpscope: {missing}; it is left out")).is_ok()
+            libraries.check(*load).inspect_err(|missing| tell!("rumpscope: {missing}; it is left out")).is_ok()
         }
     });
     if loads.is_empty() {

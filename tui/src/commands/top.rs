@@ -5,11 +5,12 @@ use crate::cli::TopArgs;
 use crate::dashboard::{self, Chosen, Options};
 use crate::live::kernels::{Found, Kernel, Kernels};
 use crate::live::{News, Pace, Sampler, Watched};
-use crate::top::{Interval, Names, json, text};
+use crate::top::{Interval, json, text};
 use crate::{attach, exit, interrupt, terminal, viewer};
 use anyhow::{Context, bail};
 use crossbeam_channel::RecvTimeoutError;
 use rumpscope_probes::reader::Segment;
+use rumpscope_reports::symbols::Symbols;
 use rumpscope_reports::{Sample, State, Style};
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -73,7 +74,7 @@ fn running(looks: &mut Kernels) -> Vec<Kernel> {
 }
 
 fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
-    let mut names = Names::new(&segment.snapshot()?.contention.modules);
+    let mut names = Symbols::new(&segment.snapshot()?.contention.modules);
     let sampler = Sampler::start(segment, args.interval, Pace::Even)?;
     let news = sampler.subscribe(DEPTH);
     let mut left = if args.once { Some(1) } else { args.count };
@@ -101,8 +102,8 @@ fn print(args: &TopArgs, segment: Segment) -> anyhow::Result<i32> {
         if before.is_none() && sample.state == State::Alive {
             continue;
         }
-        let names = names.of(&sample.snapshot.contention.modules);
-        let interval = Interval::new(before.as_deref(), sample, names);
+        names.learn(&sample.snapshot.contention.modules);
+        let interval = Interval::new(before.as_deref(), sample, &mut names);
         let text = if args.json {
             json::render(&interval)
         } else {

@@ -4,7 +4,6 @@ pub mod json;
 pub mod text;
 
 use crate::dashboard::model::{Now, Span, ThreadSpan, threads};
-use rumpscope_probes::contention::Module;
 use rumpscope_reports::Sample;
 use rumpscope_reports::contention::Waiting;
 use rumpscope_reports::symbols::Symbols;
@@ -36,28 +35,6 @@ impl Interval {
     }
 }
 
-/// Names for a process that loads one object after the other.
-pub struct Names {
-    modules: Arc<[Module]>,
-    symbols: Symbols,
-}
-
-impl Names {
-    /// Names for a process that has `modules` loaded.
-    pub fn new(modules: &Arc<[Module]>) -> Self {
-        Names { modules: Arc::clone(modules), symbols: Symbols::new(modules) }
-    }
-
-    /// Those of a process that has `modules` loaded by now. Where these are others than before, all is asked for again: an
-    /// address that was in none of them may be in one now.
-    pub fn of(&mut self, modules: &Arc<[Module]>) -> &mut Symbols {
-        if self.modules != *modules {
-            *self = Names::new(modules);
-        }
-        &mut self.symbols
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,14 +59,5 @@ mod tests {
         let text = text::render(&interval, &Style { width: 200, colour: false, ascii: true });
         let enter = text.lines().find(|line| line.starts_with("mutex_enter ")).unwrap();
         assert_eq!(enter.split_whitespace().filter(|word| *word == "-").count(), 4, "{enter}");
-    }
-
-    #[test]
-    fn what_is_loaded_later_has_names_too() {
-        let none = Arc::from([]);
-        let mut names = Names::new(&none);
-        assert_eq!(names.of(&none).frames(0x1800)[0].module, "");
-        let later = Module { path: "/no/such/librumpvfs.so.0".to_owned(), start: 0x1000, end: 0x2000, bias: 0x1000 };
-        assert_eq!(names.of(&Arc::from([later])).frames(0x1800)[0].module, "librumpvfs.so.0");
     }
 }

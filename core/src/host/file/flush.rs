@@ -49,14 +49,10 @@ pub fn whole(fd: c_int) -> Result<(), Errno> {
 /// Whether a flush that ended with `errno` has failed.
 ///
 /// # Errors
-/// `errno`, unless it is what the host says of files that cannot be synchronised.
+/// `errno`, unless it is what the host says of files that cannot be synchronised. (EROFS, which fdatasync(2) tells in one
+/// breath with that, is what ext4 says once it has given up a file system whose writes failed.)
 pub fn judge(errno: Errno) -> Result<(), Errno> {
-    match errno {
-        Errno(libc::EINVAL) => Ok(()),
-        // EROFS, which fdatasync(2) tells in one breath with it, is what ext4 says once it has given up a file system whose
-        // writes failed.
-        errno => Err(errno),
-    }
+    if errno == Errno(libc::EINVAL) { Ok(()) } else { Err(errno) }
 }
 
 /// Has the host start to write `range` of `fd` to its device, and does not wait for it.

@@ -14,8 +14,8 @@ use super::queue::{Message, Queue, TakenList, Waiter};
 /// longer than most holders keep it. Who leaves wakes the first in the queue, unless somebody is on the way already, and
 /// the woken compete again. Nobody starves: whoever finds the lock taken for the [`PATIENCE`]th time closes it, and stays
 /// awake: whoever leaves then hands the lock to the first in the queue, until all who have closed it have had it; whoever
-/// has slept for [`LOOK_AFTER`] closes it at the first time. (A reader must not enter twice: the lock may have been closed meanwhile. The guest's
-/// own locks have the same rule.)
+/// has slept for [`LOOK_AFTER`] closes it at the first time. (A reader must not enter twice: the lock may have been closed
+/// meanwhile. The guest's own locks have the same rule.)
 ///
 /// That somebody waits is no reason to close the lock. Where waits are long because many wait, or because the host is
 /// busy, handing the lock from one sleeper to the next would make them longer still.
@@ -355,8 +355,8 @@ impl Rwlock {
         }
     }
 
-    /// Lets the first in the queue in, beside `held` of the word; the lock stays closed if others have closed it, too. Nobody else changes the word: the lock is closed, or
-    /// the caller is its writer.
+    /// Lets the first in the queue in, beside `held` of the word; the lock stays closed if others have closed it, too. Nobody
+    /// else changes the word: the lock is closed, or the caller is its writer.
     fn hand_over(&self, line: &mut Line<'_>, held: u64) -> TakenList<Entrant> {
         let (next, _) = line.take_next(held == 0, u32::MAX);
         let mut word = held;
