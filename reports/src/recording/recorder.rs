@@ -28,6 +28,10 @@ const MOST_CHANGES: u64 = 600;
 pub struct Recorder {
     path: PathBuf,
     file: File,
+    /// Whether the file was not there before.
+    made: bool,
+    /// What the file begins with, until it is written, with the first that comes: an old file stays until then.
+    head: Option<Vec<u8>>,
     packer: Packer,
     /// The last whole sample.
     before: Tables,
@@ -63,17 +67,21 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// A recording of nothing yet. A file that is there is written over.
+    /// A recording of nothing yet. A file that is there is written over as soon as there is something to write, and left alone
+    /// if that never comes.
     ///
     /// # Errors
-    /// When the file cannot be made or written to.
+    /// When the file cannot be made or opened for writing.
     pub fn create(path: &Path, about: &About) -> Result<Self, RecordError> {
         let failed = |reason| RecordError::Create { path: path.to_owned(), reason };
-        let file = File::create(path).map_err(failed)?;
+        let made = !path.exists();
+        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed)?;
         let packer = Packer::new().map_err(failed)?;
         let mut recorder = Recorder {
             path: path.to_owned(),
             file,
+            made,
+            head: None,
             packer,
             before: Tables::default(),
             sums: None,
@@ -92,19 +100,21 @@ impl Recorder {
             left_out: 0,
             offered: None,
         };
-        let start = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
-        recorder.write(&start).map_err(failed)?;
-        recorder.write_frame(Kind::About, &about.bytes()).map_err(failed)?;
+        let about = recorder.next_frame(Kind::About, &about.bytes()).map_err(failed)?;
+        let head = [&MAGIC[..], &VERSION.to_le_bytes(), &about].concat();
+        recorder.bytes = head.len() as u64;
+        recorder.head = Some(head);
         Ok(recorder)
     }
 
     /// Writes outlines where a day of recording would take more than `bytes` otherwise, and leaves samples out where not even
     /// these fit.
     #[must_use]
-    pub fn with_limit(self, bytes: u64) -> Self {
+    pub fn with_limit(mut self, bytes: u64) -> Self {
         let mut limit = Limit::new(bytes);
         limit.take(self.bytes);
-        Recorder { limit: Some(limit), ..self }
+        self.limit = Some(limit);
+        self
     }
 
     /// Adds a sample of the same process, later than those before: all of it, its outline, or nothing, as its limit allows.
@@ -189,7 +199,7 @@ impl Recorder {
         &self.path
     }
 
-    /// Bytes that were written.
+    /// Bytes of it, with those that come first and may not be written yet.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -277,24 +287,43 @@ impl Recorder {
     }
 
     fn write_frame(&mut self, kind: Kind, body: &[u8]) -> io::Result<u64> {
+        let bytes = self.next_frame(kind, body)?;
+        if let Some(head) = self.head.take() {
+            // Not of a pipe or a device.
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
+            // `bytes` has them already.
+            self.file.write_all(&head).inspect_err(|_| self.bytes = 0)?;
+        }
+        self.file.write_all(&bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len() as u64)
+    }
+
+    fn next_frame(&mut self, kind: Kind, body: &[u8]) -> io::Result<Vec<u8>> {
         if body.len() > LONGEST as usize {
             return Err(io::Error::other("a sample is larger than a recording can hold"));
         }
         let bytes = frame::frame(kind, self.frames, body);
-        self.write(&bytes)?;
         self.frames += 1;
-        Ok(bytes.len() as u64)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
+        Ok(bytes)
     }
 
     fn failed(&self, reason: io::Error) -> RecordError {
         // A part of a frame is no use. Where that fails too, readers leave it out.
-        let _ = self.file.set_len(self.bytes);
+        if self.head.is_none() {
+            let _ = self.file.set_len(self.bytes);
+        }
         RecordError::Write { path: self.path.clone(), samples: self.samples, reason }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.made && self.head.is_some() {
+            // An empty file that nobody asked for: not worth an error.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

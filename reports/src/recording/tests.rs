@@ -238,6 +238,23 @@ fn damage_is_told_with_its_place() {
     assert!(open(&twice).unwrap().damage().is_some());
 }
 
+/// There may be nothing to record after all.
+#[test]
+fn an_old_file_stays_until_there_is_something_to_write() {
+    let file = TemporaryFile::new("old");
+    std::fs::write(file.path(), vec![b'x'; 1 << 20]).unwrap();
+    drop(super::Recorder::create(file.path(), &about()).unwrap());
+    assert_eq!(std::fs::read(file.path()).unwrap(), vec![b'x'; 1 << 20]);
+    let mut recorder = super::Recorder::create(file.path(), &about()).unwrap();
+    recorder.add(&sample()).unwrap();
+    assert_eq!(std::fs::metadata(file.path()).unwrap().len(), recorder.bytes());
+    assert_eq!(Recording::open(file.path()).unwrap().len(), 1);
+
+    std::fs::remove_file(file.path()).unwrap();
+    drop(super::Recorder::create(file.path(), &about()).unwrap());
+    assert!(!file.path().exists(), "no file is made for nothing");
+}
+
 /// Key frames come now and then, and nothing is different there.
 #[test]
 fn a_long_recording_is_read_from_its_middle() {
