@@ -25,7 +25,9 @@ Options: --backend B,B,...   as for rumpscope bench: native, pthread, fiber, ext
 const LEGEND: &str = "\
 of best: the part of the best schedule's throughput. useful: of the processor time that was used, the part that one
 thread alone would have needed. waits: the part of the sections that found the lock taken, and for how long; for the
-token, how long it was under way. Medians over the rounds, the longest of the longest waits.";
+token, how long it was under way. max apart: the longest that as many threads with a mutex each took for one section and
+the work outside, which is for how long the host alone keeps one of so many off the processors: what is not longer is not
+the lock's doing. Medians over the rounds, the longest of the longest waits.";
 
 struct Options {
     backends: String,

@@ -107,9 +107,13 @@ fn run(library: &Path, load: &str) -> Result<(), Box<dyn Error>> {
     let cpu = cpu_time();
     let tallies = setting.run();
     let cpu = cpu_time() - cpu;
+    let apart = match kind {
+        Kind::Mutex | Kind::Rwlock => locks::apart(&setting),
+        Kind::Handoff => Vec::new(),
+    };
     // Once more: the machine may have been busier the first time.
     let after = setting.best(step_ns);
-    let waits = |of: fn(&Tally) -> &Distribution| {
+    let waits = |tallies: &[Tally], of: fn(&Tally) -> &Distribution| {
         let mut all = Distribution::default();
         tallies.iter().for_each(|tally| all.merge(of(tally)));
         Waits::new(&all, ticks_per_ns)
@@ -120,8 +124,9 @@ fn run(library: &Path, load: &str) -> Result<(), Box<dyn Error>> {
         alone_per_second: before.1.max(after.1),
         cores: cpu.as_secs_f64() / duration.as_secs_f64(),
         sections: tallies.iter().map(|tally| tally.sections).collect(),
-        waits: waits(|tally| &tally.waits),
-        writers: (kind == Kind::Rwlock).then(|| waits(|tally| &tally.writers)),
+        waits: waits(&tallies, |tally| &tally.waits),
+        writers: (kind == Kind::Rwlock).then(|| waits(&tallies, |tally| &tally.writers)),
+        apart: (!apart.is_empty()).then(|| waits(&apart, |tally| &tally.waits)),
     };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

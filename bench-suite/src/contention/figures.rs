@@ -51,6 +51,9 @@ pub struct Figures {
     pub waits: Waits,
     /// The writers' waits for a reader/writer lock.
     pub writers: Option<Waits>,
+    /// The rounds of as many threads with a mutex each: the longest of these is for how long the host alone keeps a thread off
+    /// the processors. Of a token, which most threads sleep for, there is none.
+    pub apart: Option<Waits>,
 }
 
 impl Figures {
@@ -105,6 +108,7 @@ mod tests {
             sections: sections.to_vec(),
             waits: Waits { count: 3, ..Waits::default() },
             writers: None,
+            apart: None,
         };
         assert_eq!(figures(&[5, 5, 5, 5]).fairness(), 1.0);
         assert_eq!(figures(&[12, 0, 0, 0]).fairness(), 0.25);

@@ -60,6 +60,35 @@ pub(super) fn mutex(setting: &Setting<'_>) -> Vec<Tally> {
     tallies
 }
 
+/// Threads that want a mutex of their own each; their waits are their whole rounds. What is long among these is the host's doing:
+/// there are more threads than processors, and no thread waits for another.
+pub(super) fn apart(setting: &Setting<'_>) -> Vec<Tally> {
+    let calls = &setting.hypervisor.calls;
+    sections::run(setting.hypervisor, setting.threads, &|_, tally| {
+        let mut lock = null_mut();
+        // SAFETY: a new mutex.
+        unsafe { (calls.mutex_init)(&mut lock, mutex::KMUTEX) };
+        let protected = Protected::default();
+        let end = setting.end();
+        let mut began = clock::now();
+        while began < end {
+            // SAFETY: the mutex is alive; the thread does not hold it.
+            unsafe { (calls.mutex_enter)(lock) };
+            setting.section.run();
+            protected.change();
+            tally.sections += 1;
+            // SAFETY: it does now.
+            unsafe { (calls.mutex_exit)(lock) };
+            setting.outside.run();
+            let ended = clock::now();
+            tally.waits.record(ended.saturating_sub(began));
+            began = ended;
+        }
+        // SAFETY: nobody uses it any more.
+        unsafe { (calls.mutex_destroy)(lock) };
+    })
+}
+
 /// Threads that read and now and then write.
 pub(super) fn rwlock(setting: &Setting<'_>) -> Vec<Tally> {
     let calls = &setting.hypervisor.calls;

@@ -34,6 +34,7 @@ pub fn table(lines: &[Line<'_>], style: &Style) -> String {
             "p99.9",
             "max",
             "max/p50",
+            "max apart",
         ];
         let columns = columns.map(|name| Column::new(name, 0)).into();
         let rows = lines.iter().flat_map(|(load, label, rounds)| rows(load, label, rounds, style)).collect();
@@ -71,8 +72,13 @@ fn rows(load: &Load, label: &str, rounds: &[Figures], style: &Style) -> Vec<Vec<
         Kind::Rwlock => "readers",
     };
     let mut rows = vec![with(first, who, &waits)];
+    // As of the longest waits, the longest.
+    let apart = rounds.iter().filter_map(|figures| figures.apart).map(|rounds| rounds.max).reduce(f64::max);
+    rows[0].push(apart.map_or(String::new(), |ns| units::time(ns, style.ascii)));
     if !writers.is_empty() {
-        rows.push(with(vec![String::new(); 7], "writers", &writers));
+        let mut row = with(vec![String::new(); 7], "writers", &writers);
+        row.push(String::new());
+        rows.push(row);
     }
     rows
 }
