@@ -15,6 +15,11 @@ thread_local! {
     static SIGNALLED: Cell<*const Turns> = const { Cell::new(ptr::null()) };
 }
 
+/// The caller does something else than to pass on what it wants back.
+pub(super) fn end() {
+    SIGNALLED.set(ptr::null());
+}
+
 /// Whether those who wait have come back so of late.
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -62,6 +67,9 @@ mod tests {
         turns.signal();
         assert!(!other.are_taken(), "it waits for something else");
         assert!(!turns.are_taken(), "and that was between");
+        turns.signal();
+        end();
+        assert!(!turns.are_taken(), "it has done something else");
         turns.signal();
         let waits = (0..100).take_while(|_| turns.are_taken()).count();
         assert_eq!(waits, SLEEPS as usize);
