@@ -59,7 +59,7 @@ impl Lane {
     /// Says who writes it from now on; 0: nobody. Then the last one's name stays: its times are still there.
     pub(crate) fn assign(&mut self, arena: &Arena, tid: u32, name: &str) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.forget_thread();
+            ledger.forget_thread(arena);
         }
         if tid != 0 {
             arena.write_text(self.position + lane::NAME, 2, name);

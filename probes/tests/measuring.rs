@@ -253,6 +253,54 @@ fn who_has_waited_is_the_holder(segment: &Segment) {
     assert_eq!(locks().into_values().next().unwrap().holder, None);
 }
 
+/// What a wait for a lock was goes into the figures when the lock is given back, or when the thread waits for something else,
+/// or ends.
+fn a_wait_is_told_when_its_lock_is_given_back(segment: &Segment) {
+    // Waits of the lock at `address`: in its own figures, and among those who waited for whom.
+    let told = |address: usize| {
+        let contention = segment.snapshot().unwrap().contention;
+        let found = contention.locks.iter().find(|(_, lock)| lock.address == address as u64);
+        let Some((number, lock)) = found else { return (0, 0) };
+        let waits = contention.waits.iter().filter(|wait| wait.lock == *number);
+        (lock.contended, waits.map(|wait| wait.count).sum::<u64>())
+    };
+    let enter = |watch: &Watch, long: bool| {
+        let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+            if long {
+                announce();
+            }
+            0
+        });
+        ended.put_off(watch);
+        assert!(watch.is_watched_alone());
+    };
+    for (address, long) in [(0x2000, false), (0x3000, true)] {
+        let watch = Watch::new(address);
+        enter(&watch, long);
+        assert_eq!(told(address), (0, 0));
+        let put_off = watch.take_put_off();
+        watch.end_timed_hold();
+        assert!(!watch.is_watched(), "nobody waits, and there is nothing more to note");
+        put_off.tell();
+        assert_eq!(told(address), (1, 1));
+        watch.take_put_off().tell();
+
+        enter(&watch, long);
+        let other = Watch::new(address + 8);
+        enter(&other, true);
+        assert_eq!((told(address), told(address + 8)), ((2, 2), (0, 0)), "it has waited for something else");
+        watch.take_put_off().tell();
+        assert_eq!((told(address), told(address + 8)), ((2, 2), (0, 0)));
+        other.take_put_off().tell();
+        assert_eq!(told(address + 8), (1, 1));
+        watch.end_timed_hold();
+        other.end_timed_hold();
+
+        std::thread::scope(|scope| scope.spawn(|| enter(&watch, long)).join().unwrap());
+        assert_eq!(told(address), (3, 3), "its thread has ended");
+    }
+}
+
 /// Virtual CPUs go from thread to thread; runs and gaps leave no time out.
 fn runs_and_gaps_make_wall_time(segment: &Segment) {
     let before = segment.snapshot().unwrap();
@@ -485,6 +533,7 @@ fn measuring() {
     rumpscope_probes::guest_tells_transitions();
     a_blocking_call_adds_up(&segment);
     who_has_waited_is_the_holder(&segment);
+    a_wait_is_told_when_its_lock_is_given_back(&segment);
     runs_and_gaps_make_wall_time(&segment);
     a_client_comes_and_goes(&segment);
     whose_visit_is_over_waits_for_nothing(&segment);

@@ -92,7 +92,7 @@ impl<B: Backend> Mtx<B> {
             self.watch.taken();
             0
         });
-        ended.tell();
+        ended.put_off(&self.watch);
     }
 
     #[cold]
@@ -107,7 +107,7 @@ impl<B: Backend> Mtx<B> {
             transition::waited_actively(call, active);
             ended
         });
-        ended.tell();
+        ended.put_off(&self.watch);
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {
@@ -122,7 +122,9 @@ impl<B: Backend> Mtx<B> {
     /// Gives the mutex back.
     pub(super) fn exit(&self, call: Hypercall, me: Owner) {
         if self.watch.is_watched_alone() && self.watch.is_due_alone() {
+            let put_off = self.watch.take_put_off();
             self.watch.release(|| self.give_back(call, me));
+            put_off.tell();
         } else {
             self.give_back(call, me);
         }
@@ -141,27 +143,27 @@ impl<B: Backend> Mtx<B> {
         }
     }
 
-    /// The whole of [`rumpuser_mutex_exit`] where somebody waits, or wants to know when. Apart from the rest, and the last
-    /// thing that it does: so not even a register is saved for it.
+    /// The whole of [`rumpuser_mutex_exit`] where somebody waits, or there is something to note. Apart from the rest, and the
+    /// last thing that it does: so not even a register is saved for it.
     #[cold]
     #[inline(never)]
     fn exit_watched(&self) {
         let (call, me) = (Hypercall::MutexExit, self.me());
-        if !self.watch.is_due_alone() {
-            return measure_quick(
-                call,
-                || self.lock.try_unlock(me).then_some(()),
-                || self.give_back_contended(call, me),
-            );
+        let put_off = self.watch.take_put_off();
+        if self.watch.is_watched_alone() && self.watch.is_due_alone() {
+            let unwaited = || {
+                if self.watch.is_waited_for() {
+                    return None;
+                }
+                self.watch.end_timed_hold();
+                self.lock.try_unlock(me).then_some(())
+            };
+            measure_quick(call, unwaited, || self.exit(call, me));
+        } else {
+            let exit = || self.lock.try_unlock(me).then_some(());
+            measure_quick(call, exit, || self.give_back_contended(call, me));
         }
-        let unwaited = || {
-            if self.watch.is_waited_for() {
-                return None;
-            }
-            self.watch.end_timed_hold();
-            self.lock.try_unlock(me).then_some(())
-        };
-        measure_quick(call, unwaited, || self.exit(call, me));
+        put_off.tell();
     }
 
     #[cold]

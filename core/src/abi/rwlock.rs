@@ -50,7 +50,9 @@ impl<B: Backend> Rw<B> {
 
     fn exit(&self) {
         if self.watch.is_watched() && self.watch.is_due() {
+            let put_off = self.watch.take_put_off();
             self.watch.release(|| self.leave());
+            put_off.tell();
         } else {
             self.leave();
         }
@@ -69,23 +71,26 @@ impl<B: Backend> Rw<B> {
         }
     }
 
-    /// The whole of [`rumpuser_rw_exit`] where somebody waits, or wants to know when. Apart from the rest, and the last
+    /// The whole of [`rumpuser_rw_exit`] where somebody waits, or there is something to note. Apart from the rest, and the last
     /// thing that it does: so not even a register is saved for it.
     #[cold]
     #[inline(never)]
     fn exit_watched(&self) {
-        if !self.watch.is_due() {
+        let put_off = self.watch.take_put_off();
+        if self.watch.is_watched() && self.watch.is_due() {
+            let unwaited = || {
+                if self.watch.is_waited_for() {
+                    return None;
+                }
+                self.watch.end_timed_hold();
+                self.lock.try_exit(me()).then_some(())
+            };
+            measure_quick(Hypercall::RwExit, unwaited, || self.exit());
+        } else {
             let leave = || self.lock.try_exit(me()).then_some(());
-            return measure_quick(Hypercall::RwExit, leave, || self.leave_contended());
+            measure_quick(Hypercall::RwExit, leave, || self.leave_contended());
         }
-        let unwaited = || {
-            if self.watch.is_waited_for() {
-                return None;
-            }
-            self.watch.end_timed_hold();
-            self.lock.try_exit(me()).then_some(())
-        };
-        measure_quick(Hypercall::RwExit, unwaited, || self.exit());
+        put_off.tell();
     }
 }
 
@@ -118,7 +123,8 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
         transition::waited_actively(Hypercall::RwEnter, active);
         ended
     });
-    ended.tell();
+    // Readers give it back side by side, and one of them could not tell whose wait is meant.
+    if kind == rw::WRITER { ended.put_off(&rw.watch) } else { ended.tell() }
 }
 
 #[cold]

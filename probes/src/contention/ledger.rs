@@ -6,6 +6,7 @@ use super::own::{OwnWait, OwnWaits};
 use super::pieces::{Piece, Pieces, Spare};
 use super::record::{Origin, Record};
 use super::rows::{self, Rows};
+use super::watch::End;
 use crate::arena::Arena;
 use crate::catalogue::Hypercall;
 use crate::clock;
@@ -134,6 +135,8 @@ pub(crate) struct Ledger {
     pub(super) spare: Spare,
     /// The lanes of those who were given a signal last. Kept for its room.
     pub(super) woken: Vec<u32>,
+    /// The thread's wait for a lock that it holds now, with the address of the lock's `Watch`.
+    put_off: Option<(usize, End)>,
 }
 
 /// The calling thread's ledger, and where the thread is or was last, with the recorder. `None`: it can have none.
@@ -170,6 +173,7 @@ impl Ledger {
             holds: [None; HOLDS],
             spare: Spare::default(),
             woken: Vec::new(),
+            put_off: None,
         }
     }
 
@@ -178,7 +182,8 @@ impl Ledger {
     }
 
     /// Another thread has the lane now.
-    pub(crate) fn forget_thread(&mut self) {
+    pub(crate) fn forget_thread(&mut self, arena: &Arena) {
+        self.tell_put_off(arena);
         self.own.clear();
         self.holds = [None; HOLDS];
     }
@@ -223,10 +228,27 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
+    /// Keeps the wait for the lock with its `Watch` at `lock` for later. There is no other.
+    pub(super) fn put_off(&mut self, lock: usize, end: End) {
+        self.put_off = Some((lock, end));
+    }
+
+    /// It is to be told now, if it is that for the lock with its `Watch` at `lock`.
+    pub(super) fn take_put_off(&mut self, lock: usize) -> Option<End> {
+        self.put_off.take_if(|(at, _)| *at == lock).map(|(_, end)| end)
+    }
+
+    /// Puts the wait that was put off into the figures, if there is one.
+    pub(super) fn tell_put_off(&mut self, arena: &Arena) {
+        if let Some((_, end)) = self.put_off.take() {
+            end.tell(arena, self);
+        }
+    }
+
     /// Charges the calling thread's wait: to what others have noted of it, and the `ticks` at its end to `part`.
     pub(super) fn end(
         &mut self,
-        recorder: &Recorder,
+        arena: &Arena,
         account: Account,
         pieces: &Pieces,
         part: Part,
@@ -238,11 +260,11 @@ impl Ledger {
             Charge::new(key, 0, ticks, longest)
         });
         let end = Key { account, part, holder: 0, holder_lane };
-        self.charge(recorder, noted.chain([Charge::new(end, 1, ticks, ticks)]));
+        self.charge(arena, noted.chain([Charge::new(end, 1, ticks, ticks)]));
     }
 
     /// Adds up the parts of a wait. Rows are mostly in no near cache, so some are asked for at a time.
-    fn charge(&mut self, recorder: &Recorder, mut charges: impl Iterator<Item = Charge>) {
+    fn charge(&mut self, arena: &Arena, mut charges: impl Iterator<Item = Charge>) {
         let mut room = [Charge::default(); AT_A_TIME];
         let mut is_whole = true;
         loop {
@@ -253,9 +275,9 @@ impl Ledger {
                 count += 1;
             }
             let some = &room[..count];
-            some.iter().for_each(|charge| self.rows.prefetch(&recorder.arena, charge.hash));
+            some.iter().for_each(|charge| self.rows.prefetch(arena, charge.hash));
             for charge in some {
-                is_whole &= self.charge_one(&recorder.arena, charge);
+                is_whole &= self.charge_one(arena, charge);
             }
             if count < AT_A_TIME {
                 break;
@@ -263,7 +285,7 @@ impl Ledger {
         }
         if !is_whole {
             // A locked addition: any thread may come here. Relaxed: a counter.
-            recorder.arena.word(header::LOST_WAITS).fetch_add(1, Ordering::Relaxed);
+            arena.word(header::LOST_WAITS).fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -327,14 +349,17 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
         return work();
     }
     let from = transition::wait_begin();
-    let stack = with_ledger(|recorder, ledger, _| ledger.chain(recorder));
+    let stack = with_ledger(|recorder, ledger, _| {
+        ledger.tell_put_off(&recorder.arena);
+        ledger.chain(recorder)
+    });
     let outcome = work();
     if let Some(stack) = stack {
         let to = clock::now();
         transition::wait_end(to);
         with_ledger(|recorder, ledger, place| {
             let account = Account { call, lock: 0, place, waiter: stack, waiter_lane: ledger.lane };
-            ledger.end(recorder, account, &Pieces::default(), Part::Alone, None, clock::between(from, to));
+            ledger.end(&recorder.arena, account, &Pieces::default(), Part::Alone, None, clock::between(from, to));
             ledger.own.remember(OwnWait { call, lock: 0, stack, from, to });
         });
     }

@@ -2,9 +2,10 @@
 //!
 //! Nothing of this is on the way of a lock that is free. Who has to wait says so in the lock's record ([`Watch::wait`]),
 //! with the call chain that led it there. Who gives the lock back sees that somebody waits ([`Watch::is_watched`]), and notes
-//! with each one who waits how long that was, and its own chain. When the wait is over and the waiter has gone on, it charges
+//! with each one who waits how long that was, and its own chain. When the wait is over the waiter charges
 //! these times to (lock, chain of the waiter, chain of the holder), and what is left, from the last release on, to the way
-//! from there. So the parts of a wait add up to the wait, every waiter's time counts, not only the first one's, and nobody
+//! from there; and not before it has given the lock back ([`Ended::put_off`]): else locks that are held for less time than that
+//! takes would be waited for because they are looked at. So the parts of a wait add up to the wait, every waiter's time counts, not only the first one's, and nobody
 //! is kept by it but the one who waited: the others may be many, and all served by one thread.
 //!
 //! ```text
@@ -37,7 +38,7 @@ pub use model::{Contention, Lock, LockKind, Module, Part, StackId, Wait};
 pub(crate) use reading::KeptContention;
 pub(crate) use record::Records;
 pub(crate) use stacks::Stacks;
-pub use watch::{Ended, Watch};
+pub use watch::{Ended, PutOff, Watch};
 
 /// `on` (default) or `off`: waits are timed, but it is not recorded who waits for whom.
 pub const ENV_CONTENTION: &str = "RUMPSCOPE_CONTENTION";

@@ -216,22 +216,19 @@ impl Record {
         self.count(arena, &mut self.guarded(), waited);
     }
 
-    /// The wait that [began](Record::begin) as `place` at `since` ended at `to`, or some time later ([`Waiting::end`]). The
-    /// ticks of `waited` are set here.
-    pub(super) fn ended(&self, arena: &Arena, place: u32, [since, to]: [u64; 2], mut waited: Waited) -> Left {
+    /// The wait that [began](Record::begin) as `place` ended at `to`, or some time later ([`Waiting::end`]).
+    pub(super) fn ended(&self, arena: &Arena, place: u32, to: u64) -> Left {
         let mut guarded = self.guarded();
         if let Some(at) = guarded.order.iter().position(|(_, waiting)| *waiting == place) {
             guarded.order.remove(at);
             guarded.free.push(place);
         }
         let left = core::mem::take(&mut guarded.waiting[place as usize]).end(to);
-        waited.ticks = clock::between(since, left.to);
         self.tell_waiters(arena, &guarded);
-        self.count(arena, &mut guarded, waited);
         left
     }
 
-    /// A wait has ended of which nobody was told.
+    /// A wait for the lock goes into its figures.
     pub(super) fn passed(&self, arena: &Arena, waited: Waited) {
         self.count(arena, &mut self.guarded(), waited);
     }
@@ -374,7 +371,6 @@ mod tests {
     use crate::contention::ledger::Ledger;
     use crate::contention::model::Part;
     use crate::contention::pieces::Piece;
-    use crate::layout::cell;
     use crate::testing::arena;
 
     /// One of several readers gives the lock back after the waiter has taken it, and before the waiter has said so.
@@ -387,17 +383,14 @@ mod tests {
         let releaser = Ledger::new(3);
         record.release(&arena, 0x2000, None, 1_700, Giver { ledger: &releaser, stack: 5 });
 
-        let left = record.ended(&arena, place, [1_000, 1_500], Waited { ticks: 500, spun: false, taken: 1 });
+        let left = record.ended(&arena, place, 1_500);
         assert_eq!((left.charged_until, left.released_by, left.to), (1_700, Some(3), 1_700));
         let held = Piece { part: Part::Held, holder: 5, holder_lane: 3, ticks: 700, longest: 700 };
         assert!(left.pieces.iter().eq([&held]));
-        let wait = arena.word(record.position + lock::WAIT).load(Ordering::Relaxed) as usize;
-        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 700);
 
         // Nobody gave anything back in time.
         let place = record.begin(&arena, 0x2000, 7, 2_000, left.pieces);
-        let left = record.ended(&arena, place, [2_000, 2_100], Waited { ticks: 100, spun: true, taken: 1 });
+        let left = record.ended(&arena, place, 2_100);
         assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
-        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 800);
     }
 }

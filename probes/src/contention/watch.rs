@@ -6,6 +6,7 @@ use super::note::Note;
 use super::own::OwnWait;
 use super::record::{Held, Origin, Record, Waited};
 use super::waiting::{Giver, Left, Waiting};
+use crate::arena::Arena;
 use crate::catalogue::Hypercall;
 use crate::clock;
 use crate::events;
@@ -29,10 +30,10 @@ pub struct Watch {
     /// How often it was taken since that was last added to the record. Changed by the holder.
     taken: AtomicU32,
     // ```text
-    //  31   30     28 27             0
-    // +----+---------+----------------+
-    // |  T |  pause  |  how many wait |    T: a holder takes the time for which it holds the lock
-    // +----+---------+----------------+
+    //  31   30   29     27 26             0
+    // +----+----+---------+----------------+    T: a holder takes the time for which it holds the lock
+    // |  T |  P |  pause  |  how many wait |    P: its wait for the lock is not in the figures yet
+    // +----+----+---------+----------------+
     // ```
     // Pause: of a mutex, a release is looked at when as many of the lowest bits of `taken` are 0. 0 where nobody waits.
     attention: AtomicU32,
@@ -40,7 +41,10 @@ pub struct Watch {
 
 const FRESH: u64 = 1;
 const TIMED: u32 = 1 << 31;
-const PAUSE_SHIFT: u32 = 28;
+const PUT_OFF: u32 = 1 << 30;
+/// For which the holder looks at its release in any case.
+const OWN: u32 = TIMED | PUT_OFF;
+const PAUSE_SHIFT: u32 = 27;
 const PAUSE: u32 = 7 << PAUSE_SHIFT;
 const WAITERS: u32 = (1 << PAUSE_SHIFT) - 1;
 /// One release in 64 is looked at, at least.
@@ -95,7 +99,7 @@ impl Watch {
     #[inline]
     pub fn is_due(&self) -> bool {
         // Relaxed: as above.
-        self.attention.load(Ordering::Relaxed) & TIMED != 0 || self.known_record().is_some_and(Record::is_due_shared)
+        self.attention.load(Ordering::Relaxed) & OWN != 0 || self.known_record().is_some_and(Record::is_due_shared)
     }
 
     /// As [`Watch::is_watched`], for the one holder of a lock that only one may hold.
@@ -109,7 +113,7 @@ impl Watch {
     #[inline(always)]
     fn is_looked_at(attention: u32, taken: u32) -> bool {
         let skipped = (1 << ((attention & PAUSE) >> PAUSE_SHIFT)) - 1;
-        attention & TIMED != 0 || taken & skipped == 0
+        attention & OWN != 0 || taken & skipped == 0
     }
 
     /// As [`Watch::is_due`], after [`Watch::is_watched_alone`]. Where releases follow one another so fast that looking would be
@@ -118,7 +122,7 @@ impl Watch {
     pub fn is_due_alone(&self) -> bool {
         // Relaxed: as above.
         let attention = self.attention.load(Ordering::Relaxed);
-        if attention & TIMED != 0 || self.known_record().is_some_and(Record::is_due) {
+        if attention & OWN != 0 || self.known_record().is_some_and(Record::is_due) {
             return true;
         }
         if attention & WAITERS != 0 && attention & PAUSE < LONGEST_PAUSE {
@@ -145,7 +149,7 @@ impl Watch {
     /// The caller waits no more; it has the lock, and with `timed` the time for which it holds it is taken.
     fn goes(&self, timed: bool) {
         let timed = if timed { TIMED } else { 0 };
-        let left = |now: u32| timed | if now & WAITERS == 1 { now & TIMED } else { now - 1 };
+        let left = |now: u32| timed | if now & WAITERS == 1 { now & OWN } else { now - 1 };
         // Relaxed: as in `comes`.
         let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(left(now)));
     }
@@ -158,11 +162,14 @@ impl Watch {
             return (wait(&mut || ()), Ended(None));
         }
         let since = transition::wait_begin();
+        // Before it is looked at again: now it is in the way of nobody, and as soon as the caller has the lock of all.
+        let Some(stack) = with_ledger(|recorder, ledger, _| ledger.chain(recorder)) else {
+            return (wait(&mut || ()), Ended(None));
+        };
         let mut begun = None;
         let active = wait(&mut || {
-            begun = self.begin(kind, call, since);
-            if let Some(begun) = &mut begun {
-                begun.take_chain();
+            begun = self.begin(kind, call, since, stack);
+            if begun.is_some() {
                 self.comes();
             }
         });
@@ -173,30 +180,31 @@ impl Watch {
         let taken = self.taken.swap(0, Ordering::Relaxed).into();
         let Some(begun) = begun else {
             transition::wait_end(to);
-            return (active, self.moment(kind, call, since, to, Waited { ticks, spun: true, taken }));
+            return (active, self.moment(kind, call, stack, [since, to], Waited { ticks, spun: true, taken }));
         };
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let lock = self.address();
         let left = with_ledger(|recorder, ledger, _| {
-            let waited = Waited { ticks, spun, taken };
-            let left = begun.record.ended(&recorder.arena, begun.place, [since, to], waited);
+            let left = begun.record.ended(&recorder.arena, begun.place, to);
             let hold = Hold { lock, since: left.to, after_wait: true };
             (left, begin_hold(recorder, ledger, begun.record, hold))
         });
         transition::wait_end(left.as_ref().map_or(to, |(left, _)| left.to));
         self.goes(matches!(left, Some((_, true))));
-        (active, Ended(left.map(|(left, _)| End { begun, left, signalled: None })))
+        let end = |(left, _): (Left, bool)| {
+            let waited = Waited { ticks: clock::between(since, left.to), spun, taken };
+            End { begun, left, waited, signalled: None }
+        };
+        (active, Ended(left.map(end)))
     }
 
     /// A wait that was over in a moment, by looking: nobody was told of it.
-    fn moment(&self, kind: LockKind, call: Hypercall, since: u64, to: u64, waited: Waited) -> Ended {
+    fn moment(&self, kind: LockKind, call: Hypercall, waiter: StackId, [since, to]: [u64; 2], waited: Waited) -> Ended {
         let Some(record) = self.record(kind) else { return Ended(None) };
-        Ended(with_ledger(|recorder, ledger, place| {
-            record.passed(&recorder.arena, waited);
-            let waiter = ledger.chain(recorder);
+        Ended(with_ledger(|_, ledger, place| {
             let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
             let left = Left { charged_until: since, to, ..Left::default() };
-            End { begun: Begun { record, place: 0, account, since }, left, signalled: None }
+            End { begun: Begun { record, place: 0, account, since }, left, waited, signalled: None }
         }))
     }
 
@@ -218,18 +226,31 @@ impl Watch {
         });
         let left = note.end(clock::now());
         transition::wait_end(left.to);
-        (outcome, Ended(Some(End { begun, left, signalled: Some(signalled) })))
+        let waited = Waited { ticks: clock::between(begun.since, left.to), spun: false, taken: signalled.into() };
+        (outcome, Ended(Some(End { begun, left, waited, signalled: Some(signalled) })))
     }
 
     fn begin_signal(&self, call: Hypercall) -> Option<(Begun, Note)> {
         let since = transition::wait_begin();
         let record = self.record(LockKind::Condvar)?;
-        with_ledger(|_, ledger, place| {
+        with_ledger(|recorder, ledger, place| {
+            ledger.tell_put_off(&recorder.arena);
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
             let note = Note::new(record.number, Waiting::new(waiter_lane, since, ledger.spare.take()));
             (Begun { record, place: 0, account, since }, note)
         })
+    }
+
+    /// For the holder, which is about to give the lock back: its wait for it, if that was [put off](Ended::put_off).
+    pub fn take_put_off(&self) -> PutOff {
+        // Relaxed, here and below: set by the caller itself, or else none of its business.
+        match self.attention.load(Ordering::Relaxed) & OWN {
+            0 => return PutOff(None),
+            TIMED => {}
+            _ => drop(self.attention.fetch_and(!PUT_OFF, Ordering::Relaxed)),
+        }
+        PutOff(with_ledger(|_, ledger, _| ledger.take_put_off(self.address())).flatten())
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -378,12 +399,13 @@ impl Watch {
         }
     }
 
-    fn begin(&self, kind: LockKind, call: Hypercall, since: u64) -> Option<Begun> {
+    fn begin(&self, kind: LockKind, call: Hypercall, since: u64, waiter: StackId) -> Option<Begun> {
         let record = self.record(kind)?;
         let lock = self.address();
         with_ledger(|recorder, ledger, place| {
+            ledger.tell_put_off(&recorder.arena);
             let waiter_lane = ledger.lane();
-            let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
+            let account = Account { call, lock: record.number, place, waiter, waiter_lane };
             let place = record.begin(&recorder.arena, lock, waiter_lane, since, ledger.spare.take());
             Begun { record, place, account, since }
         })
@@ -397,49 +419,85 @@ impl Begun {
     }
 }
 
-/// A wait that is over, but not yet in the figures of who waited for whom, nor, where it was for a signal, in those of its
-/// condition variable.
+/// A wait that is over, but not in the figures yet.
 #[derive(Debug)]
-#[must_use = "who waited for whom is in no figures until it is told"]
+#[must_use = "the wait is in no figures until it is told"]
 pub struct Ended(Option<End>);
 
+/// A wait for a lock that its holder is giving back, which is to be in the figures as soon as it has.
 #[derive(Debug)]
-struct End {
+#[must_use = "the wait is in no figures until it is told"]
+pub struct PutOff(Option<End>);
+
+#[derive(Debug)]
+pub(super) struct End {
     begun: Begun,
     left: Left,
+    waited: Waited,
     /// Of a wait for a signal, whether one came.
     signalled: Option<bool>,
 }
 
 impl Ended {
     /// Puts it into the figures. To be called so that nobody waits for that: after a wait for a signal, before the thread takes
-    /// anything; after one for a lock, when it is back where it was.
+    /// anything.
     pub fn tell(self) {
-        let Some(End { begun, left, signalled }) = self.0 else { return };
-        let Begun { record, account, since, .. } = begun;
+        let Some(end) = self.0 else { return };
         with_ledger(|recorder, ledger, _| {
-            let (part, from) = match (signalled, left.released_by) {
-                // The time was up.
-                (Some(false), _) => (Part::Alone, left.charged_until),
-                (_, Some(_)) => (Part::HandOver, left.charged_until),
-                (_, None) => (Part::Unknown, since),
-            };
-            let from = from.max(since);
-            if let Some(signalled) = signalled {
-                let waited = Waited { ticks: clock::between(since, left.to), spun: false, taken: signalled.into() };
-                record.end_signal(&recorder.arena, waited);
-            }
-            let ticks = clock::between(from, left.to);
-            ledger.end(recorder, account, &left.pieces, part, left.released_by, ticks);
-            ledger.spare.give_back(left.pieces);
-            ledger.own.remember(OwnWait {
-                call: account.call,
-                lock: record.number,
-                stack: account.waiter,
-                from: since,
-                to: left.to,
-            });
+            end.remember(ledger);
+            end.tell(&recorder.arena, ledger);
         });
+    }
+
+    /// Leaves that for when the caller, who has waited for the lock of `watch` and is its only holder now, gives it back: it takes
+    /// longer than many a lock is held, and all others who want this one would wait for it, and have more to tell themselves.
+    /// Or for when the caller waits for something else first.
+    pub fn put_off(self, watch: &Watch) {
+        let Some(end) = self.0 else { return };
+        with_ledger(|recorder, ledger, _| {
+            end.remember(ledger);
+            ledger.tell_put_off(&recorder.arena);
+            ledger.put_off(watch.address(), end);
+        });
+        // Relaxed: for the caller itself. Who takes the time of its hold looks at the release anyway.
+        if watch.attention.load(Ordering::Relaxed) & TIMED == 0 {
+            watch.attention.fetch_or(PUT_OFF, Ordering::Relaxed);
+        }
+    }
+}
+
+impl PutOff {
+    /// Puts it into the figures, if there is one. To be called when the lock has been given back.
+    pub fn tell(self) {
+        if let Some(end) = self.0 {
+            with_ledger(|recorder, ledger, _| end.tell(&recorder.arena, ledger));
+        }
+    }
+}
+
+impl End {
+    /// The thread of `ledger` has waited: for those who wait for it.
+    fn remember(&self, ledger: &mut Ledger) {
+        let Account { call, waiter: stack, .. } = self.begun.account;
+        let (lock, from, to) = (self.begun.record.number, self.begun.since, self.left.to);
+        ledger.own.remember(OwnWait { call, lock, stack, from, to });
+    }
+
+    pub(super) fn tell(self, arena: &Arena, ledger: &mut Ledger) {
+        let End { begun: Begun { record, account, since, .. }, left, waited, signalled } = self;
+        match signalled {
+            Some(_) => record.end_signal(arena, waited),
+            None => record.passed(arena, waited),
+        }
+        let (part, from) = match (signalled, left.released_by) {
+            // The time was up.
+            (Some(false), _) => (Part::Alone, left.charged_until),
+            (_, Some(_)) => (Part::HandOver, left.charged_until),
+            (_, None) => (Part::Unknown, since),
+        };
+        let ticks = clock::between(from.max(since), left.to);
+        ledger.end(arena, account, &left.pieces, part, left.released_by, ticks);
+        ledger.spare.give_back(left.pieces);
     }
 }
 
