@@ -74,13 +74,13 @@ fn unlock(mutex: &impl Mutex, owner: Owner) -> Result<(), NotOwner> {
 
 fn read_lock(lock: &impl Rwlock) {
     if !lock.try_read() {
-        lock.read_waiting();
+        lock.read_waiting(|| ());
     }
 }
 
 fn write_lock(lock: &impl Rwlock, owner: Owner) {
     if !lock.try_write(owner) {
-        lock.write_waiting(owner);
+        lock.write_waiting(owner, || ());
     }
 }
 

@@ -326,13 +326,13 @@ fn condvar_is_destroyed_after_a_signal() {
 
 fn read(lock: &Rwlock) {
     if !lock.try_read() {
-        lock.read_waiting();
+        lock.read_waiting(|| ());
     }
 }
 
 fn write(lock: &Rwlock, me: Owner) {
     if !lock.try_write(me) {
-        lock.write_waiting(me);
+        lock.write_waiting(me, || ());
     }
 }
 

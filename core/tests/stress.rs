@@ -128,7 +128,7 @@ fn rwlock_excludes(threads: u64, seed: u64) {
         for _ in 0..OPERATIONS {
             if choices.below(3) == 0 {
                 if !lock.try_write(me) {
-                    lock.write_waiting(me);
+                    lock.write_waiting(me, || ());
                 }
                 assert!(lock.is_written_by(me) && lock.readers() == 0);
                 write();
@@ -139,7 +139,7 @@ fn rwlock_excludes(threads: u64, seed: u64) {
                 }
             } else {
                 if !lock.try_read() {
-                    lock.read_waiting();
+                    lock.read_waiting(|| ());
                 }
                 let before = read();
                 if choices.below(3) == 0 {

@@ -265,13 +265,12 @@ fn a_wait_is_told_when_its_lock_is_given_back(segment: &Segment) {
         (lock.contended, waits.map(|wait| wait.count).sum::<u64>())
     };
     let enter = |watch: &Watch, long: bool| {
-        let (_, ended) = watch.wait(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+        watch.wait_alone(LockKind::Mutex, Hypercall::MutexEnter, |announce| {
             if long {
                 announce();
             }
             0
         });
-        ended.put_off(watch);
         assert!(watch.is_watched_alone());
     };
     for (address, long) in [(0x2000, false), (0x3000, true)] {

@@ -84,7 +84,7 @@ impl<B: Backend> Mtx<B> {
     #[cold]
     fn enter_in_place_contended(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        let (_, ended) = self.watch.wait(self.kind(), call, |announce| {
+        self.watch.wait_alone(self.kind(), call, |announce| {
             if !self.lock.try_lock_soon(me) {
                 announce();
                 self.lock.lock_in_place(me);
@@ -92,22 +92,19 @@ impl<B: Backend> Mtx<B> {
             self.watch.taken();
             0
         });
-        ended.put_off(&self.watch);
     }
 
     #[cold]
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
-        let ended = upcall::off_cpu_for_lock(call, || {
-            let (active, ended) = self.watch.wait(self.kind(), call, |announce| {
+        upcall::off_cpu_for_lock(call, || {
+            let active = self.watch.wait_alone(self.kind(), call, |announce| {
                 let active = self.lock.lock_waiting(me, announce, &|| self.watch.takings());
                 self.watch.taken();
                 active
             });
             transition::waited_actively(call, active);
-            ended
         });
-        ended.put_off(&self.watch);
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {

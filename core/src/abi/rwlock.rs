@@ -109,22 +109,25 @@ fn enter_contended<B: Backend>(rw: &Rw<B>, kind: c_int) {
     if me != Owner::NOBODY && rw.lock.is_written_by(me) {
         diagnostic::fatal("rw_enter", format_args!("the caller holds lock {rw:p} as writer: it would wait for ever"));
     }
-    let ended = upcall::off_cpu_for_lock(Hypercall::RwEnter, || {
-        let (active, ended) = rw.watch.wait(LockKind::Rwlock, Hypercall::RwEnter, |announce| {
-            announce();
-            if kind == rw::WRITER {
-                let active = rw.lock.write_waiting(me);
+    let call = Hypercall::RwEnter;
+    let ended = upcall::off_cpu_for_lock(call, || {
+        let (active, ended) = if kind == rw::WRITER {
+            let active = rw.watch.wait_alone(LockKind::Rwlock, call, |announce| {
+                let active = rw.lock.write_waiting(me, announce);
                 rw.watch.taken();
                 active
-            } else {
-                rw.lock.read_waiting()
-            }
-        });
-        transition::waited_actively(Hypercall::RwEnter, active);
+            });
+            (active, None)
+        } else {
+            let (active, ended) = rw.watch.wait(LockKind::Rwlock, call, |announce| rw.lock.read_waiting(announce));
+            (active, Some(ended))
+        };
+        transition::waited_actively(call, active);
         ended
     });
-    // Readers give it back side by side, and one of them could not tell whose wait is meant.
-    if kind == rw::WRITER { ended.put_off(&rw.watch) } else { ended.tell() }
+    if let Some(ended) = ended {
+        ended.tell();
+    }
 }
 
 #[cold]

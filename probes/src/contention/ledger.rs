@@ -228,14 +228,15 @@ impl Ledger {
         self.holds.iter_mut().find_map(|hold| hold.take_if(|hold| hold.lock == lock))
     }
 
-    /// Keeps the wait for the lock with its `Watch` at `lock` for later. There is no other.
-    pub(super) fn put_off(&mut self, lock: usize, end: End) {
+    /// Keeps the wait for the lock with its `Watch` at `lock` for later.
+    pub(super) fn put_off(&mut self, arena: &Arena, lock: usize, end: End) {
+        self.tell_put_off(arena);
         self.put_off = Some((lock, end));
     }
 
-    /// It is to be told now, if it is that for the lock with its `Watch` at `lock`.
-    pub(super) fn take_put_off(&mut self, lock: usize) -> Option<End> {
-        self.put_off.take_if(|(at, _)| *at == lock).map(|(_, end)| end)
+    /// Whether it is for the lock whose `Watch` is, or was, at `lock`.
+    pub(super) fn has_put_off(&self, lock: usize) -> bool {
+        self.put_off.as_ref().is_some_and(|(at, _)| *at == lock)
     }
 
     /// Puts the wait that was put off into the figures, if there is one.

@@ -146,23 +146,41 @@ impl Watch {
         let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some((now & !PAUSE) + 1));
     }
 
-    /// The caller waits no more; it has the lock, and with `timed` the time for which it holds it is taken.
-    fn goes(&self, timed: bool) {
-        let timed = if timed { TIMED } else { 0 };
-        let left = |now: u32| timed | if now & WAITERS == 1 { now & OWN } else { now - 1 };
+    /// The caller waits no more; it has the lock, and looks at its release for what `own` says.
+    fn goes(&self, own: u32) {
+        let left = |now: u32| own | if now & WAITERS == 1 { now & OWN } else { now - 1 };
         // Relaxed: as in `comes`.
         let _ = self.attention.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(left(now)));
     }
 
-    /// Runs `wait`, in which the calling thread waits for the lock and takes it; it says how much of the wait was active,
-    /// in nanoseconds. It is to call what it is given before it has waited for more than a moment: from then on the holder
-    /// sees it. The rest of the book-keeping is left for later.
+    /// Runs `wait`, in which the calling thread waits for the lock and takes it, with others perhaps; it says how much of the
+    /// wait was active, in nanoseconds. It is to call what it is given before it has waited for more than a moment: from then on
+    /// the holder sees it. The rest of the book-keeping is left for later.
     pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> (u64, Ended) {
+        self.wait_and(kind, call, wait, false)
+    }
+
+    /// The same where the calling thread is then the only holder: the rest of the book-keeping is [put off](Watch::take_put_off).
+    pub fn wait_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> u64 {
+        let (active, ended) = self.wait_and(kind, call, wait, true);
+        debug_assert!(ended.0.is_none());
+        active
+    }
+
+    /// What comes between the end of `wait` and the caller's going on is in the way of all who want the lock.
+    #[inline(always)]
+    fn wait_and(
+        &self,
+        kind: LockKind,
+        call: Hypercall,
+        wait: impl FnOnce(&mut dyn FnMut()) -> u64,
+        is_alone: bool,
+    ) -> (u64, Ended) {
         if !ledger::is_recorded() {
             return (wait(&mut || ()), Ended(None));
         }
         let since = transition::wait_begin();
-        // Before it is looked at again: now it is in the way of nobody, and as soon as the caller has the lock of all.
+        // Before it is looked at again.
         let Some(stack) = with_ledger(|recorder, ledger, _| ledger.chain(recorder)) else {
             return (wait(&mut || ()), Ended(None));
         };
@@ -177,35 +195,57 @@ impl Watch {
         let to = clock::now();
         let ticks = clock::between(since, to);
         // Relaxed: the holder's, of which there may be several.
-        let taken = self.taken.swap(0, Ordering::Relaxed).into();
+        let taken = match is_alone {
+            true => {
+                let taken = self.taken.load(Ordering::Relaxed);
+                self.taken.store(0, Ordering::Relaxed);
+                taken
+            }
+            false => self.taken.swap(0, Ordering::Relaxed),
+        };
+        let taken = taken.into();
         let Some(begun) = begun else {
+            // It was over in a moment, by looking: nobody was told of it.
             transition::wait_end(to);
-            return (active, self.moment(kind, call, stack, [since, to], Waited { ticks, spun: true, taken }));
+            let Some(record) = self.record(kind) else { return (active, Ended(None)) };
+            let end = with_ledger(|recorder, ledger, place| {
+                let account = Account { call, lock: record.number, place, waiter: stack, waiter_lane: ledger.lane() };
+                let left = Left { charged_until: since, to, ..Left::default() };
+                let begun = Begun { record, place: 0, account, since };
+                let end = End { begun, left, waited: Waited { ticks, spun: true, taken }, signalled: None };
+                self.now_or_later(recorder, ledger, end, is_alone)
+            });
+            if is_alone {
+                // Relaxed: for the caller itself.
+                self.attention.fetch_or(PUT_OFF, Ordering::Relaxed);
+            }
+            return (active, Ended(end.flatten()));
         };
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
-        let lock = self.address();
-        let left = with_ledger(|recorder, ledger, _| {
-            let left = begun.record.ended(&recorder.arena, begun.place, to);
-            let hold = Hold { lock, since: left.to, after_wait: true };
-            (left, begin_hold(recorder, ledger, begun.record, hold))
+        let outcome = with_ledger(|recorder, ledger, _| {
+            let record = begun.record;
+            let left = record.ended(&recorder.arena, begun.place, to);
+            let to = left.to;
+            let is_timed =
+                begin_hold(recorder, ledger, record, Hold { lock: self.address(), since: to, after_wait: true });
+            let waited = Waited { ticks: clock::between(since, to), spun, taken };
+            let end = End { begun, left, waited, signalled: None };
+            (to, is_timed, self.now_or_later(recorder, ledger, end, is_alone))
         });
-        transition::wait_end(left.as_ref().map_or(to, |(left, _)| left.to));
-        self.goes(matches!(left, Some((_, true))));
-        let end = |(left, _): (Left, bool)| {
-            let waited = Waited { ticks: clock::between(since, left.to), spun, taken };
-            End { begun, left, waited, signalled: None }
-        };
-        (active, Ended(left.map(end)))
+        let (to, is_timed, end) = outcome.unwrap_or((to, false, None));
+        transition::wait_end(to);
+        self.goes(if is_timed { TIMED } else { 0 } | if is_alone { PUT_OFF } else { 0 });
+        (active, Ended(end))
     }
 
-    /// A wait that was over in a moment, by looking: nobody was told of it.
-    fn moment(&self, kind: LockKind, call: Hypercall, waiter: StackId, [since, to]: [u64; 2], waited: Waited) -> Ended {
-        let Some(record) = self.record(kind) else { return Ended(None) };
-        Ended(with_ledger(|_, ledger, place| {
-            let account = Account { call, lock: record.number, place, waiter, waiter_lane: ledger.lane() };
-            let left = Left { charged_until: since, to, ..Left::default() };
-            End { begun: Begun { record, place: 0, account, since }, left, waited, signalled: None }
-        }))
+    /// Gives back what is to be told now.
+    fn now_or_later(&self, recorder: &Recorder, ledger: &mut Ledger, end: End, is_alone: bool) -> Option<End> {
+        if !is_alone {
+            return Some(end);
+        }
+        end.remember(ledger);
+        ledger.put_off(&recorder.arena, self.address(), end);
+        None
     }
 
     /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. It is to call what it is given
@@ -242,15 +282,16 @@ impl Watch {
         })
     }
 
-    /// For the holder, which is about to give the lock back: its wait for it, if that was [put off](Ended::put_off).
+    /// For the only holder, which is about to give the lock back: its [wait](Watch::wait_alone) for it, if it has waited. To put
+    /// that into the figures takes longer than many a lock is held, and all others who want it would wait for it, and have more
+    /// to tell themselves. (A thread that waits for something else first has done it then.)
     pub fn take_put_off(&self) -> PutOff {
         // Relaxed, here and below: set by the caller itself, or else none of its business.
-        match self.attention.load(Ordering::Relaxed) & OWN {
-            0 => return PutOff(None),
-            TIMED => {}
-            _ => drop(self.attention.fetch_and(!PUT_OFF, Ordering::Relaxed)),
+        let is_put_off = self.attention.load(Ordering::Relaxed) & PUT_OFF != 0;
+        if is_put_off {
+            self.attention.fetch_and(!PUT_OFF, Ordering::Relaxed);
         }
-        PutOff(with_ledger(|_, ledger, _| ledger.take_put_off(self.address())).flatten())
+        PutOff(is_put_off.then(|| self.address()))
     }
 
     /// Runs `give_back`, which gives the lock back, or up in part; the lock may be gone then. For a holder of a lock that
@@ -424,10 +465,10 @@ impl Begun {
 #[must_use = "the wait is in no figures until it is told"]
 pub struct Ended(Option<End>);
 
-/// A wait for a lock that its holder is giving back, which is to be in the figures as soon as it has.
+/// A wait for a lock that its holder is giving back, which is to be in the figures as soon as it has: the lock's address.
 #[derive(Debug)]
 #[must_use = "the wait is in no figures until it is told"]
-pub struct PutOff(Option<End>);
+pub struct PutOff(Option<usize>);
 
 #[derive(Debug)]
 pub(super) struct End {
@@ -448,30 +489,24 @@ impl Ended {
             end.tell(&recorder.arena, ledger);
         });
     }
-
-    /// Leaves that for when the caller, who has waited for the lock of `watch` and is its only holder now, gives it back: it takes
-    /// longer than many a lock is held, and all others who want this one would wait for it, and have more to tell themselves.
-    /// Or for when the caller waits for something else first.
-    pub fn put_off(self, watch: &Watch) {
-        let Some(end) = self.0 else { return };
-        with_ledger(|recorder, ledger, _| {
-            end.remember(ledger);
-            ledger.tell_put_off(&recorder.arena);
-            ledger.put_off(watch.address(), end);
-        });
-        // Relaxed: for the caller itself. Who takes the time of its hold looks at the release anyway.
-        if watch.attention.load(Ordering::Relaxed) & TIMED == 0 {
-            watch.attention.fetch_or(PUT_OFF, Ordering::Relaxed);
-        }
-    }
 }
 
 impl PutOff {
     /// Puts it into the figures, if there is one. To be called when the lock has been given back.
+    #[inline]
     pub fn tell(self) {
-        if let Some(end) = self.0 {
-            with_ledger(|recorder, ledger, _| end.tell(&recorder.arena, ledger));
+        if let Some(lock) = self.0 {
+            Self::tell_of(lock);
         }
+    }
+
+    #[cold]
+    fn tell_of(lock: usize) {
+        with_ledger(|recorder, ledger, _| {
+            if ledger.has_put_off(lock) {
+                ledger.tell_put_off(&recorder.arena);
+            }
+        });
     }
 }
 

@@ -178,11 +178,12 @@ pub trait Rwlock: Sized + Send + Sync {
     /// Enters as the writer if that needs no wait. Says whether it did.
     fn try_write(&self, owner: Owner) -> bool;
 
-    /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
-    fn read_waiting(&self) -> u64;
+    /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds. `announce` is called
+    /// before the lock is had, unless that is in a moment.
+    fn read_waiting(&self, announce: impl FnOnce()) -> u64;
 
-    /// Enters as the writer; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
-    fn write_waiting(&self, owner: Owner) -> u64;
+    /// Enters as the writer; the rest as for [`Rwlock::read_waiting`].
+    fn write_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64;
 
     /// Leaves if the lock is held so and nobody is to be let in for it. Says whether it did. `owner` is who the caller is
     /// if it holds the lock as the writer.

@@ -80,12 +80,12 @@ impl Rwlock for sync::Rwlock {
         sync::Rwlock::try_write(self, owner)
     }
 
-    fn read_waiting(&self) -> u64 {
-        sync::Rwlock::read_waiting(self)
+    fn read_waiting(&self, announce: impl FnOnce()) -> u64 {
+        sync::Rwlock::read_waiting(self, announce)
     }
 
-    fn write_waiting(&self, owner: Owner) -> u64 {
-        sync::Rwlock::write_waiting(self, owner)
+    fn write_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
+        sync::Rwlock::write_waiting(self, owner, announce)
     }
 
     #[inline(always)]

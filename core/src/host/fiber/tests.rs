@@ -243,14 +243,14 @@ fn a_reader_writer_lock_is_shared_by_fibers_and_threads() {
             for round in 0..300 {
                 if (round + number).is_multiple_of(4) {
                     if !shared.lock.try_write(me) {
-                        shared.lock.write_waiting(me);
+                        shared.lock.write_waiting(me, || ());
                     }
                     shared.values[0].fetch_add(1, Ordering::Relaxed);
                     yield_now();
                     shared.values[1].fetch_add(1, Ordering::Relaxed);
                 } else {
                     if !shared.lock.try_read() {
-                        shared.lock.read_waiting();
+                        shared.lock.read_waiting(|| ());
                     }
                     yield_now();
                     let [first, second] = [0, 1].map(|index: usize| shared.values[index].load(Ordering::Relaxed));

@@ -139,7 +139,8 @@ impl backend::Rwlock for Rwlock {
         })
     }
 
-    fn read_waiting(&self) -> u64 {
+    fn read_waiting(&self, announce: impl FnOnce()) -> u64 {
+        announce();
         self.lock.with(|| {
             // SAFETY: under the lock; ends before the wait.
             let state = unsafe { &mut *self.state.get() };
@@ -159,7 +160,8 @@ impl backend::Rwlock for Rwlock {
         0
     }
 
-    fn write_waiting(&self, owner: Owner) -> u64 {
+    fn write_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
+        announce();
         self.lock.with(|| {
             // SAFETY: under the lock; ends before the wait.
             let state = unsafe { &mut *self.state.get() };

@@ -143,7 +143,8 @@ impl Mutex {
             locked
         });
         if locked {
-            self.habit.learn(since, active::now(), Looked::Well);
+            // Not by the clock: all who want the mutex wait for what its owner does now.
+            self.habit.learn(since, since + active, Looked::Well);
         } else {
             if let Some(announce) = announce {
                 announce();

@@ -10,7 +10,7 @@
 use super::owner::Owner;
 
 /// So many looks are a moment, of half a microsecond or so.
-const MOMENT: u32 = 12;
+pub(super) const MOMENT: u32 = 12;
 /// After that only one of so many is at the mutex, every half a microsecond or so, even where none has found it kept: who keeps
 /// it may have been missed.
 const RARE: u32 = 16;

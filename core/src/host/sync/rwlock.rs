@@ -5,6 +5,7 @@ use super::deadline::Deadline;
 use super::habit::Habit;
 use super::mutex::Mutex;
 use super::owner::Owner;
+use super::pace::MOMENT;
 use super::primitive::{AtomicU64, Ordering, UnsafeCell};
 use super::queue::{Message, Queue, TakenList, Waiter};
 
@@ -204,28 +205,45 @@ impl Rwlock {
         self.word.compare_exchange(0, owner.to_word() | WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
+    /// Enters as a reader; waits as long as that takes. Says how much of the wait was active, in nanoseconds. `announce` is called
+    /// before the lock is had, unless that is in a moment.
     #[cold]
-    pub fn read_waiting(&self) -> u64 {
+    pub fn read_waiting(&self, announce: impl FnOnce()) -> u64 {
         // Relaxed: only a hint.
-        self.enter_waiting(None, || self.word.load(Ordering::Relaxed) & (WRITER | CLOSED) == 0 && self.try_read())
+        self.enter_waiting(None, announce, || {
+            self.word.load(Ordering::Relaxed) & (WRITER | CLOSED) == 0 && self.try_read()
+        })
     }
 
-    /// Enters as the writer; waits as long as that takes. Says how much of the wait was active, in nanoseconds.
+    /// Enters as the writer; the rest as for [`Rwlock::read_waiting`].
     #[cold]
-    pub fn write_waiting(&self, owner: Owner) -> u64 {
+    pub fn write_waiting(&self, owner: Owner, announce: impl FnOnce()) -> u64 {
         // Relaxed: as above.
-        self.enter_waiting(Some(owner), || self.word.load(Ordering::Relaxed) == 0 && self.try_write(owner))
+        self.enter_waiting(Some(owner), announce, || self.word.load(Ordering::Relaxed) == 0 && self.try_write(owner))
     }
 
     /// Looks for a while, then queues, until it is in.
-    fn enter_waiting(&self, writer: Option<Owner>, try_enter: impl Fn() -> bool) -> u64 {
+    fn enter_waiting(&self, writer: Option<Owner>, announce: impl FnOnce(), try_enter: impl Fn() -> bool) -> u64 {
         let mut entrant = Entrant { writer, since: active::now(), attempts: 0 };
-        let mut entered = false;
+        let (mut entered, mut looks, mut announce) = (false, 0, Some(announce));
         let (mut looked, mut active) = active::look(self.habit.patience(), None, || {
+            looks += 1;
+            if looks > MOMENT
+                && let Some(announce) = announce.take()
+            {
+                announce();
+            }
             entered = try_enter();
             entered
         });
+        if entered {
+            // Not by the clock: others wait for what is done now.
+            self.habit.learn(entrant.since, entrant.since + active, looked);
+            return active;
+        }
+        if let Some(announce) = announce {
+            announce();
+        }
         let mut slept = false;
         let mut woken = false;
         while !entered {
