@@ -13,8 +13,9 @@ use super::tables::Tables;
 use crate::precision::Precision;
 use crate::run::Ended;
 use crate::sample::Sample;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A key frame comes when the frames of changes since the last one have that many times its size: so key frames are at
@@ -74,8 +75,13 @@ impl Recorder {
     /// When the file cannot be made or opened for writing.
     pub fn create(path: &Path, about: &About) -> Result<Self, RecordError> {
         let failed = |reason| RecordError::Create { path: path.to_owned(), reason };
-        let made = !path.exists();
-        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut how = File::options();
+        how.write(true);
+        let (file, made) = match how.clone().create_new(true).open(path) {
+            Ok(file) => (file, true),
+            // It is there; or a name that leads to a file which is not.
+            Err(_) => (how.create(true).truncate(false).open(path).map_err(failed)?, false),
+        };
         let packer = Packer::new().map_err(failed)?;
         let mut recorder = Recorder {
             path: path.to_owned(),
@@ -141,11 +147,14 @@ impl Recorder {
     }
 
     /// Says how the process ended, and ends the recording; its bytes. One that was not finished so is as readable, and does
-    /// not say it.
+    /// not say it. Where nothing was recorded nothing is written.
     ///
     /// # Errors
     /// As for [`Recorder::add`].
     pub fn finish(mut self, ended: &Ended) -> Result<u64, RecordError> {
+        if self.head.is_some() {
+            return Ok(0);
+        }
         match self.write_frame(Kind::End, &ended.bytes()) {
             Ok(_) => Ok(self.bytes),
             Err(reason) => Err(self.failed(reason)),
@@ -288,11 +297,10 @@ impl Recorder {
 
     fn write_frame(&mut self, kind: Kind, body: &[u8]) -> io::Result<u64> {
         let bytes = self.next_frame(kind, body)?;
+        if self.head.is_some() && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
         if let Some(head) = self.head.take() {
-            // Not of a pipe or a device.
-            if self.file.metadata()?.is_file() {
-                self.file.set_len(0)?;
-            }
             // `bytes` has them already.
             self.file.write_all(&head).inspect_err(|_| self.bytes = 0)?;
         }
@@ -321,7 +329,15 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if self.made && self.head.is_some() {
+        if !self.made || self.head.is_none() {
+            return;
+        }
+        // Somebody else may have put another one there, or written to it.
+        let is_ours =
+            |ours: &Metadata, there: &Metadata| (ours.dev(), ours.ino(), 0) == (there.dev(), there.ino(), there.len());
+        if let (Ok(ours), Ok(there)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path))
+            && is_ours(&ours, &there)
+        {
             // An empty file that nobody asked for: not worth an error.
             let _ = std::fs::remove_file(&self.path);
         }

@@ -244,6 +244,7 @@ fn an_old_file_stays_until_there_is_something_to_write() {
     let file = TemporaryFile::new("old");
     std::fs::write(file.path(), vec![b'x'; 1 << 20]).unwrap();
     drop(super::Recorder::create(file.path(), &about()).unwrap());
+    assert_eq!(super::Recorder::create(file.path(), &about()).unwrap().finish(&ended()).unwrap(), 0);
     assert_eq!(std::fs::read(file.path()).unwrap(), vec![b'x'; 1 << 20]);
     let mut recorder = super::Recorder::create(file.path(), &about()).unwrap();
     recorder.add(&sample()).unwrap();
@@ -253,6 +254,13 @@ fn an_old_file_stays_until_there_is_something_to_write() {
     std::fs::remove_file(file.path()).unwrap();
     drop(super::Recorder::create(file.path(), &about()).unwrap());
     assert!(!file.path().exists(), "no file is made for nothing");
+    let (first, mut second) = (
+        super::Recorder::create(file.path(), &about()).unwrap(),
+        super::Recorder::create(file.path(), &about()).unwrap(),
+    );
+    second.add(&sample()).unwrap();
+    drop(first);
+    assert!(file.path().exists(), "another one writes to it");
 }
 
 /// Key frames come now and then, and nothing is different there.

@@ -109,6 +109,9 @@ impl Size {
 
     /// Says it on standard error.
     pub fn tell(&self, path: &Path) {
+        if self.samples == 0 {
+            return tell!("rumpscope: {}: nothing was recorded, so nothing is written", path.display());
+        }
         let (samples, kilobytes) = (self.samples(), self.bytes.div_ceil(1000));
         tell!("rumpscope: {}: {samples}, {kilobytes} kB; `rumpscope replay` shows it", path.display());
         if let Some(what) = self.shortened() {
