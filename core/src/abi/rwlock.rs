@@ -229,7 +229,10 @@ pub unsafe extern "C" fn rumpuser_rw_downgrade(rw: *mut Rw) {
             if rw.watch.is_waited_for() { rw.watch.release(downgrade) } else { downgrade() }
         };
         let downgrade = || (!rw.watch.is_waited_for() && rw.lock.try_downgrade(me())).then_some(());
-        measure_quick(Hypercall::RwDowngrade, downgrade, contended)
+        // Now: afterwards the caller is one of several.
+        let put_off = rw.watch.take_put_off();
+        measure_quick(Hypercall::RwDowngrade, downgrade, contended);
+        put_off.tell();
     })
 }
 

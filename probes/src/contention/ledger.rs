@@ -135,7 +135,8 @@ pub(crate) struct Ledger {
     pub(super) spare: Spare,
     /// The lanes of those who were given a signal last. Kept for its room.
     pub(super) woken: Vec<u32>,
-    /// The thread's wait for a lock that it holds now, with the address of the lock's `Watch`.
+    /// The thread's wait for a lock that it has got and, as far as is known, not given back; with the address of the lock's
+    /// `Watch`.
     put_off: Option<(usize, End)>,
 }
 

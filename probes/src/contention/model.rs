@@ -78,7 +78,8 @@ pub struct Lock {
     pub contended: u64,
     /// Of these, how often waiting actively was enough.
     pub spun: u64,
-    /// The lane of who has it now, where it is known: who had waited for it is, and who is in the sample of hold times. Of
+    /// The lane of who has it now, where it is known: who had waited for it for more than a moment is, and who is in the sample of
+    /// hold times. Of
     /// several readers the one who came last; of locks that are counted together, any.
     pub holder: Option<u32>,
     /// How many wait now.
@@ -87,9 +88,9 @@ pub struct Lock {
     pub most_waiters: u32,
     /// The waits.
     pub wait: Distribution,
-    /// For how long it was held, by those who had waited for it: each one timed.
+    /// For how long it was held, by those who had waited for it for more than a moment: each one timed.
     pub held_after_wait: Distribution,
-    /// The same of those who had not: a sample, which stands for all (`acquisitions - contended`).
+    /// The same of the others: a sample, which stands for all of them (`acquisitions - held_after_wait`).
     pub held: Distribution,
 }
 

@@ -6,8 +6,8 @@ use crate::catalogue::Hypercall;
 /// How many waits of its own a thread remembers. A longer hold's earlier ones count as time in which it ran. 2 KiB of
 /// memory, for threads that have waited as often.
 const REMEMBERED: usize = 64;
-/// How many waits may be remembered later than others that ended after them: see [`Ended`](super::Ended).
-const PUT_OFF: u32 = 4;
+/// How many waits may be remembered later than others that ended after them, as those that [`Ended`](super::Ended) has.
+const LATE: u32 = 4;
 
 /// A wait of the thread's own; the times are in ticks.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl OwnWaits {
         // put off.
         let mut before = 0;
         for back in 1..=self.waits.len() {
-            if before == PUT_OFF {
+            if before == LATE {
                 break;
             }
             let own = &self.waits[self.next.wrapping_sub(back) % REMEMBERED];

@@ -262,7 +262,10 @@ impl Watch {
         };
         let (outcome, signalled) = wait(note.address(), &mut || {
             begun.take_chain();
-            with_ledger(|recorder, _, _| begun.record.begin_signal(&recorder.arena));
+            with_ledger(|recorder, ledger, _| {
+                ledger.tell_put_off(&recorder.arena);
+                begun.record.begin_signal(&recorder.arena);
+            });
         });
         let left = note.end(clock::now());
         transition::wait_end(left.to);
@@ -273,8 +276,7 @@ impl Watch {
     fn begin_signal(&self, call: Hypercall) -> Option<(Begun, Note)> {
         let since = transition::wait_begin();
         let record = self.record(LockKind::Condvar)?;
-        with_ledger(|recorder, ledger, place| {
-            ledger.tell_put_off(&recorder.arena);
+        with_ledger(|_, ledger, place| {
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
             let note = Note::new(record.number, Waiting::new(waiter_lane, since, ledger.spare.take()));
@@ -282,11 +284,11 @@ impl Watch {
         })
     }
 
-    /// For the only holder, which is about to give the lock back: its [wait](Watch::wait_alone) for it, if it has waited. To put
-    /// that into the figures takes longer than many a lock is held, and all others who want it would wait for it, and have more
-    /// to tell themselves. (A thread that waits for something else first has done it then.)
+    /// For a holder that is about to give the lock back, or up in part: its [wait](Watch::wait_alone) for it, if it has waited and
+    /// is the only holder. To put that into the figures takes longer than many a lock is held, and all others who want it would
+    /// wait for it, and have more to tell themselves. (A thread that waits for something else first has done it then.)
     pub fn take_put_off(&self) -> PutOff {
-        // Relaxed, here and below: set by the caller itself, or else none of its business.
+        // Relaxed, here and below: set by the caller itself.
         let is_put_off = self.attention.load(Ordering::Relaxed) & PUT_OFF != 0;
         if is_put_off {
             self.attention.fetch_and(!PUT_OFF, Ordering::Relaxed);
@@ -481,7 +483,7 @@ pub(super) struct End {
 
 impl Ended {
     /// Puts it into the figures. To be called so that nobody waits for that: after a wait for a signal, before the thread takes
-    /// anything.
+    /// anything. (Who waits for a reader has to.)
     pub fn tell(self) {
         let Some(end) = self.0 else { return };
         with_ledger(|recorder, ledger, _| {

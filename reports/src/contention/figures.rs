@@ -55,9 +55,9 @@ impl Figures {
     }
 }
 
-/// How long those held it who had not waited: the sample stands for all of them.
+/// How long those held it who had not waited, or for a moment: the sample stands for all of them.
 fn held_without_wait(lock: &Lock) -> Distribution {
-    let all = lock.acquisitions.saturating_sub(lock.contended);
+    let all = lock.acquisitions.saturating_sub(lock.held_after_wait.count());
     let mut held = lock.held.clone();
     held.untimed = all.saturating_sub(held.timed());
     held
