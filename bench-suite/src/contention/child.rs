@@ -126,7 +126,7 @@ fn run(library: &Path, load: &str) -> Result<(), Box<dyn Error>> {
         sections: tallies.iter().map(|tally| tally.sections).collect(),
         waits: waits(&tallies, |tally| &tally.waits),
         writers: (kind == Kind::Rwlock).then(|| waits(&tallies, |tally| &tally.writers)),
-        apart: (!apart.is_empty()).then(|| waits(&apart, |tally| &tally.waits)),
+        apart: (!apart.is_empty()).then(|| waits(&apart, |tally| &tally.waits).max),
     };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

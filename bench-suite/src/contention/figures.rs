@@ -51,9 +51,9 @@ pub struct Figures {
     pub waits: Waits,
     /// The writers' waits for a reader/writer lock.
     pub writers: Option<Waits>,
-    /// The rounds of as many threads with a mutex each: the longest of these is for how long the host alone keeps a thread off
-    /// the processors. Of a token, which most threads sleep for, there is none.
-    pub apart: Option<Waits>,
+    /// The longest round of as many threads with a mutex each, in nanoseconds: for so long the host alone keeps a thread off the
+    /// processors. Of a token, which most threads sleep for, there is none.
+    pub apart: Option<f64>,
 }
 
 impl Figures {

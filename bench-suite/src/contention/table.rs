@@ -73,7 +73,7 @@ fn rows(load: &Load, label: &str, rounds: &[Figures], style: &Style) -> Vec<Vec<
     };
     let mut rows = vec![with(first, who, &waits)];
     // As of the longest waits, the longest.
-    let apart = rounds.iter().filter_map(|figures| figures.apart).map(|rounds| rounds.max).reduce(f64::max);
+    let apart = rounds.iter().filter_map(|figures| figures.apart).reduce(f64::max);
     rows[0].push(apart.map_or(String::new(), |ns| units::time(ns, style.ascii)));
     if !writers.is_empty() {
         let mut row = with(vec![String::new(); 7], "writers", &writers);

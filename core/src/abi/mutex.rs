@@ -148,13 +148,7 @@ impl<B: Backend> Mtx<B> {
         let (call, me) = (Hypercall::MutexExit, self.me());
         let put_off = self.watch.take_put_off();
         if self.watch.is_watched_alone() && self.watch.is_due_alone() {
-            let unwaited = || {
-                if self.watch.is_waited_for() {
-                    return None;
-                }
-                self.watch.end_timed_hold();
-                self.lock.try_unlock(me).then_some(())
-            };
+            let unwaited = || self.watch.leave_unwaited(|| self.lock.try_unlock(me)).then_some(());
             measure_quick(call, unwaited, || self.exit(call, me));
         } else {
             let exit = || self.lock.try_unlock(me).then_some(());

@@ -78,13 +78,7 @@ impl<B: Backend> Rw<B> {
     fn exit_watched(&self) {
         let put_off = self.watch.take_put_off();
         if self.watch.is_watched() && self.watch.is_due() {
-            let unwaited = || {
-                if self.watch.is_waited_for() {
-                    return None;
-                }
-                self.watch.end_timed_hold();
-                self.lock.try_exit(me()).then_some(())
-            };
+            let unwaited = || self.watch.leave_unwaited(|| self.lock.try_exit(me())).then_some(());
             measure_quick(Hypercall::RwExit, unwaited, || self.exit());
         } else {
             let leave = || self.lock.try_exit(me()).then_some(());

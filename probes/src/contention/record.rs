@@ -92,7 +92,6 @@ pub(super) struct Held {
 /// What a lock's figures have of a wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waited {
-    pub(super) ticks: u64,
     /// Whether it was active.
     pub(super) spun: bool,
     /// How often the lock was taken since that was told last; of a condition variable, the signal that ended the wait. (It
@@ -211,9 +210,9 @@ impl Record {
     }
 
     /// That wait is over.
-    pub(super) fn end_signal(&self, arena: &Arena, waited: Waited) {
+    pub(super) fn end_signal(&self, arena: &Arena, ticks: u64, waited: Waited) {
         arena.word(self.position + lock::WAITERS).fetch_sub(1, Ordering::Relaxed);
-        self.count(arena, &mut self.guarded(), waited);
+        self.count(arena, ticks, waited);
     }
 
     /// The wait that [began](Record::begin) as `place` ended at `to`, or some time later ([`Waiting::end`]).
@@ -228,16 +227,13 @@ impl Record {
         left
     }
 
-    /// A wait for the lock goes into its figures.
-    pub(super) fn passed(&self, arena: &Arena, waited: Waited) {
-        self.count(arena, &mut self.guarded(), waited);
-    }
-
-    fn count(&self, arena: &Arena, guarded: &mut Guarded, waited: Waited) {
+    /// A wait that lasted so long goes into the figures.
+    pub(super) fn count(&self, arena: &Arena, ticks: u64, waited: Waited) {
+        let mut guarded = self.guarded();
         add(arena.word(self.position + lock::CONTENDED), 1);
         add(arena.word(self.position + lock::SPUN), waited.spun.into());
         add(arena.word(self.position + lock::TAKEN), waited.taken);
-        self.record(arena, &mut guarded.wait, lock::WAIT, waited.ticks);
+        self.record(arena, &mut guarded.wait, lock::WAIT, ticks);
     }
 
     /// The lock was taken, `taken` times since that was told last.
@@ -371,6 +367,7 @@ mod tests {
     use crate::contention::ledger::Ledger;
     use crate::contention::model::Part;
     use crate::contention::pieces::Piece;
+    use crate::layout::cell;
     use crate::testing::arena;
 
     /// One of several readers gives the lock back after the waiter has taken it, and before the waiter has said so.
@@ -387,10 +384,15 @@ mod tests {
         assert_eq!((left.charged_until, left.released_by, left.to), (1_700, Some(3), 1_700));
         let held = Piece { part: Part::Held, holder: 5, holder_lane: 3, ticks: 700, longest: 700 };
         assert!(left.pieces.iter().eq([&held]));
+        record.count(&arena, left.length(1_000), Waited { spun: false, taken: 1 });
+        let wait = arena.word(record.position + lock::WAIT).load(Ordering::Relaxed) as usize;
+        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 700);
 
         // Nobody gave anything back in time.
         let place = record.begin(&arena, 0x2000, 7, 2_000, left.pieces);
         let left = record.ended(&arena, place, 2_100);
         assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
+        record.count(&arena, left.length(2_000), Waited { spun: true, taken: 1 });
+        assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 800);
     }
 }

@@ -46,6 +46,13 @@ pub(super) struct Left {
     pub(super) to: u64,
 }
 
+impl Left {
+    /// How long a wait was that began at `since`, in ticks.
+    pub(super) fn length(&self, since: u64) -> u64 {
+        clock::between(since, self.to)
+    }
+}
+
 impl Waiting {
     /// That of the thread of `lane`, from `since` on. `pieces`: room for what it waits for.
     pub(super) fn new(lane: u32, since: u64, pieces: Pieces) -> Self {

@@ -193,7 +193,6 @@ impl Watch {
         });
         // The caller has the lock, so it is still there.
         let to = clock::now();
-        let ticks = clock::between(since, to);
         // Relaxed: the holder's, of which there may be several.
         let taken = match is_alone {
             true => {
@@ -212,7 +211,7 @@ impl Watch {
                 let account = Account { call, lock: record.number, place, waiter: stack, waiter_lane: ledger.lane() };
                 let left = Left { charged_until: since, to, ..Left::default() };
                 let begun = Begun { record, place: 0, account, since };
-                let end = End { begun, left, waited: Waited { ticks, spun: true, taken }, signalled: None };
+                let end = End { begun, left, waited: Waited { spun: true, taken }, signalled: None };
                 self.now_or_later(recorder, ledger, end, is_alone)
             });
             if is_alone {
@@ -221,6 +220,7 @@ impl Watch {
             }
             return (active, Ended(end.flatten()));
         };
+        let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
         let outcome = with_ledger(|recorder, ledger, _| {
             let record = begun.record;
@@ -228,8 +228,7 @@ impl Watch {
             let to = left.to;
             let is_timed =
                 begin_hold(recorder, ledger, record, Hold { lock: self.address(), since: to, after_wait: true });
-            let waited = Waited { ticks: clock::between(since, to), spun, taken };
-            let end = End { begun, left, waited, signalled: None };
+            let end = End { begun, left, waited: Waited { spun, taken }, signalled: None };
             (to, is_timed, self.now_or_later(recorder, ledger, end, is_alone))
         });
         let (to, is_timed, end) = outcome.unwrap_or((to, false, None));
@@ -269,7 +268,7 @@ impl Watch {
         });
         let left = note.end(clock::now());
         transition::wait_end(left.to);
-        let waited = Waited { ticks: clock::between(begun.since, left.to), spun: false, taken: signalled.into() };
+        let waited = Waited { spun: false, taken: signalled.into() };
         (outcome, Ended(Some(End { begun, left, waited, signalled: Some(signalled) })))
     }
 
@@ -400,6 +399,16 @@ impl Watch {
         });
     }
 
+    /// Gives the lock back by `leave`, which says whether it did, if nobody waits for it.
+    #[inline]
+    pub fn leave_unwaited(&self, leave: impl FnOnce() -> bool) -> bool {
+        if self.is_waited_for() {
+            return false;
+        }
+        self.end_timed_hold();
+        leave()
+    }
+
     /// The hold whose time the caller takes, if it takes that of this lock.
     fn end_hold(&self, recorder: &Recorder, ledger: &mut Ledger, record: &Record, now: u64) -> Option<Held> {
         // Relaxed, here and below: as in `end_timed_hold`.
@@ -523,8 +532,8 @@ impl End {
     pub(super) fn tell(self, arena: &Arena, ledger: &mut Ledger) {
         let End { begun: Begun { record, account, since, .. }, left, waited, signalled } = self;
         match signalled {
-            Some(_) => record.end_signal(arena, waited),
-            None => record.passed(arena, waited),
+            Some(_) => record.end_signal(arena, left.length(since), waited),
+            None => record.count(arena, left.length(since), waited),
         }
         let (part, from) = match (signalled, left.released_by) {
             // The time was up.
