@@ -4,6 +4,7 @@
 use super::active::{LONGEST, Looked, WAKE_UP};
 use super::primitive::{AtomicU32, Ordering};
 use core::cell::Cell;
+use core::ops::Range;
 
 /// A wait of this length or longer is as long as any other, in nanoseconds.
 const LONG: u64 = 4 * LONGEST;
@@ -30,6 +31,11 @@ const TRIES: u32 = TRIAL / 3;
 /// many nanoseconds that it lasted: less than there is to be won.
 const MOST_TRUST: u32 = 15;
 const LOSS: u64 = 8_000;
+
+/// How long a wait lasts whose look was in the way of somebody else than the one that ended it, in nanoseconds. Where threads hand
+/// something round, one of them was in line for the processor of the one that looked: when it has that at last, it has to wake up,
+/// do its part and wake the next one. A wait that is over sooner was about to end anyway; one that is longer is of another kind.
+const DELAYED: Range<u64> = LONGEST + 8_000..LONG;
 
 /// How long the waits on an object last, as the moving mean, where no wait counts for more than [`LONG`]; and whether
 /// looking is not in the way of what is looked for.
@@ -125,11 +131,13 @@ impl Known {
     /// After one wait more, which lasted so many nanoseconds.
     fn with(self, length: u64, looked: Looked) -> Known {
         let mean = self.mean - self.mean / 8 + length.min(LONG) / 8;
+        let less = |lost: u64| (self.trust.saturating_sub((lost / LOSS) as u32), TRIES);
         let (trust, waits) = match looked {
             Looked::No => (self.trust, 1),
             Looked::Well => (MOST_TRUST.min(self.trust + 1), 1),
+            Looked::InVain if DELAYED.contains(&length) => less(self.patience()),
             Looked::InVain => (self.trust.max(1), 1),
-            Looked::InTheWay(lost) => (self.trust.saturating_sub((lost / LOSS) as u32), TRIES),
+            Looked::InTheWay(lost) => less(lost),
         };
         let next = Known { mean, trust, ..self };
         let asleep = self.asleep + waits;
@@ -236,9 +244,14 @@ mod tests {
     /// Of `waits`, how many are active. Those that are last 30 us, what they look for in vain included, the others as long
     /// as is given.
     fn active(habit: &Habit, waits: usize, asleep: u64) -> usize {
+        active_of(habit, waits, asleep, (30_000, InTheWay(LONGEST)))
+    }
+
+    /// The same, where so long last those that are active, and that comes of it.
+    fn active_of(habit: &Habit, waits: usize, asleep: u64, active: (u64, Looked)) -> usize {
         let one = |_: &usize| {
             let is_active = habit.patience() != 0;
-            let (length, looked) = if is_active { (30_000, InTheWay(LONGEST)) } else { (asleep, No) };
+            let (length, looked) = if is_active { active } else { (asleep, No) };
             after(habit, 1, length, looked);
             is_active
         };
@@ -281,13 +294,32 @@ mod tests {
     }
 
     #[test]
+    fn where_waits_last_longer_for_being_active_they_are_not() {
+        // Four threads hand something round, which takes 24 us where all sleep.
+        let habit = Habit::new();
+        after(&habit, 50, 24_000, No);
+        let first = active_of(&habit, 100, 24_000, (45_000, InVain));
+        assert!((4..40).contains(&first), "{first} of 100");
+        active_of(&habit, 10_000, 24_000, (45_000, InVain));
+        let rare = active_of(&habit, 10_000, 24_000, (45_000, InVain));
+        assert!((1..100).contains(&rare), "{rare} of 10000");
+        // Where one look in four is of use they go on.
+        let useful = Habit::new();
+        after(&useful, 50, 8_000, Well);
+        for _ in 0..100 {
+            assert!(after(&useful, 1, 45_000, InVain) > 0);
+            assert!(after(&useful, 4, 8_000, Well) > 0);
+        }
+    }
+
+    #[test]
     fn a_few_looks_in_the_way_are_no_reason_to_sleep() {
         let habit = Habit::new();
         after(&habit, 50, 2_000, Well);
         for _ in 0..100 {
             assert!(after(&habit, 2, 27_000, InTheWay(LONGEST)) > 0);
             assert!(after(&habit, 6, 2_000, Well) > 0);
-            assert!(after(&habit, 2, 40_000, InVain) > 0, "in vain, but not in the way");
+            assert!(after(&habit, 2, DELAYED.start - 1, InVain) > 0, "in vain, but not in the way");
         }
         assert!(after(&habit, 100, 9_000, InTheWay(LOSS - 1)) > 0, "nor is anything that costs next to nothing");
     }
