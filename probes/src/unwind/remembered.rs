@@ -63,15 +63,21 @@ mod walks {
         /// Whether this is the calling thread's chain, whose innermost return address is at `sp`. Its stack ends at `top`.
         #[inline(always)]
         fn is_at(&self, sp: usize, top: usize, seen: u64) -> bool {
-            let mut frames = self.frames.iter().zip(&self.places).take(self.depth as usize);
-            let is_there = |(frame, place): (&u64, &u16)| {
-                let place = sp + usize::from(*place) * 8;
-                // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned,
-                // as `sp` was when this was found there. Volatile: these are other frames' variables, of which the
-                // compiler knows nothing here.
-                place <= top - 8 && unsafe { (place as *const u64).read_volatile() } == *frame
-            };
-            self.seen == seen && frames.all(is_there)
+            let depth = self.depth as usize;
+            // Each frame is above the one before it.
+            let highest = self.places.get(depth.wrapping_sub(1)).copied().unwrap_or(0);
+            if self.seen != seen || sp + usize::from(highest) * 8 > top - 8 {
+                return false;
+            }
+            for (frame, place) in self.frames.iter().zip(&self.places).take(depth) {
+                // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned, as
+                // `sp` was when this was found there. Volatile: these are other frames' variables, of which the compiler
+                // knows nothing here.
+                if unsafe { (sp as *const u64).add((*place).into()).read_volatile() } != *frame {
+                    return false;
+                }
+            }
+            true
         }
 
         /// Becomes the calling thread's chain; whether it can be found again where it was.
