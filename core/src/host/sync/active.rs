@@ -34,6 +34,8 @@ pub(in crate::host) enum Looked {
     No,
     /// It saw the end of the wait.
     Well,
+    /// The same, but nobody waited for the thread: it could as well have slept.
+    ForNothing,
     /// It ran out of patience.
     InVain,
     /// The same, and whoever was to end the wait was waiting for the very processor, for so many nanoseconds.

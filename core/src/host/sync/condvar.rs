@@ -1,6 +1,7 @@
 //! Condition variables: an exact queue, first come first served.
 
-use super::active;
+use super::active::{self, Looked};
+use super::answers::Answers;
 use super::deadline::Deadline;
 use super::habit::{self, Habit};
 use super::monitor::Monitor;
@@ -21,6 +22,7 @@ pub struct Condvar {
     waiters: AtomicU32,
     habit: Habit,
     turns: Turns,
+    answers: Answers,
     lock: Mutex,
     queue: UnsafeCell<Queue<About>>,
 }
@@ -72,7 +74,14 @@ impl Condvar {
     /// A condition variable that nobody waits for.
     pub fn new() -> Self {
         let (lock, queue) = (Mutex::new(), UnsafeCell::new(Queue::new()));
-        Condvar { waiters: AtomicU32::new(0), habit: Habit::new(), turns: Turns::new(), lock, queue }
+        Condvar {
+            waiters: AtomicU32::new(0),
+            habit: Habit::new(),
+            turns: Turns::new(),
+            answers: Answers::new(),
+            lock,
+            queue,
+        }
     }
 
     fn with_queue<R>(&self, change: impl FnOnce(&mut Queue<About>) -> R) -> R {
@@ -105,7 +114,9 @@ impl Condvar {
         release: impl FnOnce(),
     ) -> (Outcome, u64) {
         let is_first = self.habit.is_new();
-        let patience = if self.turns.are_taken() { 0 } else { self.habit.patience() };
+        let came_back = self.turns.comes_back();
+        self.answers.wait(came_back);
+        let patience = if self.turns.are_taken(came_back) { 0 } else { self.habit.patience() };
         let waiter =
             Waiter::new(patience, deadline.is_some(), About { home: home.map_or(ptr::null(), ptr::from_ref), note });
         self.with_queue(|queue| {
@@ -148,7 +159,8 @@ impl Condvar {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
-                self.habit.learn(taken.since(), active::now(), taken.looked());
+                let looked = lesson(taken.looked(), self.answers.signal());
+                self.habit.learn(taken.since(), active::now(), looked);
             }
             taken
         });
@@ -172,8 +184,8 @@ impl Condvar {
         let taken = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
-            let now = active::now();
-            taken.each_since(|since, looked| self.habit.learn(since, now, looked));
+            let (now, goes_on) = (active::now(), count != 0 && self.answers.signal());
+            taken.each_since(|since, looked| self.habit.learn(since, now, lesson(looked, goes_on)));
             taken
         });
         self.turns.signal();
@@ -195,6 +207,11 @@ impl Condvar {
             yield_now();
         }
     }
+}
+
+/// What is to be learnt of a wait, of whose looking this came, where the signaller goes on without an answer or not.
+fn lesson(looked: Looked, goes_on: bool) -> Looked {
+    if goes_on && looked == Looked::Well { Looked::ForNothing } else { looked }
 }
 
 /// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back.

@@ -31,6 +31,8 @@ const TRIES: u32 = TRIAL / 3;
 /// many nanoseconds that it lasted: less than there is to be won.
 const MOST_TRUST: u32 = 15;
 const LOSS: u64 = 8_000;
+/// What a look costs that was for nothing: a signal and a wait more than where things gather, of both threads.
+const NOTHING: u64 = 3 * LOSS;
 
 /// How long a wait lasts whose look was in the way of somebody else than the one that ended it, in nanoseconds. Where threads hand
 /// something round, one of them was in line for the processor of the one that looked: when it has that at last, it has to wake up,
@@ -135,6 +137,7 @@ impl Known {
         let (trust, waits) = match looked {
             Looked::No => (self.trust, 1),
             Looked::Well => (MOST_TRUST.min(self.trust + 1), 1),
+            Looked::ForNothing => less(NOTHING),
             Looked::InVain if DELAYED.contains(&length) => less(self.patience()),
             Looked::InVain => (self.trust.max(1), 1),
             Looked::InTheWay(lost) => less(lost),
@@ -198,7 +201,7 @@ impl Habit {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::Looked::{InTheWay, InVain, No, Well};
+    use super::Looked::{ForNothing, InTheWay, InVain, No, Well};
     use super::*;
 
     fn after(habit: &Habit, waits: u32, nanoseconds: u64, looked: Looked) -> u64 {
@@ -310,6 +313,21 @@ mod tests {
             assert!(after(&useful, 1, 45_000, InVain) > 0);
             assert!(after(&useful, 4, 8_000, Well) > 0);
         }
+    }
+
+    #[test]
+    fn where_nobody_waits_for_an_answer_waits_sleep_however_short_they_are() {
+        let habit = Habit::new();
+        after(&habit, 50, 1_500, Well);
+        let first = active_of(&habit, 100, 9_000, (1_500, ForNothing));
+        assert!((5..40).contains(&first), "{first} of 100");
+        active_of(&habit, 10_000, 9_000, (1_500, ForNothing));
+        let rare = active_of(&habit, 10_000, 9_000, (1_500, ForNothing));
+        assert!((1..100).contains(&rare), "{rare} of 10000");
+        // It is found out when that changes.
+        let waits = (0..10_000).take_while(|_| after(&habit, 1, 8_000, No) == 0).count();
+        assert!(waits < 2_000, "{waits}");
+        assert!(after(&habit, 50, 1_500, Well) > 0);
     }
 
     #[test]

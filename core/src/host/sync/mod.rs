@@ -7,6 +7,7 @@
 //! the interleavings. Built with `RUMPSCOPE_DELAYS=1`, it runs on atomics that dawdle; `tests/stress.rs` looks what comes of it.
 
 mod active;
+mod answers;
 mod condvar;
 mod deadline;
 #[cfg(delays)]

@@ -90,12 +90,16 @@ impl Turns {
         SIGNALLED.set(self);
     }
 
-    /// The caller is about to wait. Says whether its wait should not be active.
-    pub(super) fn are_taken(&self) -> bool {
+    /// The caller is about to wait. Says whether it comes back for what it has signalled last.
+    pub(super) fn comes_back(&self) -> bool {
+        ptr::eq(SIGNALLED.replace(ptr::null()), self)
+    }
+
+    /// The same thread, if it [`comes_back`](Turns::comes_back). Says whether its wait should not be active.
+    pub(super) fn are_taken(&self, came_back: bool) -> bool {
         if cfg!(loom) {
             return false;
         }
-        let came_back = ptr::eq(SIGNALLED.replace(ptr::null()), self);
         // Relaxed, here and below: nothing else depends on it.
         let word = self.word.load(Ordering::Relaxed);
         let next = State::unpack(word).with(came_back);
@@ -114,12 +118,12 @@ mod tests {
     #[test]
     fn who_comes_back_at_once_has_others_sleep_for_a_while() {
         let (turns, other) = (Turns::new(), Turns::new());
-        assert!(!turns.are_taken(), "nobody was signalled");
+        assert!(!turns.are_taken(turns.comes_back()), "nobody was signalled");
         turns.signal();
-        assert!(!other.are_taken(), "it waits for something else");
-        assert!(!turns.are_taken(), "and that was between");
+        assert!(!other.are_taken(other.comes_back()), "it waits for something else");
+        assert!(!turns.are_taken(turns.comes_back()), "and that was between");
         turns.signal();
-        let waits = (0..100).take_while(|_| turns.are_taken()).count();
+        let waits = (0..100).take_while(|_| turns.are_taken(turns.comes_back())).count();
         assert_eq!(waits, SLEEPS as usize);
     }
 
@@ -129,7 +133,7 @@ mod tests {
             if !wait.is_multiple_of(nth) {
                 turns.signal();
             }
-            turns.are_taken()
+            turns.are_taken(turns.comes_back())
         };
         (1..=waits).filter(sleeps).count() as u32
     }

@@ -1,0 +1,104 @@
+//! Whether those who signal wait for an answer.
+//!
+//! Two threads that ask and answer are as fast as each of them goes on after a signal: nothing else happens meanwhile. But who
+//! hands on one thing after the other, as a stage of a pipeline does, goes on by itself. If the next stage waits actively it takes
+//! each thing alone, with a signal and a wait for every one of them; while it wakes up, things gather. So where those who signal
+//! have signalled the same before and have not waited since, to look for that is of no use, however soon it comes.
+
+use super::primitive::{AtomicU32, Ordering};
+use core::cell::Cell;
+use core::sync::atomic;
+
+/// Who has signalled last, and how often it had waited then.
+#[derive(Debug)]
+pub(super) struct Answers {
+    // As `NOW` was for the signaller; 0: forgotten.
+    told: AtomicU32,
+}
+
+/// A thread's number is in the bits below.
+const WAIT: u32 = 1 << 12;
+
+thread_local! {
+    // ```text
+    //  31                    12 11        0
+    // +------------------------+-----------+
+    // |         waits          |  thread   |
+    // +------------------------+-----------+
+    // ```
+    // Both begin anew when they have no more room: then a thread may be taken for another one, or for itself long ago, once.
+    static NOW: Cell<u32> = {
+        static NEXT: atomic::AtomicU32 = atomic::AtomicU32::new(0);
+        // Relaxed: a number.
+        Cell::new(WAIT + NEXT.fetch_add(1, atomic::Ordering::Relaxed) % WAIT)
+    };
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        Answers { told: AtomicU32::new(0) }
+    }
+
+    /// The caller is about to wait; if it has signalled this and nothing else, it does not wait for an answer, but for its turn.
+    pub(super) fn wait(&self, came_back: bool) {
+        if cfg!(loom) {
+            return;
+        }
+        if came_back {
+            // Relaxed, here and below: a hint.
+            self.told.store(0, Ordering::Relaxed);
+        } else {
+            NOW.set(NOW.get().wrapping_add(WAIT));
+        }
+    }
+
+    /// The caller ends somebody's wait. Says whether it goes on without an answer: it has done so before, and has not waited since.
+    pub(super) fn signal(&self) -> bool {
+        if cfg!(loom) {
+            return false;
+        }
+        let now = NOW.get();
+        let goes_on = self.told.load(Ordering::Relaxed) == now;
+        self.told.store(now, Ordering::Relaxed);
+        goes_on
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_signals_again_before_it_has_waited_goes_on() {
+        let (one, other) = (Answers::new(), Answers::new());
+        assert!(!one.signal() && !other.signal(), "each for the first time");
+        assert!(one.signal() && other.signal());
+        other.wait(false);
+        assert!(!one.signal(), "it has waited for an answer");
+        assert!(one.signal());
+    }
+
+    #[test]
+    fn two_who_answer_each_other_do_not() {
+        let (ask, answer) = (Answers::new(), Answers::new());
+        for _ in 0..10 {
+            assert!(!ask.signal());
+            answer.wait(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| assert!(!answer.signal()));
+            });
+        }
+    }
+
+    #[test]
+    fn who_wants_back_what_it_gave_up_does_not() {
+        let (turns, other) = (Answers::new(), Answers::new());
+        for _ in 0..10 {
+            assert!(!turns.signal());
+            turns.wait(true);
+        }
+        assert!(!other.signal());
+        turns.wait(true);
+        assert!(other.signal(), "nor is that an answer of another one");
+    }
+}
