@@ -4,6 +4,9 @@
 //! hands on one thing after the other, as a stage of a pipeline does, goes on by itself. If the next stage waits actively it takes
 //! each thing alone, with a signal and a wait for every one of them; while it wakes up, things gather. So where those who signal
 //! have signalled the same before and have not waited since, to look for that is of no use, however soon it comes.
+//!
+//! That says nothing where somebody comes back for what it has signalled: there it is not handed on, but had by one at a time
+//! ([`Turns`](super::turns::Turns)).
 
 use super::primitive::{AtomicU32, Ordering};
 use core::cell::Cell;
@@ -12,12 +15,15 @@ use core::sync::atomic;
 /// Who has signalled last, and how often it had waited then.
 #[derive(Debug)]
 pub(super) struct Answers {
-    // As `NOW` was for the signaller; 0: forgotten.
+    // As `NOW` was for the signaller; or, less than `WAIT`, how many signals more are not looked at.
     told: AtomicU32,
 }
 
 /// A thread's number is in the bits below.
 const WAIT: u32 = 1 << 12;
+
+/// After somebody came back, so many signals are not looked at.
+const EXEMPT: u32 = 64;
 
 thread_local! {
     // ```text
@@ -39,14 +45,14 @@ impl Answers {
         Answers { told: AtomicU32::new(0) }
     }
 
-    /// The caller is about to wait; if it has signalled this and nothing else, it does not wait for an answer, but for its turn.
+    /// The caller is about to wait; `came_back`: for what it has signalled last, so it does not wait for an answer.
     pub(super) fn wait(&self, came_back: bool) {
         if cfg!(loom) {
             return;
         }
         if came_back {
             // Relaxed, here and below: a hint.
-            self.told.store(0, Ordering::Relaxed);
+            self.told.store(EXEMPT, Ordering::Relaxed);
         } else {
             NOW.set(NOW.get().wrapping_add(WAIT));
         }
@@ -57,10 +63,10 @@ impl Answers {
         if cfg!(loom) {
             return false;
         }
-        let now = NOW.get();
-        let goes_on = self.told.load(Ordering::Relaxed) == now;
-        self.told.store(now, Ordering::Relaxed);
-        goes_on
+        let (told, now) = (self.told.load(Ordering::Relaxed), NOW.get());
+        let next = if (1..WAIT).contains(&told) { told - 1 } else { now };
+        self.told.store(next, Ordering::Relaxed);
+        told == now
     }
 }
 
@@ -100,5 +106,8 @@ mod tests {
         assert!(!other.signal());
         turns.wait(true);
         assert!(other.signal(), "nor is that an answer of another one");
+        // Nor do others, for some time.
+        let exempt = (0..1000).take_while(|_| !turns.signal()).count();
+        assert_eq!(exempt, EXEMPT as usize + 1);
     }
 }
