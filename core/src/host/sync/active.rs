@@ -6,6 +6,9 @@
 //!   and each thread how long those on objects that are new, because some live for one wait only;
 //! - and where looking is not in the way: who is to end a wait may be standing in line for the very processor. Objects and
 //!   threads learn that, too;
+//! - and where somebody waits for the thread: not where those who signal go on without it
+//!   ([`Answers`](super::answers::Answers)), or want to go on with what they have given up
+//!   ([`Turns`](super::turns::Turns));
 //! - and while fewer threads do it than there are processors, less one for whoever ends the wait
 //!   ([`Seats`](super::seats::Seats)).
 //!
