@@ -73,7 +73,7 @@ mod walks {
                 // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned, as
                 // `sp` was when this was found there. Volatile: these are other frames' variables, of which the compiler
                 // knows nothing here.
-                if unsafe { (sp as *const u64).add((*place).into()).read_volatile() } != *frame {
+                if unsafe { (sp as *const u64).wrapping_add((*place).into()).read_volatile() } != *frame {
                     return false;
                 }
             }

@@ -5,14 +5,14 @@
 //! each thing alone, with a signal and a wait for every one of them; while it wakes up, things gather. So where those who signal
 //! have signalled the same before and have not waited since, to look for that is of no use, however soon it comes.
 //!
-//! That says nothing where somebody comes back for what it has signalled: there it is not handed on, but had by one at a time
-//! ([`Turns`](super::turns::Turns)).
+//! That says nothing where somebody comes back for what it has signalled: it may be a thing that one has at a time
+//! ([`Turns`](super::turns::Turns)). Only waits for signals count; for what a thread waits otherwise is not looked at.
 
 use super::primitive::{AtomicU32, Ordering};
 use core::cell::Cell;
 use core::sync::atomic;
 
-/// Who has signalled last, and how often it had waited then.
+/// Who has signalled last, and how often it had waited then. Where several signal in turn, none of them is seen to go on.
 #[derive(Debug)]
 pub(super) struct Answers {
     // As `NOW` was for the signaller; or, less than `WAIT`, how many signals more are not looked at.
@@ -33,7 +33,8 @@ thread_local! {
     // |         waits          |  thread   |
     // +------------------------+-----------+
     // ```
-    // Both begin anew when they have no more room: then a thread may be taken for another one, or for itself long ago, once.
+    // At least one wait. Both begin anew when they have no more room: then a thread may be taken for another one, or for
+    // itself long ago, until it waits again.
     static NOW: Cell<u32> = {
         static NEXT: atomic::AtomicU32 = atomic::AtomicU32::new(0);
         // Relaxed: a number.
@@ -55,7 +56,8 @@ impl Answers {
             // Relaxed, here and below: a hint.
             self.told.store(EXEMPT, Ordering::Relaxed);
         } else {
-            NOW.set(NOW.get().wrapping_add(WAIT));
+            let now = NOW.get();
+            NOW.set(now.checked_add(WAIT).unwrap_or(WAIT + now % WAIT));
         }
     }
 
@@ -74,6 +76,7 @@ impl Answers {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
 
     #[test]
     fn who_signals_again_before_it_has_waited_goes_on() {
@@ -88,13 +91,34 @@ mod tests {
     #[test]
     fn two_who_answer_each_other_do_not() {
         let (ask, answer) = (Answers::new(), Answers::new());
-        for _ in 0..10 {
-            assert!(!ask.signal());
-            answer.wait(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| assert!(!answer.signal()));
+        let (asked, to_answer) = mpsc::channel();
+        let (answered, to_ask) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for () in to_answer {
+                    assert!(!answer.signal());
+                    ask.wait(false);
+                    answered.send(()).expect("one that asks");
+                }
             });
-        }
+            for _ in 0..10 {
+                assert!(!ask.signal());
+                answer.wait(false);
+                asked.send(()).expect("one that answers");
+                to_ask.recv().expect("an answer");
+            }
+            drop(asked);
+        });
+    }
+
+    #[test]
+    fn counting_begins_anew() {
+        let one = Answers::new();
+        NOW.set(u32::MAX - 5);
+        assert!(!one.signal());
+        one.wait(false);
+        assert!(NOW.get() >= WAIT);
+        assert!(!one.signal() && one.signal());
     }
 
     #[test]

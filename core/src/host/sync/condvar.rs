@@ -8,8 +8,9 @@ use super::monitor::Monitor;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
-use super::queue::{Message, Queue, Taken, Waiter};
+use super::queue::{Message, Queue, SoFar, Taken, Waiter};
 use super::turns::Turns;
+use core::ops::Range;
 use core::ptr;
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
@@ -93,6 +94,11 @@ impl Condvar {
         result
     }
 
+    /// The wait that has been `so_far` is over at `now`, by a signal of one that goes on without an answer or not.
+    fn learn(&self, so_far: SoFar, now: u64, goes_on: bool) {
+        self.habit.learn(so_far.since, now, lesson(so_far, now, goes_on, self.habit.pays()));
+    }
+
     /// How many threads wait for a signal. Who has got one is no longer among them, even if it does not run yet.
     #[inline(always)]
     pub fn waiters(&self) -> u32 {
@@ -159,8 +165,7 @@ impl Condvar {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
                 self.waiters.fetch_sub(1, Ordering::Relaxed);
-                let looked = lesson(taken.looked(), self.answers.signal());
-                self.habit.learn(taken.since(), active::now(), looked);
+                self.learn(taken.so_far(), active::now(), self.answers.signal());
             }
             taken
         });
@@ -185,7 +190,7 @@ impl Condvar {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
             let (now, goes_on) = (active::now(), count != 0 && self.answers.signal());
-            taken.each_since(|since, looked| self.habit.learn(since, now, lesson(looked, goes_on)));
+            taken.each_so_far(|so_far| self.learn(so_far, now, goes_on));
             taken
         });
         self.turns.signal();
@@ -209,9 +214,20 @@ impl Condvar {
     }
 }
 
-/// What is to be learnt of a wait, of whose looking this came, where the signaller goes on without an answer or not.
-fn lesson(looked: Looked, goes_on: bool) -> Looked {
-    if goes_on && looked == Looked::Well { Looked::ForNothing } else { looked }
+/// For how long a wait goes on after a look in vain that was in the way of somebody else than the one that ends it, in nanoseconds.
+/// Where threads hand something round, one of them was in line for the processor of the one that looked: when it has that at
+/// last, it has to wake up, do its part and wake the next one. A wait that is over sooner was about to end anyway; one that is
+/// longer is of another kind.
+const DELAYED: Range<u64> = 8_000..3 * active::LONGEST;
+
+/// What is to be learnt of a wait that is over at `now`, whose signaller goes on without an answer or not. `pays`: whether
+/// waits are active as a rule; those on trial may be in vain because others sleep.
+fn lesson(SoFar { since, patience, looked }: SoFar, now: u64, goes_on: bool, pays: bool) -> Looked {
+    match looked {
+        Looked::Well if goes_on => Looked::ForNothing,
+        Looked::InVain if pays && DELAYED.contains(&now.saturating_sub(since + patience)) => Looked::InTheWay(patience),
+        looked => looked,
+    }
 }
 
 /// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back.
@@ -223,5 +239,26 @@ fn let_go(taken: Taken<About>, names: [Owner; 2], mut read: impl FnMut(Note)) {
         // SAFETY: so the caller holds it.
         Some(home) => unsafe { home.keep(taken) },
         None => taken.notify(Message::Go),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Looked::{ForNothing, InTheWay, InVain, No, Well};
+    use super::*;
+
+    #[test]
+    fn what_is_learnt_of_a_look() {
+        let learnt = |looked, patience: u64, after: u64, goes_on, pays| {
+            lesson(SoFar { since: 1_000, patience, looked }, 1_000 + patience + after, goes_on, pays)
+        };
+        assert_eq!(learnt(Well, 25_000, 0, false, true), Well);
+        assert_eq!(learnt(Well, 25_000, 0, true, true), ForNothing, "nobody waits for an answer");
+        assert_eq!(learnt(No, 0, 9_000, true, true), No);
+        assert_eq!(learnt(InVain, 25_000, 20_000, false, true), InTheWay(25_000), "somebody was in line");
+        assert_eq!(learnt(InVain, 25_000, 5_000, false, true), InVain, "it was about to end");
+        assert_eq!(learnt(InVain, 25_000, 500_000, true, true), InVain, "of another kind");
+        assert_eq!(learnt(InVain, 25_000, 20_000, false, false), InVain, "on trial");
+        assert_eq!(learnt(InTheWay(7), 25_000, 20_000, false, true), InTheWay(7));
     }
 }

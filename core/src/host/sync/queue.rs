@@ -66,6 +66,14 @@ pub(super) enum Message {
     TakeTurn = 5,
 }
 
+/// What a wait has been when somebody ends it: in nanoseconds, when it began, and for how long the thread was to look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SoFar {
+    pub(super) since: u64,
+    pub(super) patience: u64,
+    pub(super) looked: Looked,
+}
+
 /// One thread that waits; `T` is what others must know of it.
 #[derive(Debug)]
 // A line of its own: others look at it while the thread looks at its word.
@@ -181,6 +189,11 @@ impl<T> Waiter<T> {
             late = futex::wait(&self.state, next, deadline) == Wake::TimedOut;
             state = self.state.load(Ordering::Acquire);
         }
+    }
+
+    /// What the wait has been, if it ends now.
+    fn so_far(&self) -> SoFar {
+        SoFar { since: self.since, patience: self.patience, looked: self.looked() }
     }
 
     /// What has come of looking, if the wait ends now.
@@ -412,10 +425,10 @@ impl<T> Taken<T> {
         unsafe { &(*self.0).about }
     }
 
-    /// When its wait began, in nanoseconds.
-    pub(super) fn since(&self) -> u64 {
+    /// What its wait has been so far.
+    pub(super) fn so_far(&self) -> SoFar {
         // SAFETY: as in `about`.
-        unsafe { (*self.0).since }
+        unsafe { (*self.0).so_far() }
     }
 
     /// What has come of looking so far.
@@ -471,13 +484,13 @@ impl<T> TakenList<T> {
         }
     }
 
-    /// When each of the waits began, in nanoseconds, and what has come of looking.
-    pub(super) fn each_since(&self, mut learn: impl FnMut(u64, Looked)) {
+    /// What each of the waits has been so far.
+    pub(super) fn each_so_far(&self, mut learn: impl FnMut(SoFar)) {
         let mut waiter = self.queue.first;
         while !waiter.is_null() {
             // SAFETY: not notified yet, so still in place; its links are ours since it was taken.
             unsafe {
-                learn((*waiter).since, (*waiter).looked());
+                learn((*waiter).so_far());
                 waiter = next_of(waiter);
             }
         }

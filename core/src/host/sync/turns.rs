@@ -95,7 +95,7 @@ impl Turns {
         ptr::eq(SIGNALLED.replace(ptr::null()), self)
     }
 
-    /// The same thread, if it [`comes_back`](Turns::comes_back). Says whether its wait should not be active.
+    /// The caller is about to wait, and [has come back](Turns::comes_back) or not. Says whether its wait should not be active.
     pub(super) fn are_taken(&self, came_back: bool) -> bool {
         if cfg!(loom) {
             return false;
