@@ -78,9 +78,8 @@ pub struct Lock {
     pub contended: u64,
     /// Of these, how often waiting actively was enough.
     pub spun: u64,
-    /// The lane of who has it now, where it is known: who had waited for it for more than a moment is, and who is in the sample of
-    /// hold times. Of
-    /// several readers the one who came last; of locks that are counted together, any.
+    /// The lane of who has it now, where it is known: who had waited for it for more than a moment is, and who is in the
+    /// sample of hold times. Of several readers the one who came last; of locks that are counted together, any.
     pub holder: Option<u32>,
     /// How many wait now.
     pub waiters: u32,

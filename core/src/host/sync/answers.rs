@@ -1,9 +1,10 @@
 //! Whether those who signal wait for an answer.
 //!
-//! Two threads that ask and answer are as fast as each of them goes on after a signal: nothing else happens meanwhile. But who
-//! hands on one thing after the other, as a stage of a pipeline does, goes on by itself. If the next stage waits actively it takes
-//! each thing alone, with a signal and a wait for every one of them; while it wakes up, things gather. So where those who signal
-//! have signalled the same before and have not waited since, to look for that is of no use, however soon it comes.
+//! Two threads that ask and answer are as fast as each of them goes on after a signal: nothing else happens meanwhile. But
+//! who hands on one thing after the other, as a stage of a pipeline does, goes on by itself. If the next stage waits
+//! actively it takes each thing alone, with a signal and a wait for every one of them; while it wakes up, things gather. So
+//! where those who signal have signalled the same before and have not waited since, to look for that is of no use, however
+//! soon it comes.
 //!
 //! That says nothing where somebody comes back for what it has signalled: it may be a thing that one has at a time
 //! ([`Turns`](super::turns::Turns)). Only waits for signals count; for what a thread waits otherwise is not looked at.
@@ -61,7 +62,8 @@ impl Answers {
         }
     }
 
-    /// The caller ends somebody's wait. Says whether it goes on without an answer: it has done so before, and has not waited since.
+    /// The caller ends somebody's wait. Says whether it goes on without an answer: it has done so before, and has not waited
+    /// since.
     pub(super) fn signal(&self) -> bool {
         if cfg!(loom) {
             return false;

@@ -214,10 +214,10 @@ impl Condvar {
     }
 }
 
-/// For how long a wait goes on after a look in vain that was in the way of somebody else than the one that ends it, in nanoseconds.
-/// Where threads hand something round, one of them was in line for the processor of the one that looked: when it has that at
-/// last, it has to wake up, do its part and wake the next one. A wait that is over sooner was about to end anyway; one that is
-/// longer is of another kind.
+/// For how long a wait goes on after a look in vain that was in the way of somebody else than the one that ends it, in
+/// nanoseconds. Where threads hand something round, one of them was in line for the processor of the one that looked: when
+/// it has that at last, it has to wake up, do its part and wake the next one. A wait that is over sooner was about to end
+/// anyway; one that is longer is of another kind.
 const DELAYED: Range<u64> = 8_000..3 * active::LONGEST;
 
 /// What is to be learnt of a wait that is over at `now`, whose signaller goes on without an answer or not. `pays`: whether

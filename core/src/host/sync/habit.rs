@@ -36,11 +36,11 @@ const NOTHING: u64 = 3 * LOSS;
 /// How long the waits on an object last, as the moving mean, where no wait counts for more than [`LONG`]; and whether
 /// looking is not in the way of what is looked for.
 ///
-/// An object whose waits are long has its waiters sleep at once, and so has one where looking is in the way or for nothing. It costs
-/// nothing to find out that waits have become shorter, because the length of a wait is known when it ends, however it
-/// was spent. But where two threads wait for each other, and both sleep, the waits of each are as long as it takes to
-/// wake the other, and remain so. Therefore some waits in a row are active all the same from time to time, if they may
-/// be short.
+/// An object whose waits are long has its waiters sleep at once, and so has one where looking is in the way or for nothing.
+/// It costs nothing to find out that waits have become shorter, because the length of a wait is known when it ends, however
+/// it was spent. But where two threads wait for each other, and both sleep, the waits of each are as long as it takes to
+/// wake the other, and remain so. Therefore some waits in a row are active all the same from time to time, if they may be
+/// short.
 #[derive(Debug)]
 pub(in crate::host) struct Habit {
     // ```text
