@@ -11,7 +11,7 @@
 //!                 |
 //!   call_chain -> walk --for each frame--> cache (one word per return address) --hit--> two loads from the stack
 //!                                            |
-//!                                            +--miss--> objects (what is loaded) -> tables (gimli) -> rule
+//!                                            +--miss--> objects (what is loaded) -> tables -> program -> rule
 //! ```
 //!
 //! **Nothing here can fault.** The stack is only read between the stack pointer and the end of the stack that it is in
@@ -21,8 +21,10 @@
 //! Only `rsp`, `rbp` and the return address are followed: on x86-64 compilers compute a frame's address from nothing else
 //! at a call. Signal handlers' frames end a chain.
 
+mod bytes;
 mod cache;
 mod objects;
+mod program;
 mod record;
 mod remembered;
 mod rule;

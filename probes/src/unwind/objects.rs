@@ -152,6 +152,21 @@ fn search(address: u64, tables: bool) -> Option<Rule> {
     search.rule
 }
 
+/// Calls `work` with each object that is loaded.
+#[cfg(all(test, not(loom)))]
+pub(super) fn each(mut work: impl FnMut(&Object<'_>)) {
+    unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, work: *mut c_void) -> c_int {
+        // SAFETY: as it is given below, and as the loader gives it.
+        let (info, work) = unsafe { (&*info, &mut *work.cast::<&mut dyn FnMut(&Object<'_>)>()) };
+        // SAFETY: from `dl_iterate_phdr`, in whose callback we are.
+        work(&unsafe { Object::new(info) });
+        0
+    }
+    let mut work: &mut dyn FnMut(&Object<'_>) = &mut work;
+    // SAFETY: `visit` takes what it is given here. (A test that fails in it ends the process.)
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut work).cast()) };
+}
+
 struct Search {
     address: u64,
     /// Whether the rule is to be found; otherwise any will do.

@@ -1,67 +1,44 @@
-//! Tables of call frame information, as DWARF 5, 6.4, and the Linux Standard Base, 10.6, describe them.
+//! Tables of call frame information, as the Linux Standard Base, 10.6, describes them: `.eh_frame_hdr`, in which a function is
+//! looked up, and `.eh_frame`, which says how each of its frames is left.
 
+use super::bytes::Bytes;
 use super::objects::Object;
-use super::rule::{Rule, Saved};
-use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EhFrameOffset, EndianSlice, Expression, NativeEndian, Operation,
-    Pointer, ReaderOffset, Register, RegisterRule, UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow,
-    X86_64, constants,
-};
+use super::program::{Factors, Program, RETURN_ADDRESS};
+use super::rule::Rule;
 
-type Slice<'a> = EndianSlice<'a, NativeEndian>;
-
-/// Room on the stack, some 4 KiB, for evaluating a function's instructions. Few registers are ever saved, and compilers
-/// remember one state at a time; where this is too little, the function's frames end a chain.
-struct Room;
-
-impl<T: ReaderOffset> UnwindContextStorage<T> for Room {
-    type Rules = [(Register, RegisterRule<T>); 24];
-    type Stack = [UnwindTableRow<T, Self>; 4];
-}
+/// How pointers are written (LSB, 10.5.1): the low four bits are the format, the others what it is relative to.
+const ABSOLUTE: u8 = 0x00;
+const RELATIVE_TO_ITSELF: u8 = 0x10;
+const RELATIVE_TO_HEADER: u8 = 0x30;
+const UDATA4: u8 = 0x03;
+const SDATA4: u8 = 0x0b;
 
 /// How the frame is left that makes a call at `address`; `None` where the object's tables do not say, or say it in a way
 /// that no [`Rule`] can.
 pub(super) fn rule(object: &Object<'_>, address: u64) -> Option<Rule> {
-    const WORD: u8 = size_of::<usize>() as u8;
     let header_at = object.unwind_header()?;
-    let bases = BaseAddresses::default().set_eh_frame_hdr(header_at.start);
-    let bytes = object.bytes(header_at.clone())?;
-    let header = EhFrameHdr::new(bytes, NativeEndian).parse(&bases, WORD).ok()?;
-    let Pointer::Direct(frames_at) = header.eh_frame_ptr() else { return None };
-    // It is not told where the section ends; the entries say themselves how long they are.
-    let mut frames = EhFrame::new(object.bytes(frames_at..u64::MAX)?, NativeEndian);
-    frames.set_address_size(WORD);
-    let bases = bases.set_eh_frame(frames_at);
-    let entry_at = match nearest(bytes, address.wrapping_sub(header_at.start)) {
-        Some(nearest) => header_at.start.wrapping_add(nearest),
-        None => header.table()?.lookup(address, &bases).ok()?.direct().ok()?,
-    };
-    let offset = EhFrameOffset(usize::try_from(entry_at.checked_sub(frames_at)?).ok()?);
-    let entry = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset).ok()?;
-    if !entry.contains(address) {
-        return None;
-    }
-    // The interrupted function did not call the handler.
-    if entry.is_signal_trampoline() {
-        return None;
-    }
-    let mut context = UnwindContext::<usize, Room>::new_in();
-    let row = entry.unwind_info_for_address(&frames, &bases, &mut context, address).ok()?;
-    from_row(row, &frames, entry.cie().encoding(), entry.cie().return_address_register())
+    let header = object.bytes(header_at.clone())?;
+    let Found { frames, entry } = find(header, address.wrapping_sub(header_at.start))?;
+    let frames_at = header_at.start.wrapping_add(frames);
+    // It is not told where they end; the entries say themselves how long they are.
+    let frames = Frames { at: frames_at, bytes: object.bytes(frames_at..u64::MAX)? };
+    frames.rule(header_at.start.wrapping_add(entry).checked_sub(frames_at)?, address)
 }
 
-/// Looks in a search table, `header` and all, for the last function that begins at `address` or before; the position of
-/// its entry. Both are relative to the header. `None`: the table is not as linkers write it (a position of the frames and
-/// a count in 4 bytes each, then sorted pairs of function and entry, relative to the header); others find it slowly.
-fn nearest(header: &[u8], address: u64) -> Option<u64> {
-    const ENCODINGS: [u8; 4] = [
-        1,
-        constants::DW_EH_PE_pcrel.0 | constants::DW_EH_PE_sdata4.0,
-        constants::DW_EH_PE_udata4.0,
-        constants::DW_EH_PE_datarel.0 | constants::DW_EH_PE_sdata4.0,
-    ];
+/// Where the frames are and, among them, the entry of a function; both relative to the header.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    frames: u64,
+    entry: u64,
+}
+
+/// Looks in a search table, `header` and all, for the last function that begins at `address` or before, relative to the
+/// header. `None`: there is none, or the table is not as linkers write it, the position of the frames and a count in 4 bytes
+/// each, then sorted pairs of function and entry, relative to the header.
+fn find(header: &[u8], address: u64) -> Option<Found> {
+    const ENCODINGS: [u8; 4] = [1, RELATIVE_TO_ITSELF | SDATA4, UDATA4, RELATIVE_TO_HEADER | SDATA4];
     let (encodings, rest) = header.split_first_chunk()?;
-    let (_, rest) = rest.split_first_chunk::<4>()?;
+    let (frames, rest) = rest.split_first_chunk()?;
     let (count, rest) = rest.split_first_chunk()?;
     if *encodings != ENCODINGS {
         return None;
@@ -71,65 +48,131 @@ fn nearest(header: &[u8], address: u64) -> Option<u64> {
     let half =
         |pair: &[u8; 8], at: usize| i64::from(i32::from_ne_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]));
     let after = pairs.partition_point(|pair| half(pair, 0) <= address as i64);
-    Some(half(pairs.get(after.checked_sub(1)?)?, 4) as u64)
+    let entry = half(pairs.get(after.checked_sub(1)?)?, 4) as u64;
+    // Behind the four encodings.
+    let frames = (i64::from(i32::from_ne_bytes(*frames)) + 4) as u64;
+    Some(Found { frames, entry })
 }
 
-fn from_row(
-    row: &UnwindTableRow<usize, Room>,
-    frames: &EhFrame<Slice<'_>>,
-    encoding: gimli::Encoding,
-    return_address: Register,
-) -> Option<Rule> {
-    // Undefined is what a thread's first function says: nobody called it.
-    if !matches!(row.register(return_address), Some(RegisterRule::Offset(-8))) {
-        return None;
+/// The entries of functions (FDE), each with a link to what several have in common (CIE).
+struct Frames<'a> {
+    /// The address of the first byte.
+    at: u64,
+    bytes: &'a [u8],
+}
+
+/// What functions have in common.
+struct Common<'a> {
+    factors: Factors,
+    /// How the functions' addresses are written.
+    encoding: u8,
+    /// Whether the entries of functions have more than is said here, with its length before it.
+    is_augmented: bool,
+    instructions: Bytes<'a>,
+}
+
+impl<'a> Frames<'a> {
+    /// The entry at `position`, without its length; and where it begins.
+    fn entry(&self, position: u64) -> Option<(Bytes<'a>, u64)> {
+        let mut bytes = Bytes(self.bytes.get(usize::try_from(position).ok()?..)?);
+        // Longer ones (with 0xffffffff and 64 bits) are more than a segment that is loaded.
+        let length = bytes.u32()?;
+        Some((bytes.part(length.into())?, position + 4))
     }
-    // Where it is said, the caller's stack pointer is the CFA itself.
-    if !matches!(row.register(X86_64::RSP), None | Some(RegisterRule::ValOffset(0))) {
-        return None;
+
+    /// How the frame is left that makes a call at `address`, in the function whose entry is at `position`.
+    fn rule(&self, position: u64, address: u64) -> Option<Rule> {
+        let (mut entry, at) = self.entry(position)?;
+        // How far back it is; 0 is said by what functions have in common.
+        let back = entry.u32().filter(|back| *back != 0)?;
+        let common = self.common(at.checked_sub(back.into())?)?;
+        let here = self.at.wrapping_add(at + 4);
+        let begin = pointer(&mut entry, common.encoding, here)?;
+        let length = pointer(&mut entry, common.encoding & 0x0f, 0)?;
+        let distance = address.wrapping_sub(begin);
+        if distance >= length {
+            return None;
+        }
+        if common.is_augmented {
+            let length = entry.unsigned()?;
+            entry.part(length)?;
+        }
+        let mut program = Program::begin(common.factors, common.instructions)?;
+        program.run(entry, distance)?;
+        program.rule()
     }
-    let frame_pointer = row.register(X86_64::RBP);
-    match row.cfa() {
-        CfaRule::RegisterAndOffset { register, offset } => {
-            let saved = match frame_pointer {
-                None | Some(RegisterRule::SameValue | RegisterRule::Undefined) => Saved::InRegister,
-                Some(RegisterRule::Offset(offset)) => Saved::BelowCfa(u32::try_from(-i128::from(offset)).ok()?),
-                Some(_) => return None,
-            };
-            let cfa = i32::try_from(*offset).ok()?;
-            match *register {
-                X86_64::RSP => Some(Rule::FromStackPointer { cfa, saved }),
-                X86_64::RBP => Some(Rule::FromFramePointer { cfa, saved }),
-                _ => None,
+
+    /// What functions have in common, at `position`.
+    #[inline(always)]
+    fn common(&self, position: u64) -> Option<Common<'a>> {
+        let (mut entry, _) = self.entry(position)?;
+        if entry.u32()? != 0 || !matches!(entry.u8()?, 1 | 3) {
+            return None;
+        }
+        let augmentation = entry.string()?;
+        let factors = Factors { code: entry.unsigned()?, data: entry.signed()? };
+        // One byte up to version 1, but as a number of variable length it is the same for this one.
+        if entry.unsigned()? != RETURN_ADDRESS {
+            return None;
+        }
+        let mut common = Common { factors, encoding: ABSOLUTE, is_augmented: false, instructions: entry };
+        let Some((first, letters)) = augmentation.split_first() else { return Some(common) };
+        if *first != b'z' {
+            return None;
+        }
+        let length = entry.unsigned()?;
+        let mut data = entry.part(length)?;
+        for letter in letters {
+            match letter {
+                b'R' => common.encoding = data.u8()?,
+                // Where data for unwinding into the function is.
+                b'L' => {
+                    data.u8()?;
+                }
+                // Who decides about that.
+                b'P' => {
+                    let encoding = data.u8()?;
+                    pointer(&mut data, encoding & 0x0f, 0)?;
+                }
+                // 'S' is a handler of signals, which the interrupted function did not call. What others say is not known.
+                _ => return None,
             }
         }
-        CfaRule::Expression(expression) => {
-            let Some(RegisterRule::Expression(place)) = frame_pointer else { return None };
-            let Some((0, false)) = above_frame_pointer(place.get(frames).ok()?, encoding) else { return None };
-            match above_frame_pointer(expression.get(frames).ok()?, encoding)? {
-                (cfa, true) => Some(Rule::Kept { cfa }),
-                (_, false) => None,
-            }
-        }
+        Some(Common { is_augmented: true, instructions: entry, ..common })
     }
 }
 
-/// What an expression stands for, if it is an address so many bytes above the frame pointer, or what is kept there.
-fn above_frame_pointer(expression: Expression<Slice<'_>>, encoding: gimli::Encoding) -> Option<(i32, bool)> {
-    let mut operations = expression.operations(encoding);
-    let Operation::RegisterOffset { register: X86_64::RBP, offset, .. } = operations.next().ok()?? else { return None };
-    let kept = match operations.next().ok()? {
-        None => false,
-        Some(Operation::Deref { size: 8, space: false, .. }) if operations.next().ok()?.is_none() => true,
-        Some(_) => return None,
+/// A pointer that is written at `here`.
+#[inline]
+fn pointer(from: &mut Bytes<'_>, encoding: u8, here: u64) -> Option<u64> {
+    let value = match encoding & 0x0f {
+        // An address, as the processor has it; and the same in 8 bytes, without and with a sign.
+        ABSOLUTE | 0x04 | 0x0c => from.u64()?,
+        UDATA4 => from.u32()?.into(),
+        SDATA4 => i64::from(from.u32()? as i32) as u64,
+        0x02 => from.u16()?.into(),
+        0x0a => i64::from(from.u16()? as i16) as u64,
+        _ => return None,
     };
-    Some((i32::try_from(offset).ok()?, kept))
+    match encoding & 0xf0 {
+        ABSOLUTE => Some(value),
+        RELATIVE_TO_ITSELF => Some(here.wrapping_add(value)),
+        _ => None,
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::unwind::objects;
+    use crate::unwind::rule::Saved;
+    use gimli::{
+        BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, Expression, FrameDescriptionEntry, NativeEndian,
+        Operation, Pointer, RegisterRule, UnwindContext, UnwindSection, UnwindTableRow, X86_64,
+    };
     use proptest::prelude::*;
+
+    type Slice<'a> = EndianSlice<'a, NativeEndian>;
 
     /// A search table of these functions, whose entries have their numbers as positions.
     fn table(functions: &[i32]) -> Vec<u8> {
@@ -150,16 +193,151 @@ mod tests {
         ) {
             let functions: Vec<i32> = functions.into_iter().collect();
             let last = functions.iter().rposition(|function| *function <= address);
-            let found = nearest(&table(&functions), i64::from(address) as u64);
-            prop_assert_eq!(found, last.map(|last| last as u64));
+            let found = find(&table(&functions), i64::from(address) as u64);
+            prop_assert_eq!(found, last.map(|last| Found { frames: 4, entry: last as u64 }));
         }
 
         #[test]
         fn a_table_of_rubbish_is_none(mut bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0..12_usize) {
-            nearest(&bytes, 8);
+            find(&bytes, 8);
             bytes.splice(..bytes.len().min(4), [1, 0x1b, 0x03, 0x3b]);
-            nearest(&bytes, 8);
-            prop_assert_eq!(nearest(&table(&[0])[..cut], 8), None);
+            find(&bytes, 8);
+            prop_assert_eq!(find(&table(&[0])[..cut], 8), None);
+        }
+    }
+
+    /// What gimli makes of a row.
+    fn gimlis(row: &UnwindTableRow<usize>, frames: &EhFrame<Slice<'_>>, encoding: gimli::Encoding) -> Option<Rule> {
+        if !matches!(row.register(X86_64::RA), Some(RegisterRule::Offset(-8)))
+            || !matches!(row.register(X86_64::RSP), None | Some(RegisterRule::ValOffset(0)))
+        {
+            return None;
+        }
+        let frame_pointer = row.register(X86_64::RBP);
+        match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                let saved = match frame_pointer {
+                    None | Some(RegisterRule::SameValue | RegisterRule::Undefined) => Saved::InRegister,
+                    Some(RegisterRule::Offset(offset)) => Saved::BelowCfa(u32::try_from(-offset).ok()?),
+                    Some(_) => return None,
+                };
+                let cfa = i32::try_from(*offset).ok()?;
+                match *register {
+                    X86_64::RSP => Some(Rule::FromStackPointer { cfa, saved }),
+                    X86_64::RBP => Some(Rule::FromFramePointer { cfa, saved }),
+                    _ => None,
+                }
+            }
+            CfaRule::Expression(expression) => {
+                let Some(RegisterRule::Expression(place)) = frame_pointer else { return None };
+                let place = gimlis_above_frame_pointer(place.get(frames).unwrap(), encoding);
+                let cfa = gimlis_above_frame_pointer(expression.get(frames).unwrap(), encoding);
+                match (place, cfa) {
+                    (Some((0, false)), Some((cfa, true))) => Some(Rule::Kept { cfa }),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    fn gimlis_above_frame_pointer(expression: Expression<Slice<'_>>, encoding: gimli::Encoding) -> Option<(i32, bool)> {
+        let mut operations = expression.operations(encoding);
+        let Operation::RegisterOffset { register: X86_64::RBP, offset, .. } = operations.next().ok()?? else {
+            return None;
+        };
+        let kept = match operations.next().ok()? {
+            None => false,
+            Some(Operation::Deref { size: 8, space: false, .. }) if operations.next().ok()?.is_none() => true,
+            Some(_) => return None,
+        };
+        Some((i32::try_from(offset).ok()?, kept))
+    }
+
+    /// Compares our rules of a function with gimli's: at both ends of each row.
+    fn compare(
+        entry: &FrameDescriptionEntry<Slice<'_>>,
+        frames: &EhFrame<Slice<'_>>,
+        bases: &BaseAddresses,
+        object: &Object<'_>,
+    ) -> [usize; 2] {
+        let (mut rows, mut rules) = (0, 0);
+        let mut context = UnwindContext::new();
+        let mut table = entry.rows(frames, bases, &mut context).unwrap();
+        while let Some(row) = table.next_row().unwrap() {
+            let theirs = if entry.is_signal_trampoline() { None } else { gimlis(row, frames, entry.cie().encoding()) };
+            for address in [row.start_address(), row.end_address().wrapping_sub(1)] {
+                if (row.start_address()..row.end_address()).contains(&address) {
+                    assert_eq!(rule(object, address), theirs, "{address:x} in {:?}", object.name);
+                }
+            }
+            rows += 1;
+            rules += usize::from(theirs.is_some());
+        }
+        [rows, rules]
+    }
+
+    /// All tables of the program, the C library and whatever else is loaded.
+    #[test]
+    fn rules_are_those_that_gimli_finds() {
+        let (mut rows, mut rules) = (0, 0);
+        objects::each(|object| {
+            let Some(header_at) = object.unwind_header() else { return };
+            let Some(header) = object.bytes(header_at.clone()) else { return };
+            let bases = BaseAddresses::default().set_eh_frame_hdr(header_at.start);
+            let parsed = EhFrameHdr::new(header, NativeEndian).parse(&bases, 8).unwrap();
+            let Pointer::Direct(frames_at) = parsed.eh_frame_ptr() else { return };
+            let mut frames = EhFrame::new(object.bytes(frames_at..u64::MAX).unwrap(), NativeEndian);
+            frames.set_address_size(8);
+            let bases = bases.set_eh_frame(frames_at);
+            let table = parsed.table().unwrap();
+            let mut entries = table.iter(&bases);
+            while let Some((_, entry)) = entries.next().unwrap() {
+                let offset = gimli::EhFrameOffset((entry.direct().unwrap() - frames_at) as usize);
+                let entry = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset).unwrap();
+                let [more_rows, more_rules] = compare(&entry, &frames, &bases, object);
+                (rows, rules) = (rows + more_rows, rules + more_rules);
+            }
+        });
+        // Most of what compilers make has a rule.
+        assert!(rows > 10_000 && rules > rows * 9 / 10, "{rules} of {rows}");
+    }
+
+    proptest! {
+        /// Tables of the program with some bytes changed.
+        #[test]
+        fn damaged_tables_are_read_without_a_fault(
+            positions in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            distances in prop::collection::vec((any::<prop::sample::Index>(), 0..0x1000u64), 1..50),
+        ) {
+            static TABLES: std::sync::OnceLock<(u64, Vec<u8>)> = std::sync::OnceLock::new();
+            let (at, whole) = TABLES.get_or_init(|| {
+                let mut tables = None;
+                objects::each(|object| {
+                    let Some(header_at) = object.unwind_header() else { return };
+                    let Some(header) = object.bytes(header_at.clone()) else { return };
+                    let Some(Found { frames, .. }) = find(header, i64::MAX as u64) else { return };
+                    let frames_at = header_at.start.wrapping_add(frames);
+                    let bytes = object.bytes(frames_at..frames_at + 4096).unwrap();
+                    tables.get_or_insert((frames_at, bytes.to_vec()));
+                });
+                tables.expect("tables")
+            });
+            let mut bytes = whole.clone();
+            for (position, byte) in positions {
+                *position.get_mut(&mut bytes) = byte;
+            }
+            let frames = Frames { at: *at, bytes: &bytes };
+            // At each entry, and at places that are none.
+            let mut position = 0;
+            while let Some((entry, _)) = frames.entry(position) {
+                for distance in 0..4 {
+                    frames.rule(position, at.wrapping_add(distance << 8));
+                }
+                position += 4 + entry.0.len() as u64;
+            }
+            for (position, distance) in distances {
+                frames.rule(position.index(bytes.len()) as u64, at.wrapping_add(distance));
+            }
         }
     }
 }
