@@ -86,8 +86,9 @@ unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
 
-/// How much is asked of the host at a time: 64 KiB. Few enough calls, and little that is never used.
-const STEP: usize = 64 * 1024 / 8;
+/// How much is asked of the host at a time: 16 KiB. Few enough calls, little that is never used, and others that want some wait
+/// for some 10 µs.
+const STEP: usize = 16 * 1024 / 8;
 
 impl Arena {
     /// An arena of `capacity` words at `words`, all zero, of which only the header is in use.
@@ -95,7 +96,7 @@ impl Arena {
     /// # Safety
     /// `words` must stay mapped for as long as the arena lives. What `provide` has agreed to must be writable.
     pub(crate) unsafe fn new(words: NonNull<AtomicU64>, capacity: usize, provide: Provide) -> Option<Self> {
-        let first = STEP.min(capacity);
+        let first = header::SIZE.next_multiple_of(STEP).min(capacity);
         if first < header::SIZE || !provide(words, 0, first) {
             return None;
         }

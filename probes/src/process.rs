@@ -16,8 +16,7 @@ pub(crate) fn start_time_of(pid: u32) -> Option<u64> {
 
 fn started(path: &str) -> Option<u64> {
     let mut text = [0; 1024];
-    let length = File::open(path).and_then(|mut file| file.read(&mut text)).ok()?;
-    let stat = String::from_utf8_lossy(&text[..length]);
+    let stat = String::from_utf8_lossy(beginning(path, &mut text)?);
     // The second field is the program's name in parentheses and may hold anything, even spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
@@ -29,6 +28,12 @@ fn started(path: &str) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// What a file of the host's begins with, which gives it in one piece.
+fn beginning<'a>(path: &str, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let length = File::open(path).and_then(|mut file| file.read(room)).ok()?;
+    room.get(..length)
+}
+
 /// Whether the calling process has privileges that whoever started it may lack (it was started from a set-user-id file, for
 /// one). Then its environment is not to be trusted with files.
 pub fn is_privileged() -> bool {
@@ -38,17 +43,19 @@ pub fn is_privileged() -> bool {
 
 /// First eight bytes of the host's boot identifier; 0 if unknown.
 pub(crate) fn boot() -> u64 {
-    std::fs::read("/proc/sys/kernel/random/boot_id")
-        .ok()
-        .and_then(|id| id.first_chunk::<8>().copied())
-        .map_or(0, u64::from_ne_bytes)
+    let mut room = [0; 64];
+    let id = beginning("/proc/sys/kernel/random/boot_id", &mut room);
+    id.and_then(|id| id.first_chunk().copied()).map_or(0, u64::from_ne_bytes)
 }
 
 /// What runs: the calling process's argument 0, or the file it was started from.
 pub(crate) fn program() -> String {
-    let arguments = std::fs::read("/proc/self/cmdline").unwrap_or_default();
-    let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(first).into_owned()
+    // Not all C libraries tell a shared object the arguments.
+    std::env::args_os().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| {
+        let arguments = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+        let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(first).into_owned()
+    })
 }
 
 #[cfg(test)]
