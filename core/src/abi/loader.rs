@@ -7,7 +7,7 @@ use super::seam::forward;
 use super::types::{Component, Evcnt, Modinfo};
 use crate::host::diagnostic;
 use crate::host::elf::table::Table;
-use crate::host::elf::{self, Object};
+use crate::host::elf::{self, Object, Symbol};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use rumpscope_probes::{Hypercall, measure};
 
@@ -48,11 +48,10 @@ pub unsafe extern "C" fn rumpuser_dl_bootstrap(
             return;
         };
         let objects = elf::loaded();
-        load_symbols(&objects, symload);
+        let sets = load_symbols(&objects, symload);
         let kernel = objects.iter().find(|object| object.contains_code(compload as usize));
         let attach = kernel.and_then(|kernel| attach_function(kernel, evcntattach));
-        for object in objects.iter().rev() {
-            let sets = LinkSets::of(object);
+        for (object, sets) in objects.iter().rev().zip(sets) {
             if let Some(modules) = sets.modules.pointers(object).filter(|modules| !modules.is_empty()) {
                 // SAFETY: the guest's own function, for its own set.
                 unsafe { modinit(modules.as_ptr().cast(), modules.len()) };
@@ -77,18 +76,26 @@ pub unsafe extern "C" fn rumpuser_dl_bootstrap(
 }
 
 /// Hands over the symbols of the guest: of the main program and of every object with `librump` in its path, those whose
-/// names are the kernel's.
-fn load_symbols(objects: &[Object], symload: SymLoad) {
-    let is_part = |object: &&Object| object.is_main() || object.path().windows(7).any(|part| part == b"librump");
-    let parts = || objects.iter().rev().filter(is_part);
+/// names are the kernel's. Says where the link sets of each object are, the last one's first: all names are looked at once.
+fn load_symbols(objects: &[Object], symload: SymLoad) -> Vec<LinkSets> {
+    let is_part = |object: &Object| object.is_main() || object.path().windows(7).any(|part| part == b"librump");
+    let parts = objects.iter().filter(|object| is_part(object));
     let (symbols, names) =
-        parts().map(Object::symbols_at_most).fold((0, 0), |sum, most| (sum.0 + most.0, sum.1 + most.1));
+        parts.map(Object::symbols_at_most).fold((0, 0), |sum, most| (sum.0 + most.0, sum.1 + most.1));
     let mut table = Table::with_room(symbols, names);
-    for object in parts() {
-        object.symbols(is_the_guests).for_each(|symbol| table.add(&symbol));
-    }
+    let mut of_object = |object: &Object| {
+        let (mut sets, is_part) = (LinkSets::default(), is_part(object));
+        for symbol in object.symbols(|name| LinkSets::may_be_of(name) || is_part && is_the_guests(name)) {
+            sets.add(&symbol);
+            if is_part {
+                table.add(&symbol);
+            }
+        }
+        sets
+    };
+    let sets = objects.iter().rev().map(&mut of_object).collect();
     if table.is_empty() {
-        return;
+        return sets;
     }
     let (symbols, names) = table.leak();
     // SAFETY: the guest's own function; it may keep both, which stay for ever.
@@ -101,6 +108,7 @@ fn load_symbols(objects: &[Object], symload: SymLoad) {
             format_args!("the guest refuses the symbol table: its error {error}"),
         );
     }
+    sets
 }
 
 /// Whether a name that begins so is the kernel's.
@@ -164,26 +172,27 @@ struct LinkSets {
 }
 
 impl LinkSets {
-    fn of(object: &Object) -> Self {
-        let mut sets = LinkSets::default();
-        for symbol in object.symbols(|name| name.starts_with(b"__st")) {
-            let name = symbol.name.to_bytes();
-            let (set, is_start) =
-                match (name.strip_prefix(b"__start_link_set_"), name.strip_prefix(b"__stop_link_set_")) {
-                    (Some(set), _) => (set, true),
-                    (_, Some(set)) => (set, false),
-                    _ => continue,
-                };
-            let set = match set {
-                b"modules" => &mut sets.modules,
-                b"rump_components" => &mut sets.components,
-                b"sysctl_funcs" => &mut sets.sysctls,
-                b"evcnts" => &mut sets.counters,
-                _ => continue,
-            };
-            *(if is_start { &mut set.start } else { &mut set.stop }) = symbol.address;
-        }
-        sets
+    /// Whether a name that begins so may be that of an end. Such names are the guest's, too.
+    fn may_be_of(name: &[u8]) -> bool {
+        name.starts_with(b"__st")
+    }
+
+    /// Takes note of an end.
+    fn add(&mut self, symbol: &Symbol<'_>) {
+        let name = symbol.name.to_bytes();
+        let (set, is_start) = match (name.strip_prefix(b"__start_link_set_"), name.strip_prefix(b"__stop_link_set_")) {
+            (Some(set), _) => (set, true),
+            (_, Some(set)) => (set, false),
+            _ => return,
+        };
+        let set = match set {
+            b"modules" => &mut self.modules,
+            b"rump_components" => &mut self.components,
+            b"sysctl_funcs" => &mut self.sysctls,
+            b"evcnts" => &mut self.counters,
+            _ => return,
+        };
+        *(if is_start { &mut set.start } else { &mut set.stop }) = symbol.address;
     }
 }
 
