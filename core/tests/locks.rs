@@ -3,7 +3,7 @@
 
 use rumpuser::host::backend::{Backend, Condvar, Mutex, Native, Rwlock};
 use rumpuser::host::pthread::Pthread;
-use rumpuser::host::sync::{Deadline, NO_NOTE, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner};
+use rumpuser::host::sync::{Deadline, Home, NO_NOTE, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -400,7 +400,8 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
         for round in 0..ROUNDS / 10 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = condition.wait(Some(&mutex), None, NO_NOTE, || unlock(&mutex, me).unwrap());
+                let (outcome, _) =
+                    condition.wait(Some(Home::next(&mutex)), None, NO_NOTE, || unlock(&mutex, me).unwrap());
                 lock(&mutex, me);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.

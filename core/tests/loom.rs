@@ -11,7 +11,9 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use rumpuser::host::sync::{Condvar, Deadline, Monitor, Mutex, NO_NOTE, Note, OtherReaders, Outcome, Owner, Rwlock};
+use rumpuser::host::sync::{
+    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, Note, OtherReaders, Outcome, Owner, Rwlock,
+};
 
 /// Explores `body` with up to `preemptions` switches that no thread asks for.
 fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -142,11 +144,18 @@ struct Gate {
     condition: Condvar,
     open: Guarded<bool>,
     waiting: Guarded<u32>,
+    /// Those who wait have something else to do before they take the mutex.
+    later: bool,
 }
 
 impl Gate {
     fn new() -> Self {
-        Gate { monitor: Monitor::new(), condition: Condvar::new(), open: Guarded::new(false), waiting: Guarded::new(0) }
+        let (open, waiting) = (Guarded::new(false), Guarded::new(0));
+        Gate { monitor: Monitor::new(), condition: Condvar::new(), open, waiting, later: false }
+    }
+
+    fn of_later() -> Self {
+        Gate { later: true, ..Gate::new() }
     }
 
     /// Waits once, unless the gate is open. `None` if it was.
@@ -159,13 +168,21 @@ impl Gate {
         self.waiting.set(self.waiting.get() + 1);
         let noted = Guarded::new(false);
         let (note, release) = (core::ptr::from_ref(&noted).cast(), || self.monitor.unlock(me).unwrap());
-        let (outcome, _) = self.condition.wait(Some(&self.monitor), deadline, note, release);
+        let home = if self.later { Home::later(&self.monitor) } else { Home::next(&self.monitor) };
+        let (outcome, _) = self.condition.wait(Some(home), deadline, note, release);
         // Whoever signals has been shown it before, and nobody else.
         assert_eq!(noted.get(), outcome != Outcome::TimedOut);
-        self.monitor.mutex().lock(me);
-        if outcome == Outcome::Handed {
-            // SAFETY: locked above.
-            unsafe { self.monitor.arrive() };
+        let early = !self.monitor.mutex().try_lock(me);
+        if early {
+            self.monitor.mutex().lock(me);
+        }
+        // SAFETY: locked above.
+        unsafe {
+            match outcome {
+                Outcome::Handed => self.monitor.arrive(),
+                Outcome::Signalled if early => self.monitor.came_too_early(),
+                _ => {}
+            }
         }
         assert!(self.open.get() || outcome == Outcome::TimedOut);
         self.monitor.unlock(me).unwrap();
@@ -182,10 +199,9 @@ impl Gate {
     }
 }
 
-#[test]
-fn condvar_signal_under_the_mutex() {
-    explore(5, || {
-        run(2, Gate::new(), |gate, thread| {
+fn signal_under_the_mutex(new: fn() -> Gate) {
+    explore(5, move || {
+        run(2, new(), |gate, thread| {
             if thread == 1 {
                 gate.wait(name(1), None);
                 return;
@@ -198,6 +214,17 @@ fn condvar_signal_under_the_mutex() {
             gate.monitor.unlock(name(0)).unwrap();
         });
     });
+}
+
+#[test]
+fn condvar_signal_under_the_mutex() {
+    signal_under_the_mutex(Gate::new);
+}
+
+/// Who takes the mutex later is let go while it is held.
+#[test]
+fn condvar_signal_of_one_that_comes_later() {
+    signal_under_the_mutex(Gate::of_later);
 }
 
 #[test]
@@ -247,11 +274,11 @@ fn condvar_broadcast_under_the_mutex() {
     });
 }
 
-/// The same with signals, while a third thread comes by for the mutex.
+/// The same with signals, while a third thread comes by for the mutex. The second one may be let go at once.
 #[test]
 fn condvar_two_signals_under_the_mutex() {
     explore(3, || {
-        run(3, Gate::new(), |gate, thread| {
+        run(3, Gate::of_later(), |gate, thread| {
             if thread > 0 {
                 gate.wait(name(thread), None);
                 return;

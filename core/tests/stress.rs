@@ -10,7 +10,7 @@
 #![cfg(all(delays, not(loom)))]
 
 use rumpuser::host::sync::{
-    Condvar, Deadline, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, seed_delays,
+    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, seed_delays,
 };
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -160,12 +160,21 @@ fn rwlock_excludes(threads: u64, seed: u64) {
     assert_eq!(pair.get(), (writes, writes));
 }
 
-/// Takes the mutex after a wait that ended so.
-fn relock(monitor: &Monitor, me: Owner, outcome: Outcome) {
+/// Where a thread goes after a wait: to the mutex, now or later.
+fn home<'a>(monitor: &'a Monitor, choices: &mut Choices) -> Home<'a> {
+    if choices.below(2) == 0 { Home::next(monitor) } else { Home::later(monitor) }
+}
+
+/// Takes the mutex after a wait that ended so. Seldom it says that it came too early: else few would.
+fn relock(monitor: &Monitor, me: Owner, outcome: Outcome, choices: &mut Choices) {
     monitor.mutex().lock_waiting(me, || (), &|| 0);
-    if outcome == Outcome::Handed {
-        // SAFETY: locked above.
-        unsafe { monitor.arrive() };
+    // SAFETY: locked above.
+    unsafe {
+        match outcome {
+            Outcome::Handed => monitor.arrive(),
+            Outcome::Signalled if choices.below(200) == 0 => monitor.came_too_early(),
+            _ => {}
+        }
     }
 }
 
@@ -179,10 +188,11 @@ fn ring_loses_no_signal(threads: u64, seed: u64) {
         for _ in 0..OPERATIONS / 4 {
             monitor.mutex().lock(me);
             while turn.get() != thread {
+                let home = home(&monitor, choices);
                 let (outcome, _) =
-                    conditions[thread as usize].wait(Some(&monitor), None, NO_NOTE, || monitor.unlock(me).unwrap());
+                    conditions[thread as usize].wait(Some(home), None, NO_NOTE, || monitor.unlock(me).unwrap());
                 assert_ne!(outcome, Outcome::TimedOut);
-                relock(&monitor, me, outcome);
+                relock(&monitor, me, outcome, choices);
             }
             let next = (thread + 1) % threads;
             turn.set(next);
@@ -216,10 +226,10 @@ fn store_keeps_count(threads: u64, seed: u64) {
             monitor.mutex().lock(me);
             while store.get() == if fills { ROOM } else { 0 } {
                 let deadline = (choices.below(3) == 0).then(|| Deadline::after(0, choices.below(60_000) as i64));
-                let (outcome, _) =
-                    mine.wait(Some(&monitor), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
+                let home = home(&monitor, choices);
+                let (outcome, _) = mine.wait(Some(home), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
                 assert!(outcome != Outcome::TimedOut || deadline.is_some());
-                relock(&monitor, me, outcome);
+                relock(&monitor, me, outcome, choices);
             }
             let before = store.get();
             store.set(if fills { before + 1 } else { before - 1 });

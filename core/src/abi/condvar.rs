@@ -6,7 +6,7 @@ use super::seam::on_backend;
 use crate::host::backend::{Backend, Condvar, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Deadline, Outcome, Owner};
+use crate::host::sync::{Deadline, Home, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::contention::{Ended, Watch};
@@ -44,16 +44,15 @@ impl<B: Backend> Cv<B> {
         let me = mtx.me();
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
-        let home = (!mtx.comes_after_cpu()).then_some(&mtx.lock);
-        let (outcome, ended) = self.wait_in_place(call, mtx, me, home, deadline);
+        let (outcome, ended) = self.wait_in_place(call, mtx, me, mtx.home(), deadline);
         // Now, not with what others wait for. Who gave the signal is most likely about to give up its virtual CPU meanwhile.
         ended.tell();
-        if mtx.comes_after_cpu() {
-            upcall::schedule(off, interlock);
-            mtx.enter_in_place(call, me);
-        } else {
+        if mtx.comes_before_cpu() {
             mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
+        } else {
+            upcall::schedule(off, interlock);
+            mtx.enter_with_cpu(call, me, outcome);
         }
         outcome
     }
@@ -64,7 +63,7 @@ impl<B: Backend> Cv<B> {
         call: Hypercall,
         mtx: &Mtx<B>,
         me: Owner,
-        home: Option<&B::Mutex>,
+        home: Option<Home<'_, B::Mutex>>,
         deadline: Option<&Deadline>,
     ) -> (Outcome, Ended) {
         let ((outcome, active), ended) = self.watch.wait_for_signal(call, |note, waits| {
@@ -140,7 +139,7 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
-            let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(&mtx.lock), None);
+            let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(Home::next(&mtx.lock)), None);
             ended.tell();
             mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
         })

@@ -3,10 +3,11 @@
 use super::object;
 use super::seam::on_backend;
 use super::types::{Lwp, mutex};
+use crate::guest::vcpu;
 use crate::host::backend::{Backend, Mutex, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::sync::{Outcome, Owner};
+use crate::host::sync::{Home, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::contention::{LockKind, Watch};
@@ -45,9 +46,24 @@ impl<B: Backend> Mtx<B> {
         self.flags & mutex::SPIN != 0
     }
 
-    /// Whether the guest's order of resources applies: first the virtual CPU, then this mutex.
-    pub(super) fn comes_after_cpu(&self) -> bool {
-        self.flags == mutex::SPIN | mutex::KMUTEX
+    /// Whether it is taken before a virtual CPU is. The others are taken after that: for spin mutexes it is the guest's order; and
+    /// of the rest, who waited for a virtual CPU with one of them would have all give up theirs who want it meanwhile.
+    pub(super) fn comes_before_cpu(&self) -> bool {
+        self.flags == mutex::SPIN
+    }
+
+    /// Where a thread goes that has waited for a signal off its virtual CPU.
+    pub(super) fn home(&self) -> Option<Home<'_, B::Mutex>> {
+        match self.flags {
+            mutex::SPIN => Some(Home::next(&self.lock)),
+            mutex::KMUTEX => Some(if vcpu::are_several() {
+                // It may get one that the signaller does not have.
+                Home::later(&self.lock)
+            } else {
+                Home::next(&self.lock)
+            }),
+            _ => None,
+        }
     }
 
     fn kind(&self) -> LockKind {
@@ -74,8 +90,27 @@ impl<B: Backend> Mtx<B> {
     /// The same after a wait for a signal, which ended so.
     pub(super) fn enter_after_wait(&self, call: Hypercall, me: Owner, outcome: Outcome) {
         self.enter_in_place(call, me);
+        self.arrive(outcome);
+    }
+
+    /// The same with a virtual CPU, which is given up again where the thread must wait.
+    pub(super) fn enter_with_cpu(&self, call: Hypercall, me: Owner, outcome: Outcome) {
+        if self.is_spin() {
+            self.enter_in_place(call, me);
+        } else if !self.try_enter(me) {
+            self.enter_off_cpu(call, me);
+            if outcome == Outcome::Signalled {
+                // SAFETY: just entered.
+                unsafe { self.lock.came_too_early() };
+            }
+        }
+        self.arrive(outcome);
+    }
+
+    /// The caller has entered after a wait that ended so.
+    fn arrive(&self, outcome: Outcome) {
         if outcome == Outcome::Handed {
-            // SAFETY: entered above; the rest is the outcome.
+            // SAFETY: the callers have entered; the rest is the outcome.
             unsafe { self.lock.arrive() };
         }
     }

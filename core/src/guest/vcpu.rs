@@ -63,6 +63,12 @@ pub fn set_lookup(lookup: CpuLookup) {
     LOOKUP.store(lookup as *mut c_void, Ordering::Release);
 }
 
+/// Whether the guest is known to have several.
+pub fn are_several() -> bool {
+    // Relaxed: a number by itself.
+    KNOWN_VCPUS.load(Ordering::Relaxed) > 1
+}
+
 /// The place of `lwp`, which has just been scheduled; the moment to learn. Likely, it is on the virtual CPU with index
 /// `likely`.
 #[inline]
@@ -250,6 +256,7 @@ mod tests {
         lwp.cpu = &mut *cpus[1];
         cpus[1].lwp = &mut *lwp;
         assert!((0..VAIN_IN_A_ROW).any(|_| scheduled(address, None) == Place::Vcpu(1)), "it is looked for again");
+        assert!(are_several());
         assert_eq!([Some(0), Some(1), Some(2)].map(|likely| scheduled(address, likely)), [Place::Vcpu(1); 3]);
         cpus[1].lwp = ptr::null_mut();
         let (seen, witness) = place(address);

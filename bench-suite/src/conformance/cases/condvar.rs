@@ -61,8 +61,9 @@ fn waits(family: &mut Family<'_>, kind: &str, flags: c_int) {
                 guest.gives_up_cpu_with(mutex.as_ptr(), || condvar.wait(mutex));
             });
             enter_after_waiters(guest, mutex, 1);
-            condvar.signal();
             mutex.exit();
+            // Now, so that the waiter finds the mutex free.
+            condvar.signal();
             thread.join();
         },
     );

@@ -13,26 +13,31 @@ pub(super) fn cases(family: &mut Family<'_>) {
 
 fn order_of_resources(family: &mut Family<'_>) {
     for (name, wait) in WAITS {
-        family.case(
-            format!("{name}_on_a_spin_kmutex_takes_the_cpu_first"),
-            "a waiter that asks for a virtual CPU does not hold the spin mutex: who has the CPU can enter it",
-            move |guest| {
-                guest.limit_cpus(1);
-                let (mutex, condvar) = (Mutex::new(SPIN | KMUTEX), Condvar::new());
-                let thread = waiter(guest, mutex, move || wait(condvar, mutex));
-                guest.aside(|| guest.trace.wait_for(Event::Mark("waits"), 1));
-                mutex.enter();
-                condvar.signal();
-                mutex.exit();
-                // This thread keeps the only virtual CPU, so the waiter stays in its upcall.
-                thread.wait_asks_for_cpu();
-                mutex.enter();
-                guest.mark("entered");
-                mutex.exit();
-                guest.aside(|| thread.join());
-                guest.trace.assert_order("entered", "woke");
-            },
-        );
+        for (kind, flags) in [("spin_kmutex", SPIN | KMUTEX), ("kmutex", KMUTEX)] {
+            let case = family.case(
+                format!("{name}_on_a_{kind}_takes_the_cpu_first"),
+                "a waiter that asks for a virtual CPU does not hold the mutex: who has the CPU can enter it",
+                move |guest| {
+                    guest.limit_cpus(1);
+                    let (mutex, condvar) = (Mutex::new(flags), Condvar::new());
+                    let thread = waiter(guest, mutex, move || wait(condvar, mutex));
+                    guest.aside(|| guest.trace.wait_for(Event::Mark("waits"), 1));
+                    mutex.enter();
+                    condvar.signal();
+                    mutex.exit();
+                    // This thread keeps the only virtual CPU, so the waiter stays in its upcall.
+                    thread.wait_asks_for_cpu();
+                    guest.stays_on_cpu(|| mutex.enter());
+                    guest.mark("entered");
+                    mutex.exit();
+                    guest.aside(|| thread.join());
+                    guest.trace.assert_order("entered", "woke");
+                },
+            );
+            if flags & SPIN == 0 {
+                case.weakness("a waiter holds the mutex while it waits for a virtual CPU");
+            }
+        }
     }
     family.case(
         "wait_on_a_spin_mutex_takes_the_mutex_first",

@@ -42,8 +42,9 @@ fn timed_waits(family: &mut Family<'_>, kind: &str, flags: c_int) {
                 assert_eq!(outcome, Ok(()));
             });
             enter_after_waiters(guest, mutex, 1);
-            condvar.signal();
             mutex.exit();
+            // Now, so that the waiter finds the mutex free.
+            condvar.signal();
             thread.join();
         },
     );

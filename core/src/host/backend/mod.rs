@@ -33,7 +33,7 @@ pub use native::Native;
 
 use super::clock::{self, Time};
 use super::errno::Errno;
-use super::sync::{Deadline, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
+use super::sync::{Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
 use super::thread;
 use core::ffi::{CStr, c_void};
 
@@ -164,6 +164,12 @@ pub trait Mutex: Sized + Send + Sync {
     /// # Safety
     /// The caller holds it, and its wait has ended so.
     unsafe fn arrive(&self) {}
+
+    /// Told by who has taken it after a wait that ended with [`Outcome::Signalled`], and had to wait for it.
+    ///
+    /// # Safety
+    /// The caller holds it.
+    unsafe fn came_too_early(&self) {}
 }
 
 /// A lock held by any number of readers or by one writer. Nobody waits for ever: neither writers while readers come and
@@ -236,11 +242,11 @@ pub trait Condvar: Sized + Send + Sync {
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting. The
     /// mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
     ///
-    /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then the wait may last
-    /// until a signaller that holds it has given it back. What `note` is the address of stays as long as the wait.
+    /// `home` is the mutex, if the caller takes it after the wait: then the wait may last until a signaller that holds it has
+    /// given it back. What `note` is the address of stays as long as the wait.
     fn wait(
         &self,
-        home: Option<&Self::Mutex>,
+        home: Option<Home<'_, Self::Mutex>>,
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),

@@ -4,7 +4,7 @@ use super::{Backend, Condvar, Mutex, Rwlock};
 use crate::host::batch;
 use crate::host::clock::{self, Time};
 use crate::host::errno::Errno;
-use crate::host::sync::{self, Deadline, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
+use crate::host::sync::{self, Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
 
 /// The default back end: [`sync`] and the host's threads.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,11 @@ impl Mutex for sync::Monitor {
     unsafe fn arrive(&self) {
         // SAFETY: the caller's word.
         unsafe { sync::Monitor::arrive(self) }
+    }
+
+    unsafe fn came_too_early(&self) {
+        // SAFETY: the caller's word.
+        unsafe { sync::Monitor::came_too_early(self) }
     }
 }
 
@@ -140,7 +145,7 @@ impl Condvar for sync::Condvar {
 
     fn wait(
         &self,
-        home: Option<&sync::Monitor>,
+        home: Option<Home<'_>>,
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),

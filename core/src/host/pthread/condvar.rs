@@ -5,7 +5,7 @@
 use super::parker::Parker;
 use super::primitive::Raw;
 use crate::host::backend;
-use crate::host::sync::{Deadline, Note, Outcome, Owner, StillWaited};
+use crate::host::sync::{Deadline, Home, Note, Outcome, Owner, StillWaited};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::VecDeque;
@@ -70,7 +70,7 @@ impl backend::Condvar for Condvar {
 
     fn wait(
         &self,
-        _home: Option<&super::Mutex>,
+        _home: Option<Home<'_, super::Mutex>>,
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),

@@ -35,12 +35,32 @@ pub type Note = *const ();
 /// None.
 pub const NO_NOTE: Note = ptr::null();
 
+/// Where a waiter goes after a signal: to a mutex.
+#[derive(Debug)]
+pub struct Home<'a, M = Monitor> {
+    mutex: &'a M,
+    is_next: bool,
+}
+
+impl<'a, M> Home<'a, M> {
+    /// To take the mutex is the next thing that it does.
+    pub fn next(mutex: &'a M) -> Self {
+        Home { mutex, is_next: true }
+    }
+
+    /// It has something else to do first, for which it needs nothing of the signaller's.
+    pub fn later(mutex: &'a M) -> Self {
+        Home { mutex, is_next: false }
+    }
+}
+
 /// What a signaller must know of a waiter.
 #[derive(Debug)]
 pub(super) struct About {
-    /// Where it goes after a signal: the mutex that it takes then, which is there as long as the waiter waits; null: it
-    /// does not say.
+    /// The mutex that it takes after a signal, which is there as long as the waiter waits; null: it does not say.
     home: *const Monitor,
+    /// Whether it does that at once.
+    is_next: bool,
     note: Note,
 }
 
@@ -109,12 +129,11 @@ impl Condvar {
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting.
     /// The mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
     ///
-    /// `home` is the mutex, if the next thing that the caller does after the wait is to take it: then whoever signals
-    /// while holding it may keep the caller waiting until it gives it back ([`Outcome::Handed`]). `note` is shown to whoever
-    /// signals.
+    /// `home` is the caller's mutex, if it takes that after the wait: then whoever signals while holding it may keep the caller
+    /// waiting until it gives it back ([`Outcome::Handed`]). `note` is shown to whoever signals.
     pub fn wait(
         &self,
-        home: Option<&Monitor>,
+        home: Option<Home<'_>>,
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),
@@ -123,8 +142,8 @@ impl Condvar {
         let came_back = self.turns.comes_back();
         self.answers.wait(came_back);
         let patience = if self.turns.are_taken(came_back) { 0 } else { self.habit.patience() };
-        let waiter =
-            Waiter::new(patience, deadline.is_some(), About { home: home.map_or(ptr::null(), ptr::from_ref), note });
+        let (home, is_next) = home.map_or((ptr::null(), true), |home| (ptr::from_ref(home.mutex), home.is_next));
+        let waiter = Waiter::new(patience, deadline.is_some(), About { home, is_next, note });
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -172,7 +191,7 @@ impl Condvar {
         self.turns.signal();
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
         if let Some(taken) = taken {
-            let_go(taken, names, read);
+            let_go(taken, names, self.waiters() == 0, read);
         }
     }
 
@@ -186,16 +205,16 @@ impl Condvar {
 
     #[cold]
     fn signal_all(&self, names: [Owner; 2], mut read: impl FnMut(Note)) {
-        let taken = self.with_queue(|queue| {
+        let (taken, count) = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
             let (now, goes_on) = (active::now(), count != 0 && self.answers.signal());
             taken.each_so_far(|so_far| self.learn(so_far, now, goes_on));
-            taken
+            (taken, count)
         });
         self.turns.signal();
         // As in `signal_first`.
-        taken.each(|taken| let_go(taken, names, &mut read));
+        taken.each(|taken| let_go(taken, names, count == 1, &mut read));
     }
 
     /// To be called before the condition variable is destroyed: waits for those whose time was up in the same moment
@@ -230,13 +249,16 @@ fn lesson(SoFar { since, patience, looked }: SoFar, now: u64, goes_on: bool, pay
     }
 }
 
-/// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back.
-fn let_go(taken: Taken<About>, names: [Owner; 2], mut read: impl FnMut(Note)) {
-    let About { home, note } = *taken.about();
+/// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back. One that has something
+/// else to do first is most likely not through with that before, if it is the `only` one that wants the mutex.
+fn let_go(taken: Taken<About>, names: [Owner; 2], only: bool, mut read: impl FnMut(Note)) {
+    let About { home, is_next, note } = *taken.about();
     read(note);
     // SAFETY: null, or a mutex that the waiter will take: it is there.
-    match unsafe { home.as_ref() }.filter(|home| home.is_held_by(names)) {
-        // SAFETY: so the caller holds it.
+    let home = unsafe { home.as_ref() }.filter(|home| home.is_held_by(names));
+    // SAFETY: the caller holds it.
+    match home.filter(|home| is_next || !only || unsafe { !home.may_let_go() }) {
+        // SAFETY: the caller holds it.
         Some(home) => unsafe { home.keep(taken) },
         None => taken.notify(Message::Go),
     }
@@ -246,6 +268,46 @@ fn let_go(taken: Taken<About>, names: [Owner; 2], mut read: impl FnMut(Note)) {
 mod tests {
     use super::Looked::{ForNothing, InTheWay, InVain, No, Well};
     use super::*;
+    use std::thread;
+
+    /// How a wait ends of one that takes the mutex later, and is signalled by who holds it; then it takes it.
+    fn signalled(monitor: &Monitor, [me, other]: [Owner; 2]) -> Outcome {
+        let condition = Condvar::new();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                monitor.mutex().lock(me);
+                let release = || monitor.unlock(me).expect("its owner");
+                let (outcome, _) = condition.wait(Some(Home::later(monitor)), None, NO_NOTE, release);
+                monitor.mutex().lock(me);
+                if outcome == Outcome::Handed {
+                    // SAFETY: locked above.
+                    unsafe { monitor.arrive() };
+                }
+                monitor.unlock(me).expect("its owner");
+                outcome
+            });
+            while condition.waiters() == 0 {
+                thread::yield_now();
+            }
+            monitor.mutex().lock(other);
+            condition.signal([other; 2], |_| ());
+            monitor.unlock(other).expect("its owner");
+            waiting.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn one_that_takes_the_mutex_later_is_let_go_at_once_unless_that_was_too_early() {
+        let (monitor, names) = (Monitor::new(), [0u64; 2]);
+        let owners = [&names[0], &names[1]].map(|name| Owner::from_address(name));
+        assert_eq!(signalled(&monitor, owners), Outcome::Signalled);
+        monitor.mutex().lock(owners[0]);
+        // SAFETY: locked.
+        unsafe { monitor.came_too_early() };
+        monitor.unlock(owners[0]).expect("its owner");
+        let kept = (0..1000).take_while(|_| signalled(&monitor, owners) == Outcome::Handed).count();
+        assert_eq!(kept, 64);
+    }
 
     #[test]
     fn what_is_learnt_of_a_look() {

@@ -32,7 +32,7 @@ mod spread;
 mod turns;
 
 pub(super) use active::{Looked, look, monotonic, now, processors};
-pub use condvar::{Condvar, NO_NOTE, Note, Outcome, StillWaited};
+pub use condvar::{Condvar, Home, NO_NOTE, Note, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;

@@ -35,7 +35,12 @@ struct Kept {
     queue: Queue<About>,
     /// How many have been notified and have not the mutex yet.
     on_their_way: u32,
+    /// How many more are not let go before the mutex is given back.
+    cautious: u32,
 }
+
+/// How many are kept after one that was let go while the mutex was held, and then had to wait for it.
+const CAUTIOUS: u32 = 64;
 
 // SAFETY: `kept` is used by the mutex's holder only; `Waiter`s are made to be reached from other threads.
 unsafe impl Send for Monitor {}
@@ -51,7 +56,10 @@ impl Default for Monitor {
 impl Monitor {
     /// A free mutex that keeps nobody.
     pub fn new() -> Self {
-        Monitor { mutex: Mutex::new(), kept: UnsafeCell::new(Kept { queue: Queue::new(), on_their_way: 0 }) }
+        Monitor {
+            mutex: Mutex::new(),
+            kept: UnsafeCell::new(Kept { queue: Queue::new(), on_their_way: 0, cautious: 0 }),
+        }
     }
 
     /// The mutex. It is unlocked by [`Monitor::unlock`], or as that does.
@@ -88,6 +96,32 @@ impl Monitor {
     /// Whether the mutex is held under one of these names.
     pub(super) fn is_held_by(&self, names: [Owner; 2]) -> bool {
         self.mutex.owner().is_some_and(|owner| owner != Owner::NOBODY && names.contains(&owner))
+    }
+
+    /// Whether the only one that waits for a signal may be let go now, if it has something else to do before it takes the mutex:
+    /// not where others are known to want that, or where such a one had to wait for it of late.
+    ///
+    /// # Safety
+    /// The caller holds the mutex.
+    pub(super) unsafe fn may_let_go(&self) -> bool {
+        // SAFETY: the caller's word.
+        let cautious = unsafe {
+            self.with_kept(|kept| {
+                let before = kept.cautious;
+                kept.cautious = before.saturating_sub(1);
+                before
+            })
+        };
+        cautious == 0 && !self.mutex.is_wanted()
+    }
+
+    /// To be called with the mutex held by who was let go, and had to wait for it.
+    ///
+    /// # Safety
+    /// The caller holds the mutex.
+    pub unsafe fn came_too_early(&self) {
+        // SAFETY: the caller's word.
+        unsafe { self.with_kept(|kept| kept.cautious = CAUTIOUS) };
     }
 
     /// Keeps `waiter` until the mutex is given back.

@@ -333,6 +333,12 @@ impl Mutex {
         self.word.fetch_or(MARKED, Ordering::Relaxed);
     }
 
+    /// Whether somebody sleeps for it, or the owner has marked it. For the owner.
+    pub(super) fn is_wanted(&self) -> bool {
+        // Relaxed: a hint.
+        self.word.load(Ordering::Relaxed) & (WAITED | MARKED) != 0 || self.waiting.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the owner has marked it. For the owner.
     pub(super) fn is_marked(&self) -> bool {
         // Relaxed: as above.
