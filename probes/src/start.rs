@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::clock;
 use crate::contention::ENV_CONTENTION;
-use crate::events::{self, LEAST_BYTES, Store};
+use crate::events::{self, STEP_BYTES, Store};
 use crate::layout;
 use crate::mode::Mode;
 use crate::primitive::AtomicU64;
@@ -195,8 +195,8 @@ pub fn own_folder(folder: &Path) -> io::Result<()> {
 /// A new file at `path`, mapped, with so many bytes for events at most: a quarter of the file is theirs at most.
 fn create(path: &Path, events: usize) -> io::Result<(Arena, Option<Store>)> {
     let whole = CAPACITY.saturating_add(events).min(file_size_limit()) & !(page_size() - 1);
-    // They are to begin at a page.
-    let events = events.min(whole - CAPACITY.min(whole / 4 * 3)) / LEAST_BYTES * LEAST_BYTES;
+    // Whole steps, so that they begin at a page.
+    let events = events.min(whole - CAPACITY.min(whole / 4 * 3)) / STEP_BYTES * STEP_BYTES;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     let file = match options.open(path) {

@@ -24,6 +24,6 @@ pub use setting::{ENV_EVENTS, check_size};
 
 pub(crate) use block::Block;
 pub(crate) use setting::wanted;
-pub(crate) use store::{LEAST_BYTES, Store};
+pub(crate) use store::{STEP_BYTES, Store};
 #[cfg(all(test, loom))]
 pub(crate) use {block::Owner, packed::Packed};

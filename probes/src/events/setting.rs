@@ -1,6 +1,6 @@
 //! How much room events have, from the environment.
 
-use super::store::LEAST_BYTES;
+use super::store::STEP_BYTES;
 use std::ffi::OsStr;
 
 /// `off`: no events; `on` (default): 10 MiB of them; or a size, such as `64MiB`, from 64 KiB to 4 GiB.
@@ -50,7 +50,7 @@ fn bytes(setting: &OsStr) -> Option<usize> {
         _ => return None,
     };
     let bytes = setting[..digits].parse::<usize>().ok()?.checked_mul(unit)?;
-    (LEAST_BYTES..=LARGEST).contains(&bytes).then_some(bytes)
+    (STEP_BYTES..=LARGEST).contains(&bytes).then_some(bytes)
 }
 
 #[cfg(test)]

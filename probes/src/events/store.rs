@@ -7,11 +7,9 @@ use crate::provider::{Provide, Provider};
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 
-/// The least that events can have. They have a whole multiple of it: so they begin at a page, on all hosts.
-pub(crate) const LEAST_BYTES: usize = 64 * 1024;
-
-/// How much is asked of the host at a time: 16 KiB, which takes some 10 µs. Whoever needs a block meanwhile does without.
-const STEP: usize = 16 * 1024 / 8;
+/// How much is asked of the host at a time; also the least that events can have.
+pub(crate) const STEP_BYTES: usize = 64 * 1024;
+const STEP: usize = STEP_BYTES / 8;
 
 /// The event blocks of a segment.
 #[derive(Debug)]
