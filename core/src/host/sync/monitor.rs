@@ -7,6 +7,9 @@
 //! when it gives the mutex back in its turn, so nobody is forgotten. (Linux moves sleepers from one futex to another for
 //! the same reason: Franke, Russell, Kirkwood, "Fuss, Futexes and Furwocks", Ottawa Linux Symposium 2002.)
 //!
+//! Who has something else to do before it takes the mutex, as to get a virtual CPU, may do that while the mutex is held; if it is
+//! the only one that wants it, and the holder is not found to keep it for longer than that takes.
+//!
 //! ```text
 //!            signal, the mutex is held      unlock, below the limit        the mutex is taken: `arrive`
 //!   waiting -------------------------> kept ---------------------> on its way ------------------------> here
