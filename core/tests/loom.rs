@@ -274,7 +274,7 @@ fn condvar_broadcast_under_the_mutex() {
     });
 }
 
-/// The same with signals, while a third thread comes by for the mutex. The second one may be let go at once.
+/// The same with signals, while a third thread comes by for the mutex. The first one may be let go at once.
 #[test]
 fn condvar_two_signals_under_the_mutex() {
     explore(3, || {

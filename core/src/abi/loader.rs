@@ -84,10 +84,10 @@ fn load_symbols(objects: &[Object], symload: SymLoad) -> Vec<LinkSets> {
         parts.map(Object::symbols_at_most).fold((0, 0), |sum, most| (sum.0 + most.0, sum.1 + most.1));
     let mut table = Table::with_room(symbols, names);
     let mut of_object = |object: &Object| {
-        let (mut sets, is_part) = (LinkSets::default(), is_part(object));
-        for symbol in object.symbols(|name| LinkSets::may_be_of(name) || is_part && is_the_guests(name)) {
+        let (mut sets, is_guests) = (LinkSets::default(), is_part(object));
+        for symbol in object.symbols(|name| LinkSets::may_be_of(name) || is_guests && is_the_guests(name)) {
             sets.add(&symbol);
-            if is_part {
+            if is_guests {
                 table.add(&symbol);
             }
         }

@@ -46,8 +46,8 @@ impl<B: Backend> Mtx<B> {
         self.flags & mutex::SPIN != 0
     }
 
-    /// Whether it is taken before a virtual CPU is. The others are taken after that: for spin mutexes it is the guest's order; and
-    /// of the rest, who waited for a virtual CPU with one of them would have all give up theirs who want it meanwhile.
+    /// Whether a thread takes it before its virtual CPU after a wait. Spin mutexes of the kernel come after that by the guest's
+    /// order; and if one of the others was held while its owner waits for a virtual CPU, all who want it would give up theirs.
     pub(super) fn comes_before_cpu(&self) -> bool {
         self.flags == mutex::SPIN
     }
@@ -55,13 +55,9 @@ impl<B: Backend> Mtx<B> {
     /// Where a thread goes that has waited for a signal off its virtual CPU.
     pub(super) fn home(&self) -> Option<Home<'_, B::Mutex>> {
         match self.flags {
-            mutex::SPIN => Some(Home::next(&self.lock)),
-            mutex::KMUTEX => Some(if vcpu::are_several() {
-                // It may get one that the signaller does not have.
-                Home::later(&self.lock)
-            } else {
-                Home::next(&self.lock)
-            }),
+            // It may get a virtual CPU before the signaller gives back its own.
+            mutex::KMUTEX if vcpu::are_several() => Some(Home::later(&self.lock)),
+            mutex::SPIN | mutex::KMUTEX => Some(Home::next(&self.lock)),
             _ => None,
         }
     }

@@ -65,8 +65,13 @@ pub fn set_lookup(lookup: CpuLookup) {
 
 /// Whether the guest is known to have several.
 pub fn are_several() -> bool {
-    // Relaxed: a number by itself.
-    KNOWN_VCPUS.load(Ordering::Relaxed) > 1
+    // Relaxed, here and below: a number by itself.
+    let count = COUNT.load(Ordering::Relaxed);
+    if count.is_null() {
+        return KNOWN_VCPUS.load(Ordering::Relaxed) > 1;
+    }
+    // SAFETY: the guest's own variable. Volatile: it grows while the guest boots.
+    unsafe { count.read_volatile() > 1 }
 }
 
 /// The place of `lwp`, which has just been scheduled; the moment to learn. Likely, it is on the virtual CPU with index

@@ -53,25 +53,26 @@ impl<'a> Bytes<'a> {
     #[inline]
     pub(super) fn unsigned(&mut self) -> Option<u64> {
         let byte = self.u8()?;
-        if byte < 0x80 { Some(byte.into()) } else { self.long(byte).map(|(number, _)| number) }
+        if byte < 0x80 { Some(byte.into()) } else { self.long(byte, 1).map(|(number, _)| number) }
     }
 
     /// A signed one.
     #[inline]
     pub(super) fn signed(&mut self) -> Option<i64> {
         let byte = self.u8()?;
-        let (number, bits) = if byte < 0x80 { (byte.into(), 7) } else { self.long(byte)? };
+        let (number, bits) = if byte < 0x80 { (byte.into(), 7) } else { self.long(byte, 0x7f)? };
         // The sign is moved to the top, and comes back down.
         let above = 64u32.saturating_sub(bits);
         Some((number << above) as i64 >> above)
     }
 
-    /// A number whose first byte says that others follow, and how many bits they are.
-    fn long(&mut self, first: u8) -> Option<(u64, u32)> {
+    /// A number whose first byte says that others follow, and how many bits they are. `top`: what bit 63 and those above it may
+    /// be but 0.
+    fn long(&mut self, first: u8, top: u8) -> Option<(u64, u32)> {
         let (mut number, mut bits, mut byte) = (u64::from(first & 0x7f), 7, first);
         while byte >= 0x80 {
             byte = self.u8()?;
-            if bits == 63 && !matches!(byte, 0 | 1 | 0x7f) || bits > 63 {
+            if bits == 63 && byte != 0 && byte != top || bits > 63 {
                 return None;
             }
             number |= u64::from(byte & 0x7f) << bits;
@@ -115,6 +116,9 @@ mod tests {
     fn what_ends_too_early_or_is_too_long_is_none() {
         assert_eq!(Bytes(&[0x80, 0x80]).unsigned(), None);
         assert_eq!(Bytes(&[0xff; 12]).signed(), None);
+        let with_top = |top: u8| [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, top];
+        assert_eq!([1, 2, 0x7f].map(|top| Bytes(&with_top(top)).unsigned()), [Some(1 << 63), None, None]);
+        assert_eq!([1, 2, 0x7f].map(|top| Bytes(&with_top(top)).signed()), [None, None, Some(i64::MIN)]);
         assert_eq!((Bytes(&[1, 2, 3]).u32(), Bytes(&[]).u8()), (None, None));
         assert!(Bytes(b"ab").string().is_none() && Bytes(b"ab").part(3).is_none());
         assert_eq!(Bytes(b"ab\0c").string(), Some(&b"ab"[..]));

@@ -10,6 +10,7 @@ use super::rule::Rule;
 const ABSOLUTE: u8 = 0x00;
 const RELATIVE_TO_ITSELF: u8 = 0x10;
 const RELATIVE_TO_HEADER: u8 = 0x30;
+const ALIGNED: u8 = 0x50;
 const UDATA4: u8 = 0x03;
 const SDATA4: u8 = 0x0b;
 
@@ -75,7 +76,7 @@ impl<'a> Frames<'a> {
     /// The entry at `position`, without its length; and where it begins.
     fn entry(&self, position: u64) -> Option<(Bytes<'a>, u64)> {
         let mut bytes = Bytes(self.bytes.get(usize::try_from(position).ok()?..)?);
-        // Longer ones (with 0xffffffff and 64 bits) are more than a segment that is loaded.
+        // Those with a length of 64 bits, after 0xffffffff, are not understood.
         let length = bytes.u32()?;
         Some((bytes.part(length.into())?, position + 4))
     }
@@ -132,6 +133,10 @@ impl<'a> Frames<'a> {
                 // Who decides about that.
                 b'P' => {
                     let encoding = data.u8()?;
+                    // Its value is not needed, unless it is one with padding before it.
+                    if encoding & 0x70 == ALIGNED {
+                        return None;
+                    }
                     pointer(&mut data, encoding & 0x0f, 0)?;
                 }
                 // 'S' is a handler of signals, which the interrupted function did not call. What others say is not known.
@@ -283,6 +288,10 @@ mod tests {
         objects::each(|object| {
             let Some(header_at) = object.unwind_header() else { return };
             let Some(header) = object.bytes(header_at.clone()) else { return };
+            // Not as linkers write them.
+            if find(header, i64::MAX as u64).is_none() {
+                return;
+            }
             let bases = BaseAddresses::default().set_eh_frame_hdr(header_at.start);
             let parsed = EhFrameHdr::new(header, NativeEndian).parse(&bases, 8).unwrap();
             let Pointer::Direct(frames_at) = parsed.eh_frame_ptr() else { return };

@@ -4,8 +4,8 @@
 //! searches of its lists. Here a page costs a page, and whether an address is a page is a comparison.
 //!
 //! ```text
-//! base                        next        filled         committed                        end
-//!  | pages, given out or free  | in memory  | not yet used  | reserved, costs no memory ... |
+//! base                        next          committed                        end
+//!  | pages, given out or free  | not yet used | reserved, costs no memory ... |
 //!
 //! free: | returned to the host | resident |       a stack of page numbers
 //!        0             returned       count
@@ -15,19 +15,14 @@
 //! memory of free pages back. Up to [`RESIDENT`] of them stay at hand.
 
 use super::PAGE;
-use super::magazine::HALF;
 use crate::host::errno::Errno;
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The range grows by so many bytes: a huge page of x86-64 and AArch64, so that the host can use one where it wants to.
 const STEP: usize = 2 << 20;
-
-/// So many bytes of it are given memory at a time, before they are used: what a thread takes at once, and writes to. That takes
-/// two thirds of the time that the host needs to give a page when it is first written to.
-const FILL: usize = HALF * PAGE;
 
 /// Free pages that keep their memory: 16 MiB. More are returned to the host.
 const RESIDENT: usize = 4096;
@@ -45,7 +40,6 @@ struct Pages {
     base: NonNull<u8>,
     /// Sizes in bytes, from `base`.
     next: usize,
-    filled: usize,
     committed: usize,
     size: usize,
     /// Room for as many page numbers as there can be pages; the host gives it memory as it is used.
@@ -53,8 +47,6 @@ struct Pages {
     count: usize,
     returned: usize,
 }
-
-const _: () = assert!(STEP.is_multiple_of(FILL));
 
 #[derive(PartialEq, Eq)]
 enum State {
@@ -85,6 +77,7 @@ pub(super) fn contains(memory: NonNull<c_void>) -> bool {
 /// Takes up to `N` pages into `taken` and returns how many; fewer than asked only where memory is short.
 pub(super) fn take<const N: usize>(taken: &mut [Option<NonNull<c_void>>; N]) -> usize {
     let mut pages = pages();
+    let before = pages.next;
     let mut count = 0;
     for place in taken {
         *place = pages.take_one();
@@ -96,7 +89,30 @@ pub(super) fn take<const N: usize>(taken: &mut [Option<NonNull<c_void>>; N]) -> 
     if count > 0 {
         pages.publish();
     }
+    let (base, fresh) = (pages.base, pages.next - before);
+    drop(pages);
+    if fresh > PAGE {
+        // SAFETY: the caller's pages that nobody has had before.
+        unsafe { fill(base.add(before), fresh) };
+    }
     count
+}
+
+/// Has the host give memory to pages that are about to be written to, in two thirds of the time that it takes to give it to each
+/// of them then.
+///
+/// # Safety
+/// They are mapped, and nobody uses them yet.
+unsafe fn fill(start: NonNull<u8>, length: usize) {
+    static CAN: AtomicBool = AtomicBool::new(true);
+    // Relaxed, here and below: a hint.
+    if CAN.load(Ordering::Relaxed) {
+        // SAFETY: the caller's word; nothing else is changed. A host that cannot do it (before Linux 5.14) is not asked again.
+        let failed = unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) } != 0;
+        if failed {
+            CAN.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Takes back `given`, all of them pages of the range that nobody uses any more.
@@ -116,7 +132,6 @@ impl Pages {
             state: State::New,
             base: NonNull::dangling(),
             next: 0,
-            filled: 0,
             committed: 0,
             size: 0,
             free: NonNull::dangling(),
@@ -137,21 +152,10 @@ impl Pages {
         if self.next == self.committed {
             self.grow().ok()?;
         }
-        if self.next == self.filled {
-            self.fill();
-        }
         // SAFETY: below `committed`, so in the range.
         let page = unsafe { self.base.add(self.next) };
         self.next += PAGE;
         Some(page.cast())
-    }
-
-    /// Has the host give memory to what is used next.
-    fn fill(&mut self) {
-        // SAFETY: below `committed`, so in the range. A host that cannot (before Linux 5.14), or has no memory for so many, gives
-        // it to each page when that is used.
-        unsafe { libc::madvise(self.base.add(self.next).as_ptr().cast(), FILL, libc::MADV_POPULATE_WRITE) };
-        self.filled += FILL;
     }
 
     fn give_one(&mut self, page: NonNull<c_void>) {

@@ -35,7 +35,7 @@ pub type Note = *const ();
 /// None.
 pub const NO_NOTE: Note = ptr::null();
 
-/// Where a waiter goes after a signal: to a mutex.
+/// Where a waiter goes after a signal: to a mutex, whose holder may keep it until then.
 #[derive(Debug)]
 pub struct Home<'a, M = Monitor> {
     mutex: &'a M,
@@ -43,12 +43,12 @@ pub struct Home<'a, M = Monitor> {
 }
 
 impl<'a, M> Home<'a, M> {
-    /// To take the mutex is the next thing that it does.
+    /// It can do nothing before the holder gives the mutex back.
     pub fn next(mutex: &'a M) -> Self {
         Home { mutex, is_next: true }
     }
 
-    /// It has something else to do first, for which it needs nothing of the signaller's.
+    /// It has something else to do first, for which it needs nothing of the holder's.
     pub fn later(mutex: &'a M) -> Self {
         Home { mutex, is_next: false }
     }
@@ -59,7 +59,7 @@ impl<'a, M> Home<'a, M> {
 pub(super) struct About {
     /// The mutex that it takes after a signal, which is there as long as the waiter waits; null: it does not say.
     home: *const Monitor,
-    /// Whether it does that at once.
+    /// Whether it can do nothing before.
     is_next: bool,
     note: Note,
 }
@@ -74,8 +74,8 @@ unsafe impl Sync for Condvar {}
 pub enum Outcome {
     /// By a signal.
     Signalled,
-    /// By a signal that was given under the mutex: the thread is to take it now, and then to say so
-    /// ([`Monitor::arrive`]), since others may be kept until then.
+    /// By a signal that was given under the mutex: the thread is to take it, and then to say so ([`Monitor::arrive`]), since
+    /// others may be kept until then.
     Handed,
     /// The deadline came first.
     TimedOut,

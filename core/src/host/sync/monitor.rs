@@ -36,13 +36,13 @@ pub struct Monitor {
 struct Kept {
     /// Taken from their condition variables, not notified yet.
     queue: Queue<About>,
-    /// How many have been notified and have not the mutex yet.
+    /// How many have been told to take their turn, and have not the mutex yet.
     on_their_way: u32,
     /// How many more are not let go before the mutex is given back.
     cautious: u32,
 }
 
-/// How many are kept after one that was let go while the mutex was held, and then had to wait for it.
+/// How many are kept after one that was not, and had to wait for the mutex.
 const CAUTIOUS: u32 = 64;
 
 // SAFETY: `kept` is used by the mutex's holder only; `Waiter`s are made to be reached from other threads.
@@ -107,18 +107,16 @@ impl Monitor {
     /// # Safety
     /// The caller holds the mutex.
     pub(super) unsafe fn may_let_go(&self) -> bool {
-        // SAFETY: the caller's word.
-        let cautious = unsafe {
-            self.with_kept(|kept| {
-                let before = kept.cautious;
-                kept.cautious = before.saturating_sub(1);
-                before
-            })
+        let is_free_for_it = |kept: &mut Kept| {
+            let cautious = kept.cautious;
+            kept.cautious = cautious.saturating_sub(1);
+            cautious == 0 && kept.queue.is_empty() && kept.on_their_way == 0
         };
-        cautious == 0 && !self.mutex.is_wanted()
+        // SAFETY: the caller's word.
+        unsafe { self.with_kept(is_free_for_it) && !self.mutex.is_wanted() }
     }
 
-    /// To be called with the mutex held by who was let go, and had to wait for it.
+    /// To be called with the mutex held by who has not been kept, as one that was let go, and had to wait for it.
     ///
     /// # Safety
     /// The caller holds the mutex.
