@@ -27,9 +27,11 @@ enum Cfa<'a> {
 /// Where the caller's value of a register is.
 #[derive(Clone, Copy, Debug)]
 enum Place<'a> {
-    /// Nothing is said of it, or that it is where it was, or that there is none.
+    /// Nothing is said of it.
     Unsaid,
+    /// Where it was.
     Same,
+    /// Nowhere.
     Undefined,
     /// So many bytes from the CFA.
     At(i64),
