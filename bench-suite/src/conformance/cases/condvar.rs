@@ -51,6 +51,18 @@ pub(super) fn enter_after_waiters(guest: &'static Guest, mutex: Mutex, count: us
     mutex.enter();
 }
 
+/// Signals so that the waiter gives up its virtual CPU once: under a spin mutex, or else when the mutex is free, for which it would
+/// give it up again.
+pub(super) fn signal_and_exit(condvar: Condvar, mutex: Mutex, flags: c_int) {
+    if flags & SPIN != 0 {
+        condvar.signal();
+        mutex.exit();
+    } else {
+        mutex.exit();
+        condvar.signal();
+    }
+}
+
 fn waits(family: &mut Family<'_>, kind: &str, flags: c_int) {
     family.case(
         format!("{kind}_wait_gives_up_cpu_with_the_mutex"),
@@ -61,9 +73,7 @@ fn waits(family: &mut Family<'_>, kind: &str, flags: c_int) {
                 guest.gives_up_cpu_with(mutex.as_ptr(), || condvar.wait(mutex));
             });
             enter_after_waiters(guest, mutex, 1);
-            mutex.exit();
-            // Now, so that the waiter finds the mutex free.
-            condvar.signal();
+            signal_and_exit(condvar, mutex, flags);
             thread.join();
         },
     );

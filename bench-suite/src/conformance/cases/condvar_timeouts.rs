@@ -1,6 +1,6 @@
 //! Condition variables: waits that end by themselves.
 
-use super::condvar::{LONG, SHORT, enter_after_waiters, waiter};
+use super::condvar::{LONG, SHORT, enter_after_waiters, signal_and_exit, waiter};
 use super::mutex::KINDS;
 use crate::conformance::calls::{Condvar, Mutex, host_clock, netbsd};
 use crate::conformance::case::Family;
@@ -42,9 +42,7 @@ fn timed_waits(family: &mut Family<'_>, kind: &str, flags: c_int) {
                 assert_eq!(outcome, Ok(()));
             });
             enter_after_waiters(guest, mutex, 1);
-            mutex.exit();
-            // Now, so that the waiter finds the mutex free.
-            condvar.signal();
+            signal_and_exit(condvar, mutex, flags);
             thread.join();
         },
     );
