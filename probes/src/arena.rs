@@ -3,7 +3,7 @@
 use crate::layout::{BLOCK_ALIGN, LINK, header};
 use crate::primitive::{AtomicU64, Mutex, Ordering};
 use crate::provider::{Provide, Provider};
-use core::ops::DerefMut;
+use core::ops::{DerefMut, Range};
 use core::ptr::NonNull;
 
 /// A mapped segment that blocks are taken from.
@@ -86,8 +86,7 @@ unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
 
-/// How much is asked of the host at a time: 16 KiB. Few enough calls, little that is never used, and others that want some wait
-/// for some 10 µs.
+/// How much is asked of the host at a time: 16 KiB, in some 10 µs. Few enough calls, and little that is never used.
 const STEP: usize = 16 * 1024 / 8;
 
 impl Arena {
@@ -128,20 +127,30 @@ impl Arena {
             return None;
         }
         let size = size.next_multiple_of(BLOCK_ALIGN);
-        let mut room = self.room();
-        let Run { next, end, total } = room.runs[kind as usize];
-        if size <= end - next {
-            room.runs[kind as usize].next += size;
-            return Some(next);
-        }
-        let length = (total / SHARE).min(LONGEST).next_multiple_of(BLOCK_ALIGN).max(size);
-        let found = [length, size].into_iter().find_map(|length| Some((self.take(&mut room, length)?, length)));
-        let Some((start, length)) = found else {
+        // Where there is no room for a whole run there may be some for the block.
+        let found = [LONGEST, 0].into_iter().find_map(|longest| self.allocate_in_run(kind, size, longest));
+        if found.is_none() {
             self.give_up_the_rest();
-            return None;
-        };
-        room.runs[kind as usize] = Run { next: start + size, end: start + length, total: total + length };
-        Some(start)
+        }
+        found
+    }
+
+    /// The same; if a new run is needed, it is of `longest` words at most, or just the block.
+    fn allocate_in_run(&self, kind: Kind, size: usize, longest: usize) -> Option<usize> {
+        loop {
+            let missing = match self.room().allocate(self, kind, size, longest) {
+                Ok(position) => return Some(position),
+                Err(missing) => missing?,
+            };
+            // Without the lock: this is a system call, and who sleeps for the lock meanwhile, with a virtual CPU perhaps, would lose
+            // more than that takes. Others may ask for the same words, which does no harm. All that is missing before them is asked
+            // for as well, so that what is provided has no gaps.
+            if !self.provider.provide(self.words, missing.start, missing.end) {
+                return None;
+            }
+            let mut room = self.room();
+            room.provided = room.provided.max(missing.end);
+        }
     }
 
     /// Where too little is left for nearly all that may be asked for, nothing is handed out for a while.
@@ -150,23 +159,6 @@ impl Arena {
         if left < BLOCK_ALIGN.max(self.capacity / 1024) {
             self.provider.has_no_more();
         }
-    }
-
-    /// The position of `length` more words in use.
-    fn take(&self, room: &mut Room, length: usize) -> Option<usize> {
-        // Relaxed: only changed under the lock.
-        let position = self.word(header::USED).load(Ordering::Relaxed) as usize;
-        let end = position.checked_add(length).filter(|end| *end <= self.capacity)?;
-        if end > room.provided {
-            let step = (end.next_multiple_of(STEP)).min(self.capacity);
-            if !self.provider.provide(self.words, room.provided, step) {
-                return None;
-            }
-            room.provided = step;
-        }
-        // Release: a reader that copies up to USED finds zeros there or what the owner has written since.
-        self.word(header::USED).store(end as u64, Ordering::Release);
-        Some(position)
     }
 
     /// Appends the filled block at `block` to `chain`.
@@ -195,6 +187,40 @@ impl Arena {
             eight[..length].copy_from_slice(&rest[..length]);
             self.word(position + word).store(u64::from_ne_bytes(eight), Ordering::Relaxed);
         }
+    }
+}
+
+impl Room {
+    /// The position of a new block. `Err`: which words must be provided first; `None`: there is no room.
+    fn allocate(
+        &mut self,
+        arena: &Arena,
+        kind: Kind,
+        size: usize,
+        longest: usize,
+    ) -> Result<usize, Option<Range<usize>>> {
+        let Run { next, end, total } = self.runs[kind as usize];
+        if size <= end - next {
+            self.runs[kind as usize].next += size;
+            return Ok(next);
+        }
+        let length = (total / SHARE).min(longest).next_multiple_of(BLOCK_ALIGN).max(size);
+        let start = self.take(arena, length)?;
+        self.runs[kind as usize] = Run { next: start + size, end: start + length, total: total + length };
+        Ok(start)
+    }
+
+    /// The position of `length` more words in use. `Err` as above.
+    fn take(&mut self, arena: &Arena, length: usize) -> Result<usize, Option<Range<usize>>> {
+        // Relaxed: only changed under the lock.
+        let position = arena.word(header::USED).load(Ordering::Relaxed) as usize;
+        let end = position.checked_add(length).filter(|end| *end <= arena.capacity).ok_or(None)?;
+        if end > self.provided {
+            return Err(Some(self.provided..end.next_multiple_of(STEP).min(arena.capacity)));
+        }
+        // Release: a reader that copies up to USED finds zeros there or what the owner has written since.
+        arena.word(header::USED).store(end as u64, Ordering::Release);
+        Ok(position)
     }
 }
 
