@@ -40,6 +40,7 @@ mod start;
 mod tally;
 #[cfg(test)]
 mod testing;
+pub mod thread;
 pub mod transition;
 mod unwind;
 mod vcpu;

@@ -12,6 +12,7 @@ use crate::local::{self, Local, Plan};
 use crate::mode::Mode;
 use crate::snapshot::{ClockSource, Place};
 use crate::tally::{Tallies, Tally};
+use crate::thread::{self, AtEnd};
 use crate::vcpu::Vcpus;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
@@ -126,9 +127,8 @@ impl Recorder {
 
     /// Gives the calling thread a lane: a free one, or a new one; null when there is no room for it.
     fn attach(&self) -> *mut Lane {
-        // The guard's destructor is what gives the lane back. A thread whose destructors have run already gets none. One for
-        // which there is no room comes here at every call.
-        if self.arena.is_full() || GUARD.try_with(|_| ()).is_err() {
+        // A thread that is past giving its lane back gets none. One for which there is no room comes here at every call.
+        if self.arena.is_full() || !thread::at_end(&GIVE_BACK) {
             return ptr::null_mut();
         }
         let (tid, name) = this_thread();
@@ -185,25 +185,17 @@ impl Recorder {
 }
 
 /// Gives a thread's lane back when the thread ends.
-struct Guard;
-
-thread_local! {
-    static GUARD: Guard = const { Guard };
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let lane = local::with(|local| {
-            let lane = local.lane;
-            local.reset();
-            lane
-        });
-        if let Some(recorder) = Recorder::get() {
-            // SAFETY: the thread has just forgotten its only copy.
-            unsafe { recorder.give_back(lane) };
-        }
+static GIVE_BACK: AtEnd = AtEnd(|| {
+    let lane = local::with(|local| {
+        let lane = local.lane;
+        local.reset();
+        lane
+    });
+    if let Some(recorder) = Recorder::get() {
+        // SAFETY: the thread has just forgotten its only copy.
+        unsafe { recorder.give_back(lane) };
     }
-}
+});
 
 impl Local {
     /// The row for `place` in the thread's lane, which lives as long; null when it can have no lane.

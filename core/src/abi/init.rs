@@ -12,6 +12,7 @@ use crate::host::block::Choice;
 use crate::host::diagnostic::warn;
 use crate::host::errno::Errno;
 use crate::host::fiber;
+use crate::host::memory::heap;
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, WhichVcpu, measure};
@@ -44,6 +45,7 @@ pub unsafe extern "C" fn rumpuser_init(version: c_int, upcalls: *const Hyperup) 
         warn("init", format_args!("{VARIABLE}={backend}: {problem}"));
         return Errno(libc::ENOEXEC).to_netbsd();
     }
+    heap::begin();
     let which_vcpu: Option<WhichVcpu> = vcpu::find_lookup().then_some(|| vcpu::place(lwp::current().cast()));
     let library = seam::external();
     // Another library has an engine of its own.

@@ -1,11 +1,12 @@
 //! Who is in the way of threads that are late: the guest's own, or others.
 
 use crate::host::sync;
-use core::cell::OnceCell;
-use core::mem;
+use core::cell::Cell;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::{mem, ptr};
 use libc::clockid_t;
+use rumpscope_probes::thread::{self, AtEnd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who runs for so many nanoseconds, on average, before it sleeps or wakes somebody, computes.
@@ -22,9 +23,19 @@ static THREADS: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
 static CROWD: Mutex<Crowd> = Mutex::new(Crowd::NEW);
 
 thread_local! {
-    /// None where the thread is about to end.
-    static ENTRY: OnceCell<Entry> = const { OnceCell::new() };
+    /// The calling thread's, from `Arc::into_raw`; null: it has not joined, or has left. (A value with a destructor would have the
+    /// C library allocate memory.)
+    static MINE: Cell<*const Thread> = const { Cell::new(ptr::null()) };
 }
+
+/// The calling thread leaves.
+static LEAVE: AtEnd = AtEnd(|| {
+    let mine = MINE.replace(ptr::null());
+    if !mine.is_null() {
+        // SAFETY: from `join`, which kept it nowhere else.
+        leave(&unsafe { Arc::from_raw(mine) });
+    }
+});
 
 /// A thread, for the others.
 #[derive(Debug)]
@@ -34,10 +45,6 @@ struct Thread {
     /// How often it has gone to sleep or woken others. Only it writes.
     dealings: AtomicU32,
 }
-
-/// One of [`THREADS`], until the thread ends.
-#[derive(Debug)]
-struct Entry(Arc<Thread>);
 
 /// A thread as it was when it was last looked at.
 #[derive(Debug)]
@@ -50,14 +57,17 @@ struct Seen {
 
 /// The calling thread is one of the guest's from now on, until it ends.
 pub(super) fn join() {
-    let _ = ENTRY.try_with(|entry| {
-        entry.get_or_init(Entry::new);
-    });
+    if MINE.get().is_null() && thread::at_end(&LEAVE) {
+        MINE.set(Arc::into_raw(enter()));
+    }
 }
 
 /// It is about to sleep, or to wake somebody.
 pub(super) fn deals() {
-    let _ = ENTRY.try_with(|entry| entry.get().map(|Entry(thread)| thread.deals()));
+    // SAFETY: null, or the calling thread's own, which only it lets go of.
+    if let Some(thread) = unsafe { MINE.get().as_ref() } {
+        thread.deals();
+    }
 }
 
 /// Somebody is late at `now`, in nanoseconds. Until when others are to be left alone, if it is they who want the processors.
@@ -71,22 +81,19 @@ fn threads() -> MutexGuard<'static, Vec<Seen>> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Entry {
-    /// That of the calling thread.
-    fn new() -> Self {
-        let mut clock = libc::CLOCK_THREAD_CPUTIME_ID;
-        // SAFETY: the calling thread; the clock may be written, and is right for this thread at least where it is not.
-        unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
-        let thread = Arc::new(Thread { clock, dealings: AtomicU32::new(0) });
-        threads().push(Seen { used: thread.used(), dealings: 0, thread: Arc::clone(&thread) });
-        Entry(thread)
-    }
+/// Has the calling thread among [`THREADS`].
+fn enter() -> Arc<Thread> {
+    let mut clock = libc::CLOCK_THREAD_CPUTIME_ID;
+    // SAFETY: the calling thread; the clock may be written, and is right for this thread at least where it is not.
+    unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+    let thread = Arc::new(Thread { clock, dealings: AtomicU32::new(0) });
+    threads().push(Seen { used: thread.used(), dealings: 0, thread: Arc::clone(&thread) });
+    thread
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        threads().retain(|seen| !Arc::ptr_eq(&seen.thread, &self.0));
-    }
+/// Forgets a thread.
+fn leave(thread: &Arc<Thread>) {
+    threads().retain(|seen| !Arc::ptr_eq(&seen.thread, thread));
 }
 
 impl Thread {
@@ -200,8 +207,10 @@ mod tests {
         /// What is seen of a thread that has used 20 ms and slept, or woken others, so often; it is forgotten in the end.
         fn seen(dealings: u32) -> u64 {
             let run = move || {
-                let Entry(thread) = &Entry::new();
-                let mine = |seen: &&mut Seen| Arc::ptr_eq(&seen.thread, thread);
+                join();
+                // SAFETY: the calling thread's own, until it ends.
+                let thread = unsafe { MINE.get().as_ref() }.expect("it has joined");
+                let mine = |seen: &&mut Seen| ptr::eq(&raw const *seen.thread, thread);
                 let look = || threads().iter_mut().find(mine).expect("it has an entry").look();
                 let before = thread.used();
                 look();

@@ -26,8 +26,7 @@ pub(super) trait Depot: Sized + 'static {
     /// The calling thread's magazine.
     fn magazine() -> *mut Magazine<Self>;
 
-    /// Sees to it that [`Magazine::close`] is called when the thread ends. Says whether it could: a thread may be so far
-    /// gone that it runs no more destructors.
+    /// Sees to it that [`Magazine::close`] is called when the thread ends. Says whether it could: a thread may be past that.
     fn empty_at_thread_end() -> bool;
 }
 
@@ -180,6 +179,7 @@ macro_rules! magazines {
     ($module:ident, $depot:ident, $take:path, $give:path, $name:literal) => {
         mod $module {
             use super::*;
+            use rumpscope_probes::thread::{self, AtEnd};
             use $crate::host::memory::magazine::{Block, Depot, Magazine};
 
             rumpscope_probes::initial_exec! {
@@ -187,18 +187,10 @@ macro_rules! magazines {
             }
 
             /// Empties the thread's magazine when the thread ends.
-            struct Emptier;
-
-            impl Drop for Emptier {
-                fn drop(&mut self) {
-                    // SAFETY: this thread's own, which nobody uses now.
-                    unsafe { &mut *magazine() }.close();
-                }
-            }
-
-            std::thread_local! {
-                static AT_THREAD_END: Emptier = const { Emptier };
-            }
+            static EMPTY: AtEnd = AtEnd(|| {
+                // SAFETY: this thread's own, which nobody uses now.
+                unsafe { &mut *magazine() }.close();
+            });
 
             impl Depot for $depot {
                 fn take<const N: usize>(taken: &mut [Option<Block>; N]) {
@@ -215,7 +207,7 @@ macro_rules! magazines {
                 }
 
                 fn empty_at_thread_end() -> bool {
-                    AT_THREAD_END.try_with(|_| ()).is_ok()
+                    thread::at_end(&EMPTY)
                 }
             }
         }

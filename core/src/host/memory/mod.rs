@@ -1,5 +1,6 @@
 //! Memory for the guest.
 
+pub mod heap;
 mod magazine;
 pub mod mapping;
 mod pages;

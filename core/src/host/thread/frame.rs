@@ -8,6 +8,9 @@
 use super::Main;
 use core::ffi::c_void;
 
+/// Whether `enter` returns when a thread is left; elsewhere it is unwound.
+pub(super) const RETURNS: bool = cfg!(target_arch = "x86_64");
+
 #[cfg(target_arch = "x86_64")]
 pub(super) use returning::{enter, leave};
 #[cfg(not(target_arch = "x86_64"))]

@@ -5,7 +5,9 @@ mod frame;
 use crate::host::errno::Errno;
 use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use libc::{c_int, pthread_t};
+use rumpscope_probes as probes;
 
 /// What a thread runs.
 pub type Main = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -86,8 +88,24 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
         unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     }
     // SAFETY: `spawn`'s caller said so. Nothing here needs a destructor any more.
-    unsafe { frame::enter(main, argument) };
+    let main = || unsafe { frame::enter(main, argument) };
+    if frame::RETURNS {
+        probes::thread::run(own_stack(), main)
+    } else {
+        main()
+    }
     core::ptr::null_mut()
+}
+
+/// The stack of the calling thread, which is of [`spawn`].
+fn own_stack() -> Option<Range<usize>> {
+    /// What glibc may have of the stack's size for itself, at its upper end, and a page to protect at the lower one.
+    const NOT_STACK: usize = 16 << 10;
+    // SAFETY: no preconditions.
+    let thread = unsafe { libc::pthread_self() } as usize;
+    // It is the address of what glibc knows of the thread, which is in the thread's stack above all frames. Other libraries' is not.
+    let stack = thread.saturating_sub(STACK_SIZE - NOT_STACK)..thread;
+    (cfg!(target_env = "gnu") && stack.contains(&core::ptr::from_ref(&thread).addr())).then_some(stack)
 }
 
 fn truncated(name: &CStr) -> [u8; NAME_LENGTH + 1] {
