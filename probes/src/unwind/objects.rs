@@ -7,11 +7,12 @@
 //! miss, of which new code has many; then a chain is wrong, and no more.
 
 use super::rule::Rule;
+use super::tables::Row;
 use super::{cache, record, tables};
 use crate::recorder::Recorder;
 use core::ffi::{CStr, c_int, c_void};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 
 /// One object, for as long as the loader lets us look.
@@ -89,17 +90,25 @@ impl<'a> Object<'a> {
 /// How many parts of code are remembered: a guest's kernel and its components call from few objects at a time.
 const RECENT: usize = 8;
 
+/// How many rules are remembered with where they hold.
+const ROWS: usize = 8;
+
 /// Where code was found last: most searches end at the first object that the loader shows, which need not be the one.
 ///
 /// The loader lets one thread at a time come here, so nobody waits for it. But a signal may interrupt that thread and search
 /// itself, and a process may be forked meanwhile: who finds it locked does without.
-static LAST: Mutex<Recent> = Mutex::new(Recent { seen: 0, code: [const { None }; RECENT] });
+static LAST: Mutex<Recent> =
+    Mutex::new(Recent { seen: 0, code: [const { None }; RECENT], rows: [const { None }; ROWS], next: 0 });
 
 struct Recent {
     /// What was loaded then.
     seen: u64,
     /// The newest first.
     code: [Option<Known>; RECENT],
+    /// Rules that were found last, in no order; a function that makes one object often makes more.
+    rows: [Option<Row>; ROWS],
+    /// Which of them gives way to the next.
+    next: usize,
 }
 
 /// A part of an object's code, for as long as nothing is unloaded.
@@ -124,11 +133,33 @@ fn recall(address: u64) -> Option<Known> {
 
 fn remember(known: Known) {
     let Ok(mut last) = LAST.try_lock() else { return };
-    if last.seen != seen() {
-        *last = Recent { seen: seen(), code: [None; RECENT] };
-    }
+    last.forget_others();
     last.code.rotate_right(1);
     last.code[0] = Some(known);
+}
+
+/// The rule that holds at `address`, if it is remembered.
+fn recall_rule(address: u64) -> Option<Rule> {
+    let last = LAST.try_lock().ok()?;
+    let mut rows = last.rows.iter().flatten().filter(|(row, _)| row.contains(&address));
+    rows.next().filter(|_| last.seen == seen()).map(|(_, rule)| *rule)
+}
+
+fn remember_row(row: Row) {
+    let Ok(mut last) = LAST.try_lock() else { return };
+    last.forget_others();
+    let next = last.next;
+    last.rows[next] = Some(row);
+    last.next = (next + 1) % ROWS;
+}
+
+impl Recent {
+    /// If something else was loaded then, all is forgotten.
+    fn forget_others(&mut self) {
+        if self.seen != seen() {
+            *self = Recent { seen: seen(), code: [None; RECENT], rows: [const { None }; ROWS], next: 0 };
+        }
+    }
 }
 
 /// The rule of the return address `address`, from the tables; kept in the cache. `None`: there is no code.
@@ -142,14 +173,50 @@ pub(super) fn rule(address: u64) -> Option<Rule> {
 #[cold]
 #[inline(never)]
 pub(super) fn is_code(address: u64) -> bool {
-    search(address, false).is_some()
+    // What is remembered is not looked into, so the loader need not be asked whether it is still there.
+    recall(address.wrapping_sub(1)).is_some() || search(address, false).is_some()
 }
 
 fn search(address: u64, tables: bool) -> Option<Rule> {
     let mut search = Search { address, tables, rule: None, changed: None };
+    let turn = Turn::take();
     // SAFETY: `visit` takes what it is given here.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
+    drop(turn);
     search.rule
+}
+
+/// A thread is in the loader's list. Where that is locked the C library sleeps, and who comes to wait for a microsecond or two, with a
+/// virtual CPU perhaps, loses fifty. So it looks here first, for a while; nothing depends on it: a process may be forked meanwhile.
+struct Turn {
+    is_ours: bool,
+}
+
+static TURN: AtomicBool = AtomicBool::new(false);
+
+/// How often it looks: for some microseconds.
+const LOOKS: u32 = 200;
+
+impl Turn {
+    fn take() -> Self {
+        // Acquire and release are the loader's.
+        let is_ours = (0..LOOKS).any(|_| {
+            let is_free = !TURN.load(Ordering::Relaxed) && !TURN.swap(true, Ordering::Relaxed);
+            if !is_free {
+                core::hint::spin_loop();
+            }
+            is_free
+        });
+        Turn { is_ours }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_ours {
+            TURN.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Calls `work` with each object that is loaded.
@@ -242,7 +309,14 @@ impl Search {
             self.rule = Some(Rule::End);
             return;
         }
-        let rule = tables::rule(object, self.address.wrapping_sub(1)).unwrap_or(Rule::End);
+        let inside = self.address.wrapping_sub(1);
+        let rule = recall_rule(inside).unwrap_or_else(|| match tables::row(object, inside) {
+            Some((row, rule)) => {
+                remember_row((row, rule));
+                rule
+            }
+            None => Rule::End,
+        });
         // Here, not later: a change would have emptied the cache before.
         cache::put(self.address, rule);
         self.rule = Some(rule);

@@ -3,6 +3,7 @@
 
 use super::bytes::Bytes;
 use super::rule::{Rule, Saved};
+use core::ops::Range;
 
 /// The numbers of registers (System V ABI, AMD64 supplement, 3.6.2).
 const RBP: u64 = 6;
@@ -78,16 +79,19 @@ impl<'a> Program<'a> {
         Some(program)
     }
 
-    /// Runs those of a function, up to the row of what is `distance` bytes behind its beginning.
-    pub(super) fn run(&mut self, mut instructions: Bytes<'a>, mut distance: u64) -> Option<()> {
+    /// Runs those of a function, up to the row of what is `distance` bytes behind its beginning. From where to where, so counted,
+    /// the row holds; the last one holds to the end of all.
+    pub(super) fn run(&mut self, mut instructions: Bytes<'a>, distance: u64) -> Option<Range<u64>> {
+        let mut start = 0_u64;
         while !instructions.is_empty() {
             let advance = self.step(&mut instructions)?.checked_mul(self.factors.code)?;
-            match distance.checked_sub(advance) {
-                Some(left) => distance = left,
-                None => break,
+            let end = start.checked_add(advance)?;
+            if end > distance {
+                return Some(start..end);
             }
+            start = end;
         }
-        Some(())
+        Some(start..u64::MAX)
     }
 
     /// Runs one instruction; how far it advances, in units of code.

@@ -5,6 +5,7 @@ use super::bytes::Bytes;
 use super::objects::Object;
 use super::program::{Factors, Program, RETURN_ADDRESS};
 use super::rule::Rule;
+use core::ops::Range;
 
 /// How pointers are written (LSB, 10.5.1): the low four bits are the format, the others what it is relative to.
 const ABSOLUTE: u8 = 0x00;
@@ -14,16 +15,19 @@ const ALIGNED: u8 = 0x50;
 const UDATA4: u8 = 0x03;
 const SDATA4: u8 = 0x0b;
 
+/// Where a rule holds: what is known of one address is known of all of these.
+pub(super) type Row = (Range<u64>, Rule);
+
 /// How the frame is left that makes a call at `address`; `None` where the object's tables do not say, or say it in a way
 /// that no [`Rule`] can.
-pub(super) fn rule(object: &Object<'_>, address: u64) -> Option<Rule> {
+pub(super) fn row(object: &Object<'_>, address: u64) -> Option<Row> {
     let header_at = object.unwind_header()?;
     let header = object.bytes(header_at.clone())?;
     let Found { frames, entry } = find(header, address.wrapping_sub(header_at.start))?;
     let frames_at = header_at.start.wrapping_add(frames);
     // It is not told where they end; the entries say themselves how long they are.
     let frames = Frames { at: frames_at, bytes: object.bytes(frames_at..u64::MAX)? };
-    frames.rule(header_at.start.wrapping_add(entry).checked_sub(frames_at)?, address)
+    frames.row(header_at.start.wrapping_add(entry).checked_sub(frames_at)?, address)
 }
 
 /// Where the frames are and, among them, the entry of a function; both relative to the header.
@@ -82,7 +86,7 @@ impl<'a> Frames<'a> {
     }
 
     /// How the frame is left that makes a call at `address`, in the function whose entry is at `position`.
-    fn rule(&self, position: u64, address: u64) -> Option<Rule> {
+    fn row(&self, position: u64, address: u64) -> Option<Row> {
         let (mut entry, at) = self.entry(position)?;
         // How far back it is; 0 is said by what functions have in common.
         let back = entry.u32().filter(|back| *back != 0)?;
@@ -99,8 +103,9 @@ impl<'a> Frames<'a> {
             entry.part(length)?;
         }
         let mut program = Program::begin(common.factors, common.instructions)?;
-        program.run(entry, distance)?;
-        program.rule()
+        let Range { start, end } = program.run(entry, distance)?;
+        let row = begin.wrapping_add(start)..begin.wrapping_add(end.min(length));
+        Some((row, program.rule()?))
     }
 
     /// What functions have in common, at `position`.
@@ -272,7 +277,11 @@ mod tests {
             let theirs = if entry.is_signal_trampoline() { None } else { gimlis(row, frames, entry.cie().encoding()) };
             for address in [row.start_address(), row.end_address().wrapping_sub(1)] {
                 if (row.start_address()..row.end_address()).contains(&address) {
-                    assert_eq!(rule(object, address), theirs, "{address:x} in {:?}", object.name);
+                    let ours = super::row(object, address);
+                    assert_eq!(ours.as_ref().map(|(_, rule)| *rule), theirs, "{address:x} in {:?}", object.name);
+                    // gimli's rows are as long as the instructions say, and so are ours, but that they end with the function.
+                    let end = row.end_address().min(entry.end_address());
+                    assert!(ours.is_none_or(|(range, _)| range == (row.start_address()..end)), "{address:x}");
                 }
             }
             rows += 1;
@@ -340,12 +349,12 @@ mod tests {
             let mut position = 0;
             while let Some((entry, _)) = frames.entry(position) {
                 for distance in 0..4 {
-                    frames.rule(position, at.wrapping_add(distance << 8));
+                    frames.row(position, at.wrapping_add(distance << 8));
                 }
                 position += 4 + entry.0.len() as u64;
             }
             for (position, distance) in distances {
-                frames.rule(position.index(bytes.len()) as u64, at.wrapping_add(distance));
+                frames.row(position.index(bytes.len()) as u64, at.wrapping_add(distance));
             }
         }
     }
