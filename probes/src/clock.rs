@@ -103,12 +103,37 @@ pub struct Calibration {
 
 /// Decides which clock [`now`] reads and measures it; takes about 50 microseconds.
 pub fn calibrate() -> Calibration {
+    begin_calibration().end()
+}
+
+/// The clock has been decided on, and its rate is being measured: the longer, the better.
+#[derive(Debug)]
+pub(crate) struct Calibrating {
+    source: ClockSource,
+    /// From [`read_both`], at the beginning.
+    began: (u64, u64),
+}
+
+/// Decides which clock [`now`] reads, and begins to measure it.
+pub(crate) fn begin_calibration() -> Calibrating {
     let source = choose();
     TSC.store(source == ClockSource::Tsc, Ordering::Relaxed);
-    let ticks_per_second = match source {
-        ClockSource::Tsc => measure_rate(),
-        ClockSource::Monotonic => 1e9,
-    };
+    Calibrating { source, began: read_both() }
+}
+
+impl Calibrating {
+    /// Has measured it, for 20 microseconds at least.
+    pub(crate) fn end(self) -> Calibration {
+        let Calibrating { source, began } = self;
+        let ticks_per_second = match source {
+            ClockSource::Tsc => measure_rate(began),
+            ClockSource::Monotonic => 1e9,
+        };
+        have_measured(source, ticks_per_second)
+    }
+}
+
+fn have_measured(source: ClockSource, ticks_per_second: f64) -> Calibration {
     let scale = if source == ClockSource::Tsc { 1e9 / ticks_per_second * 2f64.powi(32) } else { 0.0 };
     SCALE.store(scale as u64, Ordering::Relaxed);
     let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
@@ -131,8 +156,10 @@ fn choose() -> ClockSource {
     // SAFETY: PR_GET_TSC writes one int.
     let asked = unsafe { libc::prctl(libc::PR_GET_TSC, &mut forbidden) };
     let readable = asked == 0 && forbidden == libc::PR_TSC_ENABLE;
-    let trusted = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/available_clocksource")
-        .is_ok_and(|sources| sources.split_whitespace().any(|source| source == "tsc"));
+    let mut room = [0; 256];
+    let sources =
+        crate::process::beginning("/sys/devices/system/clocksource/clocksource0/available_clocksource", &mut room);
+    let trusted = sources.is_some_and(|sources| sources.split(u8::is_ascii_whitespace).any(|source| source == b"tsc"));
     if invariant && readable && trusted { ClockSource::Tsc } else { ClockSource::Monotonic }
 }
 
@@ -141,9 +168,8 @@ fn choose() -> ClockSource {
     ClockSource::Monotonic
 }
 
-/// Ticks per second, from both clocks read twice, some 20 microseconds apart.
-fn measure_rate() -> f64 {
-    let (ticks, ns) = read_both();
+/// Ticks per second, from both clocks as they were read first and as they are at least 20 microseconds later.
+fn measure_rate((ticks, ns): (u64, u64)) -> f64 {
     loop {
         let (later_ticks, later_ns) = read_both();
         if later_ns - ns >= 20_000 {

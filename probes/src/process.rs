@@ -29,7 +29,7 @@ fn started(path: &str) -> Option<u64> {
 }
 
 /// What a file of the host's begins with, which gives it in one piece.
-fn beginning<'a>(path: &str, room: &'a mut [u8]) -> Option<&'a [u8]> {
+pub(crate) fn beginning<'a>(path: &str, room: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = File::open(path).and_then(|mut file| file.read(room)).ok()?;
     room.get(..length)
 }

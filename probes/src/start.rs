@@ -82,6 +82,7 @@ pub fn begin(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String>
 }
 
 fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
+    let calibrating = clock::begin_calibration();
     let (mode, mut complaint) = wanted_mode();
     let wanted = match std::env::var_os(ENV_CONTENTION) {
         None => true,
@@ -107,7 +108,7 @@ fn start(backend: &str, which_vcpu: Option<WhichVcpu>) -> Result<(), String> {
         program: &process::program(),
         start_time: process::start_time(),
         boot: process::boot(),
-        calibration: clock::calibrate(),
+        calibration: calibrating.end(),
         which_vcpu,
         // Where nothing is timed, waits are not.
         contention: wanted && matches!(mode, Mode::Sampled | Mode::Full | Mode::Exact),
@@ -252,7 +253,8 @@ fn map(file: &File, capacity: usize, events: usize) -> io::Result<(Arena, Option
     }
     let words = NonNull::new(address.cast::<AtomicU64>()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
     // The file is not kept open: a client program may close all descriptors that it does not know.
-    let provide = if can_populate() {
+    let can_populate = can_populate();
+    let provide = if can_populate {
         populate
     } else {
         // Before Linux 5.14 the disk's blocks are taken once, while there is a descriptor; what is beyond is lost room.
@@ -262,7 +264,7 @@ fn map(file: &File, capacity: usize, events: usize) -> io::Result<(Arena, Option
         preallocate(file, capacity as libc::off_t, events as libc::off_t)?;
         |_: NonNull<AtomicU64>, _: usize, to: usize| to * 8 <= PREALLOCATED
     };
-    let provide_events = if can_populate() { populate } else { |_: NonNull<AtomicU64>, _: usize, _: usize| true };
+    let provide_events = if can_populate { populate } else { |_: NonNull<AtomicU64>, _: usize, _: usize| true };
     // SAFETY: mapped for good; `provide` has the host commit every page before it is written.
     let arena = unsafe { Arena::new(words, capacity / 8, provide) };
     // SAFETY: as above; the arena ends where these words begin.
