@@ -23,12 +23,13 @@ impl Slab {
     /// The position of a new cell with its table.
     fn allocate(&self, arena: &Arena) -> Option<usize> {
         if self.left.get() == 0 {
-            let several = |kind: Kind, size: usize| arena.allocate(kind, cell::SIDE_BY_SIDE * size);
+            let count = if self.table.get() == 0 { cell::FIRST_SIDE_BY_SIDE } else { cell::SIDE_BY_SIDE };
+            let several = |kind: Kind, size: usize| arena.allocate(kind, count * size);
             let Some(tables) = several(Kind::Tables, table::SIZE) else { return alone(arena) };
             let Some(cells) = several(Kind::Cells, cell::SIZE) else { return alone(arena) };
             self.table.set(tables);
             self.cell.set(cells);
-            self.left.set(cell::SIDE_BY_SIDE);
+            self.left.set(count);
         }
         let (position, table) = (self.cell.get(), self.table.get());
         self.cell.set(position + cell::SIZE);
@@ -240,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_full_segment_loses_times_but_no_counts() {
-        let arena = arena(header::SIZE + cell::SIZE + table::SIZE + 2 * chunk::SIZE);
+        let cells = cell::FIRST_SIDE_BY_SIDE * (cell::SIZE + table::SIZE);
+        let arena = arena(header::SIZE + cells + 2 * chunk::SIZE);
         let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, 0).unwrap();
         (0..10).for_each(|ticks| cell.record(&arena, ticks));
         (0..30).for_each(|_| cell.record(&arena, 5_000));

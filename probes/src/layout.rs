@@ -148,6 +148,8 @@ pub mod cell {
     pub const SIZE: usize = 8;
     /// So many cells of a lane lie side by side, and so many tables, so that no two threads write in one line.
     pub const SIDE_BY_SIDE: usize = 16;
+    /// The same of a lane's first ones: most threads have few.
+    pub const FIRST_SIDE_BY_SIDE: usize = 4;
 }
 
 /// The table of a cell: what it is of, and where its histogram is.
