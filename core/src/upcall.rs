@@ -5,6 +5,7 @@
 
 use crate::abi::types::Hyperup;
 use crate::guest::vcpu;
+use crate::host::sync::{self, Owner};
 use crate::lwp;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -76,12 +77,19 @@ pub fn unschedule(cause: Hypercall, interlock: *mut c_void) -> Unscheduled {
     let Some(upcalls) = table().filter(|_| !lwp::current().is_null()) else {
         return Unscheduled { cause, nlocks: None };
     };
+    about_to_wait();
     let mut nlocks = 0;
     in_upcall(cause, Direction::Unschedule, || {
         // SAFETY: the guest's own function, called as the interface says, by a thread that runs an lwp.
         unsafe { (upcalls.backend_unschedule)(0, &mut nlocks, interlock) };
     });
     Unscheduled { cause, nlocks: Some(nlocks) }
+}
+
+/// The calling thread is about to wait: others may want what it has kept until now.
+#[inline]
+pub fn about_to_wait() {
+    sync::about_to_wait([Owner::from_address(lwp::current()), lwp::host_thread()]);
 }
 
 /// Puts the calling thread on a virtual CPU again; returns when it has one.

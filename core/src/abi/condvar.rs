@@ -139,6 +139,7 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         let (cv, mtx) = unsafe { (Cv::<B>::at(cv), Mtx::<B>::at(mtx)) };
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
+            upcall::about_to_wait();
             let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(Home::next(&mtx.lock)), None);
             ended.tell();
             mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);

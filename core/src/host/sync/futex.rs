@@ -108,9 +108,20 @@ pub(super) fn wake_one_of_each<W: Word>(word: *const W) {
     wake_thread(word);
 }
 
+/// Wakes all host threads that sleep on `word`.
+pub(super) fn wake_all<W: Word>(word: *const W) {
+    #[cfg(delays)]
+    super::delayed::delay();
+    wake_threads(word, libc::c_int::MAX);
+}
+
 fn wake_thread<W: Word>(word: *const W) {
+    wake_threads(word, 1);
+}
+
+fn wake_threads<W: Word>(word: *const W, most: libc::c_int) {
     batch::before_wake();
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
-    unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+    unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, most) };
 }

@@ -13,6 +13,8 @@ mod deadline;
 #[cfg(delays)]
 mod delayed;
 #[cfg(not(loom))]
+mod doze;
+#[cfg(not(loom))]
 mod futex;
 #[cfg(loom)]
 #[path = "futex_model.rs"]
@@ -36,8 +38,14 @@ pub use condvar::{Condvar, Home, NO_NOTE, Note, Outcome, StillWaited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;
+#[cfg(not(loom))]
+pub use doze::about_to_wait;
 pub(super) use habit::Habit;
 pub use monitor::Monitor;
 pub use mutex::{Mutex, NotOwner};
 pub use owner::Owner;
 pub use rwlock::{NotHeld, OtherReaders, Rwlock};
+
+/// A model has no time: nobody dozes in it.
+#[cfg(loom)]
+pub fn about_to_wait(_: [Owner; 2]) {}

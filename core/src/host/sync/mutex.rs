@@ -7,16 +7,14 @@ use super::pace::{Found, Pace};
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
 use crate::host::fiber;
-use std::thread;
-use std::time::Duration;
 
 /// A mutex that knows its owner.
 ///
 /// Not fair at first: who comes by takes a free mutex, even if others wait. The one that is woken competes again. This is
 /// what makes a contended mutex fast, because it is not idle while the next owner wakes up, nor does what it guards go from
 /// processor to processor more often than it must. Who finds that the owner *keeps* the mutex, taking it again as soon as it
-/// has given it back, dozes: sleeps for a while without asking to be woken, which would cost the owner many short sections,
-/// and most likely in vain. It would be a matter of luck when a sleeper's turn comes; so who has waited for [`LUCKLESS`] asks
+/// has given it back, dozes: sleeps until the owner itself is about to wait, or for a while, without asking to be woken when it is
+/// free, which would cost the owner many short sections, and most likely in vain. It would be a matter of luck when a sleeper's turn comes; so who has waited for [`LUCKLESS`] asks
 /// for the mutex when it is awake, and whoever gives it back next hands it over.
 #[derive(Debug)]
 pub struct Mutex {
@@ -66,9 +64,15 @@ const LUCKLESS: u64 = 1_000_000;
 /// And who has waited for so long may be on the owner's very processor, which it then offers to it.
 const DESPERATE: u64 = 10 * LUCKLESS;
 
-/// How long a doze is: who wakes up from it has had bad luck, and is given the mutex. Those who woke up sooner would do it for
-/// nothing.
-const DOZE: Duration = Duration::from_nanos(LUCKLESS);
+/// Sleeps for as long as `keeper` may keep the mutex: who wakes up by the clock has had bad luck, and is given it. Those who woke up
+/// sooner would do it for nothing.
+fn doze(keeper: Owner) {
+    #[cfg(not(loom))]
+    super::doze::doze(keeper, LUCKLESS);
+    // A model has no time.
+    #[cfg(loom)]
+    let _ = keeper;
+}
 
 /// The mutex is free or belongs to another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +178,7 @@ impl Mutex {
                 continue;
             }
             if is_kept {
-                thread::sleep(DOZE);
+                doze(Owner::from_word(word));
             } else if !self.sleep(word) {
                 continue;
             }
@@ -377,6 +381,7 @@ fn spin_while(mut goes_on: impl FnMut() -> bool) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::thread;
 
     #[test]
     fn who_has_asked_is_given_the_mutex_before_anybody_can_take_it() {
