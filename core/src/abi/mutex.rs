@@ -125,9 +125,14 @@ impl<B: Backend> Mtx<B> {
         });
     }
 
+    /// Where there are several virtual CPUs, the holder may run on another one and be about to give the mutex back: then that is waited
+    /// for in less time than it takes to give up a virtual CPU and have one again.
     #[cold]
     fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
         self.refuse_recursion(call, me);
+        if vcpu::are_several() && self.enter_soon(call, me) {
+            return;
+        }
         upcall::off_cpu_for_lock(call, || {
             let active = self.watch.wait_alone(self.kind(), call, |announce| {
                 let active = self.lock.lock_waiting(me, announce, &|| self.watch.takings());
@@ -136,6 +141,17 @@ impl<B: Backend> Mtx<B> {
             });
             transition::waited_actively(call, active);
         });
+    }
+
+    /// Takes the mutex if it is free soon. Says whether it did.
+    fn enter_soon(&self, call: Hypercall, me: Owner) -> bool {
+        self.watch.try_alone(self.kind(), call, || {
+            let entered = self.lock.try_lock_soon(me);
+            if entered {
+                self.watch.taken();
+            }
+            entered
+        })
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {

@@ -157,32 +157,37 @@ impl Watch {
     /// wait was active, in nanoseconds. It is to call what it is given before it has waited for more than a moment: from then on
     /// the holder sees it. The rest of the book-keeping is left for later.
     pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> (u64, Ended) {
-        self.wait_and(kind, call, wait, false)
+        self.wait_and(kind, call, |announce| Some(wait(announce)), false).unwrap_or((0, Ended(None)))
     }
 
     /// The same where the calling thread is then the only holder: the rest of the book-keeping is [put off](Watch::take_put_off).
     pub fn wait_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> u64 {
-        let (active, ended) = self.wait_and(kind, call, wait, true);
-        debug_assert!(ended.0.is_none());
-        active
+        self.wait_and(kind, call, |announce| Some(wait(announce)), true).map_or(0, |(active, _)| active)
     }
 
-    /// What comes between the end of `wait` and the caller's going on is in the way of all who want the lock.
+    /// The same of a wait that is over in a moment: `wait` looks for the lock for no longer than that, and says whether the calling
+    /// thread has it. If it has not, nothing is recorded: then it waits in another way.
+    pub fn try_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> bool) -> bool {
+        self.wait_and(kind, call, |_| wait().then_some(0), true).is_some()
+    }
+
+    /// What comes between the end of `wait` and the caller's going on is in the way of all who want the lock. `None`: so says `wait`;
+    /// it has told nobody then.
     #[inline(always)]
     fn wait_and(
         &self,
         kind: LockKind,
         call: Hypercall,
-        wait: impl FnOnce(&mut dyn FnMut()) -> u64,
+        wait: impl FnOnce(&mut dyn FnMut()) -> Option<u64>,
         is_alone: bool,
-    ) -> (u64, Ended) {
+    ) -> Option<(u64, Ended)> {
         if !ledger::is_recorded() {
-            return (wait(&mut || ()), Ended(None));
+            return Some((wait(&mut || ())?, Ended(None)));
         }
         let since = transition::wait_begin();
         // Before it is looked at again.
         let Some(stack) = with_ledger(|recorder, ledger, _| ledger.chain(recorder)) else {
-            return (wait(&mut || ()), Ended(None));
+            return Some((wait(&mut || ())?, Ended(None)));
         };
         let mut begun = None;
         let active = wait(&mut || {
@@ -190,7 +195,7 @@ impl Watch {
             if begun.is_some() {
                 self.comes();
             }
-        });
+        })?;
         // The caller has the lock, so it is still there.
         let to = clock::now();
         // Relaxed: the holder's, of which there may be several.
@@ -206,7 +211,7 @@ impl Watch {
         let Some(begun) = begun else {
             // It was over in a moment, by looking: nobody was told of it.
             transition::wait_end(to);
-            let Some(record) = self.record(kind) else { return (active, Ended(None)) };
+            let Some(record) = self.record(kind) else { return Some((active, Ended(None))) };
             let end = with_ledger(|recorder, ledger, place| {
                 let account = Account { call, lock: record.number, place, waiter: stack, waiter_lane: ledger.lane() };
                 let left = Left { charged_until: since, to, ..Left::default() };
@@ -218,7 +223,7 @@ impl Watch {
                 // Relaxed: for the caller itself.
                 self.attention.fetch_or(PUT_OFF, Ordering::Relaxed);
             }
-            return (active, Ended(end.flatten()));
+            return Some((active, Ended(end.flatten())));
         };
         let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
@@ -234,7 +239,7 @@ impl Watch {
         let (to, is_timed, end) = outcome.unwrap_or((to, false, None));
         transition::wait_end(to);
         self.goes(if is_timed { TIMED } else { 0 } | if is_alone { PUT_OFF } else { 0 });
-        (active, Ended(end))
+        Some((active, Ended(end)))
     }
 
     /// Gives back what is to be told now.
