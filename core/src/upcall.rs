@@ -5,6 +5,7 @@
 
 use crate::abi::types::Hyperup;
 use crate::guest::vcpu;
+use crate::host::fiber;
 use crate::host::sync::{self, Owner};
 use crate::lwp;
 use core::cell::UnsafeCell;
@@ -89,7 +90,8 @@ pub fn unschedule(cause: Hypercall, interlock: *mut c_void) -> Unscheduled {
 /// The calling thread is about to wait: others may want what it has kept until now.
 #[inline]
 pub fn about_to_wait() {
-    sync::about_to_wait([Owner::from_address(lwp::current()), lwp::host_thread()]);
+    let thread = fiber::identity().unwrap_or_else(lwp::host_thread);
+    sync::about_to_wait([Owner::from_address(lwp::current()), thread]);
 }
 
 /// Puts the calling thread on a virtual CPU again; returns when it has one.

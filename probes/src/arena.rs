@@ -253,4 +253,46 @@ mod tests {
         let blocks = std::iter::from_fn(|| arena.allocate(Kind::Chunks, 3)).count();
         assert_eq!((blocks, arena.allocate(Kind::Other, 1)), (10, None));
     }
+
+    /// What a host has agreed to, as ranges of words.
+    static AGREED: std::sync::Mutex<Vec<Range<usize>>> = std::sync::Mutex::new(Vec::new());
+
+    /// One that is slow, and has words up to a limit.
+    fn slow_host(_: NonNull<AtomicU64>, from: usize, to: usize) -> bool {
+        const LIMIT: usize = 1 << 16;
+        std::thread::yield_now();
+        let agrees = to <= LIMIT;
+        if agrees {
+            AGREED.lock().unwrap().push(from..to);
+        }
+        agrees
+    }
+
+    #[test]
+    fn what_several_threads_take_is_provided_and_distinct() {
+        let words: Vec<AtomicU64> = (0..1 << 17).map(|_| AtomicU64::new(0)).collect();
+        let words = words.leak();
+        // SAFETY: leaked and zero.
+        let arena = unsafe { Arena::new(NonNull::from(&words[0]), words.len(), slow_host) }.unwrap();
+        let sizes = [8, 24, 100, 700];
+        let take = |nth: usize| {
+            let one = || arena.allocate(Kind::Chunks, sizes[nth]).map(|at| at..at + sizes[nth]);
+            std::iter::from_fn(one).collect::<Vec<_>>()
+        };
+        let mut taken: Vec<Range<usize>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|nth| scope.spawn(move || take(nth))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        taken.sort_by_key(|block| block.start);
+        assert!(taken.windows(2).all(|pair| pair[0].end <= pair[1].start), "two have it");
+        // Without gaps: each range begins where words are provided already.
+        let mut agreed = AGREED.lock().unwrap().clone();
+        agreed.sort_by_key(|range| range.start);
+        let provided = agreed.iter().fold(0, |until, range| {
+            assert!(range.start <= until, "a gap before {range:?}");
+            until.max(range.end)
+        });
+        assert!(taken.last().is_some_and(|last| last.end <= provided), "{provided} words");
+        assert!(taken.iter().map(|block| block.len()).sum::<usize>() > provided / 2, "most of what there is");
+    }
 }

@@ -13,6 +13,7 @@ use crate::mode::Mode;
 use crate::snapshot::{ClockSource, Place};
 use crate::tally::{Tallies, Tally};
 use crate::thread::{self, AtEnd};
+use crate::unwind;
 use crate::vcpu::Vcpus;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
@@ -358,7 +359,7 @@ pub fn vcpus_are_known() {
 }
 
 /// Whether the segment is this process's to write.
-fn is_writer() -> bool {
+pub(crate) fn is_writer() -> bool {
     // Relaxed: changed in a process with one thread.
     IS_WRITER.load(Ordering::Relaxed)
 }
@@ -376,6 +377,7 @@ pub(crate) fn stop_in_forked_child() {
     decline();
     // The child has one thread, this one. What it has in its storage ends with it, as with any thread, if it calls exit().
     IS_WRITER.store(false, Ordering::Relaxed);
+    unwind::in_forked_child();
     local::with(|local| local.plan = Plan::Off);
 }
 

@@ -6,6 +6,7 @@
 //! ends, needs none of that ([`run`]). For all others there is one destructor.
 
 use crate::local;
+use crate::recorder;
 use crate::unwind::Stack;
 use core::cell::Cell;
 use core::ops::Range;
@@ -20,13 +21,22 @@ const MOST: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Ends {
-    /// The thread is in [`run`].
-    tells: bool,
+    stage: Stage,
     work: [Option<&'static AtEnd>; MOST],
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not known: the C library will tell.
+    Any,
+    /// The thread is in [`run`].
+    Tells,
+    /// It was.
+    Over,
+}
+
 thread_local! {
-    static ENDS: Cell<Ends> = const { Cell::new(Ends { tells: false, work: [None; MOST] }) };
+    static ENDS: Cell<Ends> = const { Cell::new(Ends { stage: Stage::Any, work: [None; MOST] }) };
     /// Of a thread that does not tell.
     static DESTRUCTOR: Destructor = const { Destructor };
 }
@@ -46,34 +56,45 @@ pub fn at_end(work: &'static AtEnd) -> bool {
     if ends.work.iter().flatten().any(|known| ptr::eq(*known, work)) {
         return true;
     }
-    if !ends.tells && DESTRUCTOR.try_with(|_| ()).is_err() {
+    let will_be_told = match ends.stage {
+        Stage::Any => DESTRUCTOR.try_with(|_| ()).is_ok(),
+        Stage::Tells => true,
+        Stage::Over => false,
+    };
+    if !will_be_told {
         return false;
     }
-    let Some(free) = ends.work.iter_mut().find(|place| place.is_none()) else { return false };
+    let free = ends.work.iter_mut().find(|place| place.is_none());
+    debug_assert!(free.is_some(), "MOST is too small");
+    let Some(free) = free else { return false };
     *free = Some(work);
     ENDS.set(ends);
     true
 }
 
-/// Runs `main`, with which the calling thread ends: what is to be done then is done when it returns, and it must return. `stack`:
-/// the thread's, all of which is mapped from the stack pointer up; `None`: the host is asked when it is needed.
-pub fn run(stack: Option<Range<usize>>, main: impl FnOnce()) {
+/// Runs `main`, with which the calling thread ends: what is to be done then is done when it returns, and it must return. (What a
+/// process leaves undone that ends first is lost with it.)
+///
+/// # Safety
+/// `stack` is `None`, and the host is asked for it when it is needed; or all memory from the stack pointer up to its end can be
+/// read as long as the thread runs.
+pub unsafe fn run(stack: Option<Range<usize>>, main: impl FnOnce()) {
     if let Some(Range { start: low, end: high }) = stack {
         local::with(|local| local.stack = Stack { low, high });
     }
-    tell(true);
+    be(Stage::Tells);
     main();
-    tell(false);
+    be(Stage::Over);
     end();
 }
 
-fn tell(tells: bool) {
-    ENDS.set(Ends { tells, ..ENDS.get() });
+fn be(stage: Stage) {
+    ENDS.set(Ends { stage, ..ENDS.get() });
 }
 
-/// Does all that is to be done, and what that asks for in its turn.
+/// Does all that is to be done. A process made by fork has no part in it, and locks that it would wait for may never be free there.
 fn end() {
-    loop {
+    while recorder::is_writer() {
         let mut ends = ENDS.get();
         let Some(AtEnd(work)) = ends.work.iter_mut().find_map(Option::take) else { break };
         ENDS.set(ends);
@@ -96,15 +117,15 @@ mod tests {
     #[test]
     fn a_thread_that_tells_its_end_does_all_once() {
         let ending = thread::spawn(|| {
-            run(None, || {
+            let main = || {
                 assert!(at_end(&FIRST) && at_end(&FIRST) && at_end(&SECOND));
                 assert_eq!(DONE.get(), (0, 0));
-            });
-            let done = DONE.get();
-            run(None, || ());
-            (done, DONE.get())
+            };
+            // SAFETY: no stack.
+            unsafe { run(None, main) };
+            (DONE.get(), at_end(&FIRST))
         });
-        assert_eq!(ending.join().expect("no panic"), ((1, 1), (1, 1)));
+        assert_eq!(ending.join().expect("no panic"), ((1, 1), false));
     }
 
     #[test]

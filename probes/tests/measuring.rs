@@ -301,6 +301,36 @@ fn a_wait_is_told_when_its_lock_is_given_back(segment: &Segment) {
 }
 
 /// Virtual CPUs go from thread to thread; runs and gaps leave no time out.
+/// A lock that is looked for in vain is waited for once all the same, and one that is had at once after a look once, too.
+fn a_look_is_a_wait_if_it_was_of_use(segment: &Segment) {
+    let address = 0x4000;
+    let told = || {
+        let contention = segment.snapshot().unwrap().contention;
+        let found = contention.locks.values().find(|lock| lock.address == address as u64);
+        found.map(|lock| (lock.contended, lock.spun, lock.wait.sum)).unwrap_or_default()
+    };
+    let watch = Watch::new(address);
+    let look = |found: bool| watch.try_alone(LockKind::Mutex, Hypercall::MutexEnter, || found);
+    let tried = look(false).expect_err("it was not had");
+    watch.take_put_off().tell();
+    assert_eq!(told(), (0, 0, 0), "nothing is recorded of that");
+    watch.wait_alone_again(tried, LockKind::Mutex, Hypercall::MutexEnter, |announce| {
+        announce();
+        spin(100_000);
+        0
+    });
+    watch.take_put_off().tell();
+    watch.end_timed_hold();
+    let (contended, spun, sum) = told();
+    assert_eq!((contended, spun), (1, 0));
+    look(true).expect("it was had");
+    assert!(watch.is_watched_alone(), "it is to be told");
+    watch.take_put_off().tell();
+    let (contended, spun, after) = told();
+    assert_eq!((contended, spun), (2, 1));
+    assert!(after > sum);
+}
+
 fn runs_and_gaps_make_wall_time(segment: &Segment) {
     let before = segment.snapshot().unwrap();
     // Just before and just after the beginning of the first run, in ticks.
@@ -533,6 +563,7 @@ fn measuring() {
     a_blocking_call_adds_up(&segment);
     who_has_waited_is_the_holder(&segment);
     a_wait_is_told_when_its_lock_is_given_back(&segment);
+    a_look_is_a_wait_if_it_was_of_use(&segment);
     runs_and_gaps_make_wall_time(&segment);
     a_client_comes_and_goes(&segment);
     whose_visit_is_over_waits_for_nothing(&segment);

@@ -225,7 +225,8 @@ fn totals_agree(run: &str) {
             Hypercall::CvWait => own,
             // One that is free again in a moment is waited for on the virtual CPU: by calls that have no parts.
             Hypercall::MutexEnter => {
-                sum(Quantity::Slow) - (own + sum(Quantity::Unschedule) + off + sum(Quantity::Reschedule))
+                let parts = own + sum(Quantity::Unschedule) + off + sum(Quantity::Reschedule);
+                sum(Quantity::Slow).saturating_sub(parts)
             }
             _ => 0,
         };

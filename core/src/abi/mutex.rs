@@ -7,10 +7,11 @@ use crate::guest::vcpu;
 use crate::host::backend::{Backend, Mutex, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
+use crate::host::fiber;
 use crate::host::sync::{Home, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::contention::{LockKind, Watch};
+use rumpscope_probes::contention::{LockKind, Tried, Watch};
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, measure_taking, transition};
 
 /// A mutex of the guest. (The interface gives out its address; which back end it is of, all know.)
@@ -21,6 +22,13 @@ pub struct Mtx<B: Backend = Native> {
     pub(super) lock: B::Mutex,
     watch: Watch,
     flags: c_int,
+}
+
+/// Where a mutex was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    OnCpu,
+    OffCpu,
 }
 
 impl<B: Backend> Mtx<B> {
@@ -89,16 +97,14 @@ impl<B: Backend> Mtx<B> {
         self.arrive(outcome);
     }
 
-    /// The same with a virtual CPU, which is given up again where the thread must wait.
+    /// The same with a virtual CPU, which is given up again where the thread must wait for long.
     pub(super) fn enter_with_cpu(&self, call: Hypercall, me: Owner, outcome: Outcome) {
         if self.is_spin() {
             self.enter_in_place(call, me);
-        } else if !self.try_enter(me) {
-            self.enter_off_cpu(call, me);
-            if outcome == Outcome::Signalled {
-                // SAFETY: just entered.
-                unsafe { self.lock.came_too_early() };
-            }
+        } else if !self.try_enter(me) && self.enter_contended(call, me) == Way::OffCpu && outcome == Outcome::Signalled
+        {
+            // SAFETY: just entered.
+            unsafe { self.lock.came_too_early() };
         }
         self.arrive(outcome);
     }
@@ -125,33 +131,34 @@ impl<B: Backend> Mtx<B> {
         });
     }
 
-    /// Where there are several virtual CPUs, the holder may run on another one and be about to give the mutex back: then that is waited
-    /// for in less time than it takes to give up a virtual CPU and have one again.
+    /// Takes the mutex, which is held. Where there are several virtual CPUs, its holder may run on another one and be about to give it
+    /// back: then that is waited for in less time than it takes to give up a virtual CPU and have one again.
     #[cold]
-    fn enter_off_cpu(&self, call: Hypercall, me: Owner) {
+    fn enter_contended(&self, call: Hypercall, me: Owner) -> Way {
         self.refuse_recursion(call, me);
-        if vcpu::are_several() && self.enter_soon(call, me) {
-            return;
+        let look = || {
+            let entered = self.lock.try_lock_soon(me);
+            if entered {
+                self.watch.taken();
+            }
+            entered
+        };
+        let mut tried = Tried::default();
+        if B::Mutex::LOOKS && vcpu::are_several() && !fiber::is_running() {
+            match self.watch.try_alone(self.kind(), call, look) {
+                Ok(()) => return Way::OnCpu,
+                Err(failed) => tried = failed,
+            }
         }
         upcall::off_cpu_for_lock(call, || {
-            let active = self.watch.wait_alone(self.kind(), call, |announce| {
+            let active = self.watch.wait_alone_again(tried, self.kind(), call, |announce| {
                 let active = self.lock.lock_waiting(me, announce, &|| self.watch.takings());
                 self.watch.taken();
                 active
             });
             transition::waited_actively(call, active);
         });
-    }
-
-    /// Takes the mutex if it is free soon. Says whether it did.
-    fn enter_soon(&self, call: Hypercall, me: Owner) -> bool {
-        self.watch.try_alone(self.kind(), call, || {
-            let entered = self.lock.try_lock_soon(me);
-            if entered {
-                self.watch.taken();
-            }
-            entered
-        })
+        Way::OffCpu
     }
 
     fn refuse_recursion(&self, call: Hypercall, me: Owner) {
@@ -241,7 +248,7 @@ pub unsafe extern "C" fn rumpuser_mutex_enter(mtx: *mut Mtx) {
             if mtx.is_spin() {
                 mtx.enter_in_place_contended(Hypercall::MutexEnter, mtx.me());
             } else {
-                mtx.enter_off_cpu(Hypercall::MutexEnter, mtx.me());
+                mtx.enter_contended(Hypercall::MutexEnter, mtx.me());
             }
         };
         let enter = || mtx.try_enter(mtx.me()).then_some(());

@@ -39,7 +39,7 @@ pub use model::{Contention, Lock, LockKind, Module, Part, StackId, Wait};
 pub(crate) use reading::KeptContention;
 pub(crate) use record::Records;
 pub(crate) use stacks::Stacks;
-pub use watch::{Ended, PutOff, Watch};
+pub use watch::{Ended, PutOff, Tried, Watch};
 
 /// `on` (default) or `off`: waits are timed, but it is not recorded who waits for whom.
 pub const ENV_CONTENTION: &str = "RUMPSCOPE_CONTENTION";

@@ -157,37 +157,53 @@ impl Watch {
     /// wait was active, in nanoseconds. It is to call what it is given before it has waited for more than a moment: from then on
     /// the holder sees it. The rest of the book-keeping is left for later.
     pub fn wait(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> (u64, Ended) {
-        self.wait_and(kind, call, |announce| Some(wait(announce)), false).unwrap_or((0, Ended(None)))
+        self.wait_and(Tried(None), kind, call, |announce| Some(wait(announce)), false).unwrap_or((0, Ended(None)))
     }
 
     /// The same where the calling thread is then the only holder: the rest of the book-keeping is [put off](Watch::take_put_off).
     pub fn wait_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce(&mut dyn FnMut()) -> u64) -> u64 {
-        self.wait_and(kind, call, |announce| Some(wait(announce)), true).map_or(0, |(active, _)| active)
+        self.wait_alone_again(Tried(None), kind, call, wait)
     }
 
-    /// The same of a wait that is over in a moment: `wait` looks for the lock for no longer than that, and says whether the calling
-    /// thread has it. If it has not, nothing is recorded: then it waits in another way.
-    pub fn try_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> bool) -> bool {
-        self.wait_and(kind, call, |_| wait().then_some(0), true).is_some()
+    /// The same after [`try_alone`](Watch::try_alone) failed.
+    pub fn wait_alone_again(
+        &self,
+        tried: Tried,
+        kind: LockKind,
+        call: Hypercall,
+        wait: impl FnOnce(&mut dyn FnMut()) -> u64,
+    ) -> u64 {
+        self.wait_and(tried, kind, call, |announce| Some(wait(announce)), true).map_or(0, |(active, _)| active)
     }
 
-    /// What comes between the end of `wait` and the caller's going on is in the way of all who want the lock. `None`: so says `wait`;
-    /// it has told nobody then.
+    /// The same of a wait that is over in a moment, and active: `wait` looks for the lock for no longer than that, and says whether
+    /// the calling thread has it.
+    ///
+    /// # Errors
+    /// It has not. Nothing is recorded: the thread waits in another way.
+    pub fn try_alone(&self, kind: LockKind, call: Hypercall, wait: impl FnOnce() -> bool) -> Result<(), Tried> {
+        self.wait_and(Tried(None), kind, call, |_| wait().then_some(0), true).map(|_| ())
+    }
+
+    /// What comes between the end of `wait` and the caller's going on is in the way of all who want the lock. Where `wait` says `None`
+    /// it has told nobody.
     #[inline(always)]
     fn wait_and(
         &self,
+        Tried(stack): Tried,
         kind: LockKind,
         call: Hypercall,
         wait: impl FnOnce(&mut dyn FnMut()) -> Option<u64>,
         is_alone: bool,
-    ) -> Option<(u64, Ended)> {
+    ) -> Result<(u64, Ended), Tried> {
         if !ledger::is_recorded() {
-            return Some((wait(&mut || ())?, Ended(None)));
+            return wait(&mut || ()).map(|active| (active, Ended(None))).ok_or(Tried(None));
         }
         let since = transition::wait_begin();
         // Before it is looked at again.
-        let Some(stack) = with_ledger(|recorder, ledger, _| ledger.chain(recorder)) else {
-            return Some((wait(&mut || ())?, Ended(None)));
+        let stack = stack.or_else(|| with_ledger(|recorder, ledger, _| ledger.chain(recorder)));
+        let Some(stack) = stack else {
+            return wait(&mut || ()).map(|active| (active, Ended(None))).ok_or(Tried(None));
         };
         let mut begun = None;
         let active = wait(&mut || {
@@ -195,7 +211,8 @@ impl Watch {
             if begun.is_some() {
                 self.comes();
             }
-        })?;
+        })
+        .ok_or(Tried(Some(stack)))?;
         // The caller has the lock, so it is still there.
         let to = clock::now();
         // Relaxed: the holder's, of which there may be several.
@@ -211,7 +228,7 @@ impl Watch {
         let Some(begun) = begun else {
             // It was over in a moment, by looking: nobody was told of it.
             transition::wait_end(to);
-            let Some(record) = self.record(kind) else { return Some((active, Ended(None))) };
+            let Some(record) = self.record(kind) else { return Ok((active, Ended(None))) };
             let end = with_ledger(|recorder, ledger, place| {
                 let account = Account { call, lock: record.number, place, waiter: stack, waiter_lane: ledger.lane() };
                 let left = Left { charged_until: since, to, ..Left::default() };
@@ -223,7 +240,7 @@ impl Watch {
                 // Relaxed: for the caller itself.
                 self.attention.fetch_or(PUT_OFF, Ordering::Relaxed);
             }
-            return Some((active, Ended(end.flatten())));
+            return Ok((active, Ended(end.flatten())));
         };
         let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
@@ -239,7 +256,7 @@ impl Watch {
         let (to, is_timed, end) = outcome.unwrap_or((to, false, None));
         transition::wait_end(to);
         self.goes(if is_timed { TIMED } else { 0 } | if is_alone { PUT_OFF } else { 0 });
-        Some((active, Ended(end)))
+        Ok((active, Ended(end)))
     }
 
     /// Gives back what is to be told now.
@@ -480,6 +497,10 @@ impl Begun {
 #[derive(Debug)]
 #[must_use = "the wait is in no figures until it is told"]
 pub struct Ended(Option<End>);
+
+/// A lock was looked for in vain: the calling thread's call chain, which is the same when it waits for it.
+#[derive(Debug, Default)]
+pub struct Tried(Option<StackId>);
 
 /// A wait for a lock that its holder is giving back, which is to be in the figures as soon as it has: the lock's address.
 #[derive(Debug)]

@@ -34,6 +34,7 @@ mod tables;
 mod tests;
 mod walk;
 
+pub(crate) use objects::in_forked_child;
 pub(crate) use remembered::Remembered;
 pub(crate) use stack::Stack;
 pub use walk::call_chain;

@@ -95,8 +95,8 @@ const ROWS: usize = 8;
 
 /// Where code was found last: most searches end at the first object that the loader shows, which need not be the one.
 ///
-/// The loader lets one thread at a time come here, so nobody waits for it. But a signal may interrupt that thread and search
-/// itself, and a process may be forked meanwhile: who finds it locked does without.
+/// Mostly one thread at a time comes here, by the loader. But [`is_code`] does not ask it, a signal may interrupt that thread and
+/// search itself, and a process may be forked meanwhile: who finds it locked does without.
 static LAST: Mutex<Recent> =
     Mutex::new(Recent { seen: 0, code: [const { None }; RECENT], rows: [const { None }; ROWS], next: 0 });
 
@@ -139,13 +139,13 @@ fn remember(known: Known) {
 }
 
 /// The rule that holds at `address`, if it is remembered.
-fn recall_rule(address: u64) -> Option<Rule> {
+pub(super) fn recall_rule(address: u64) -> Option<Rule> {
     let last = LAST.try_lock().ok()?;
     let mut rows = last.rows.iter().flatten().filter(|(row, _)| row.contains(&address));
     rows.next().filter(|_| last.seen == seen()).map(|(_, rule)| *rule)
 }
 
-fn remember_row(row: Row) {
+pub(super) fn remember_row(row: Row) {
     let Ok(mut last) = LAST.try_lock() else { return };
     last.forget_others();
     let next = last.next;
@@ -173,7 +173,8 @@ pub(super) fn rule(address: u64) -> Option<Rule> {
 #[cold]
 #[inline(never)]
 pub(super) fn is_code(address: u64) -> bool {
-    // What is remembered is not looked into, so the loader need not be asked whether it is still there.
+    // What is remembered is not looked into, so the loader need not be asked whether it is still there. (An object that has gone is
+    // noticed by the next search; until then a chain may end with an address of it.)
     recall(address.wrapping_sub(1)).is_some() || search(address, false).is_some()
 }
 
@@ -187,7 +188,7 @@ fn search(address: u64, tables: bool) -> Option<Rule> {
 }
 
 /// A thread is in the loader's list. Where that is locked the C library sleeps, and who comes to wait for a microsecond or two, with a
-/// virtual CPU perhaps, loses fifty. So it looks here first, for a while; nothing depends on it: a process may be forked meanwhile.
+/// virtual CPU perhaps, loses fifty. So it looks here first, for a while; nothing depends on it.
 struct Turn {
     is_ours: bool,
 }
@@ -209,6 +210,11 @@ impl Turn {
         });
         Turn { is_ours }
     }
+}
+
+/// Whoever had the turn is not in the copy.
+pub(crate) fn in_forked_child() {
+    TURN.store(false, Ordering::Relaxed);
 }
 
 impl Drop for Turn {

@@ -133,8 +133,11 @@ pub trait Mutex: Sized + Send + Sync {
     /// Takes the mutex if it is free. Says whether it did. Does not wait.
     fn try_lock(&self, owner: Owner) -> bool;
 
+    /// Whether `try_lock_soon` looks for longer than `try_lock`.
+    const LOOKS: bool = false;
+
     /// Takes the mutex if it becomes free while the caller looks, for about a microsecond. Says whether it did. For a
-    /// mutex that is never held for long, by a thread that runs.
+    /// mutex that may be free again soon, as its holder runs.
     fn try_lock_soon(&self, owner: Owner) -> bool {
         self.try_lock(owner)
     }

@@ -31,6 +31,8 @@ impl Mutex for sync::Monitor {
         self.mutex().try_lock(owner)
     }
 
+    const LOOKS: bool = true;
+
     /// The holder runs, so looking again soon is cheapest.
     fn try_lock_soon(&self, owner: Owner) -> bool {
         self.mutex().try_lock_spinning(owner)

@@ -6,12 +6,15 @@
 //!
 //! Blocks have the sizes 16, 32, ... 2048. What is larger is from the C library, and so is all that is allocated before
 //! there is a guest. Where a block is from is known by its address.
+//!
+//! A process made by fork may find a list locked for ever, by a thread that it has not: it gets all from the C library, and does
+//! not give back what it has from here.
 
 use super::{PAGE, pages};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use std::alloc::System;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Heap;
 
-#[cfg(not(any(miri, loom)))]
+#[cfg(all(feature = "heap", not(any(miri, loom))))]
 #[global_allocator]
 static HEAP: Heap = Heap;
 
@@ -30,8 +33,18 @@ const LARGEST: u32 = 11;
 /// Pages that are cut into blocks at a time.
 const PAGES: usize = 1;
 
-/// Whether blocks are given.
-static IN_USE: AtomicBool = AtomicBool::new(false);
+static STAGE: AtomicU8 = AtomicU8::new(UNUSED);
+/// There is no guest yet, and no block.
+const UNUSED: u8 = 0;
+/// Blocks are given and taken back.
+const IN_USE: u8 = 1;
+/// The process was made by fork from one where they were: neither.
+const COPIED: u8 = 2;
+
+fn is(stage: u8) -> bool {
+    // Relaxed, here and below: a fact by itself.
+    STAGE.load(Ordering::Relaxed) == stage
+}
 
 /// By size, the free blocks.
 static FREE: [Mutex<Free>; (LARGEST - SMALLEST + 1) as usize] =
@@ -45,8 +58,14 @@ unsafe impl Send for Free {}
 
 /// There is a guest from now on.
 pub fn begin() {
-    // Relaxed: a fact by itself.
-    IN_USE.store(true, Ordering::Relaxed);
+    if STAGE.compare_exchange(UNUSED, IN_USE, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        // SAFETY: the handler only stores to an atomic. If it cannot be registered, there is no memory for a fork either.
+        unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
+    }
+}
+
+extern "C" fn in_forked_child() {
+    STAGE.store(COPIED, Ordering::Relaxed);
 }
 
 /// Which blocks hold `layout`; `None`: none do.
@@ -61,14 +80,25 @@ fn class(layout: Layout) -> Option<usize> {
 // been given, never both. The rest is `System`'s. Nothing here allocates, or panics.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if IN_USE.load(Ordering::Relaxed)
-            && let Some(class) = class(layout)
-            && let Some(block) = take(class)
-        {
-            return block.as_ptr().cast();
+        match block_for(layout) {
+            Some(block) => block.as_ptr().cast(),
+            // SAFETY: the caller's word.
+            None => unsafe { System.alloc(layout) },
         }
-        // SAFETY: the caller's word.
-        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match block_for(layout) {
+            Some(block) => {
+                let block = block.as_ptr().cast::<u8>();
+                // SAFETY: a block of this size at least.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block
+            }
+            // Of large pieces the host's pages are zero already.
+            // SAFETY: the caller's word.
+            None => unsafe { System.alloc_zeroed(layout) },
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -104,6 +134,12 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
+/// A block that holds `layout`; `None` where none is to be given.
+#[inline]
+fn block_for(layout: Layout) -> Option<NonNull<c_void>> {
+    take(class(layout).filter(|_| is(IN_USE))?)
+}
+
 /// A block; `None` where memory is short.
 fn take(class: usize) -> Option<NonNull<c_void>> {
     let mut free = FREE[class].lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +155,9 @@ fn take(class: usize) -> Option<NonNull<c_void>> {
 /// # Safety
 /// `block` is of this class and nobody's any more.
 unsafe fn give(class: usize, block: NonNull<c_void>) {
+    if is(COPIED) {
+        return;
+    }
     let mut free = FREE[class].lock().unwrap_or_else(PoisonError::into_inner);
     let block = block.cast::<Free>();
     // SAFETY: a block is large and aligned enough for an address, and the list's from now on.
@@ -169,15 +208,15 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (random >> 33) as usize % below
         };
-        let mut given: BTreeMap<usize, (Layout, u8)> = BTreeMap::new();
+        let mut given: BTreeMap<*mut u8, (Layout, u8)> = BTreeMap::new();
         for mark in 0..20_000_u32 {
             let mark = mark as u8;
             let nth = draw(given.len() + 1);
-            let old = given.iter().nth(nth).map(|(block, rest)| (*block as *mut u8, *rest));
+            let old = given.iter().nth(nth).map(|(block, rest)| (*block, *rest));
             let size = 1 + draw(3000);
             let block = match old {
                 Some((block, (old, was))) => {
-                    given.remove(&block.addr());
+                    given.remove(&block);
                     // SAFETY: given with this layout.
                     let bytes = unsafe { core::slice::from_raw_parts(block, old.size()) };
                     assert!(bytes.iter().all(|byte| *byte == was), "{old:?}");
@@ -196,16 +235,22 @@ mod tests {
                 None => {
                     let layout = layout(size, 1 << draw(8));
                     // SAFETY: not of size zero.
-                    (unsafe { Heap.alloc(layout) }, layout)
+                    let block = unsafe { Heap.alloc_zeroed(layout) };
+                    // SAFETY: of this size.
+                    let bytes = unsafe { core::slice::from_raw_parts(block, size) };
+                    assert!(bytes.iter().all(|byte| *byte == 0));
+                    (block, layout)
                 }
             };
             let (start, layout) = block;
             assert!(!start.is_null() && start.addr().is_multiple_of(layout.align()));
-            let before = given.range(..start.addr() + layout.size()).next_back();
-            assert!(before.is_none_or(|(other, (layout, _))| other + layout.size() <= start.addr()), "two have it");
+            let before = given.range(..start.wrapping_add(layout.size())).next_back();
+            let ends_before =
+                |(other, (layout, _)): (&*mut u8, &(Layout, u8))| other.wrapping_add(layout.size()) <= start;
+            assert!(before.is_none_or(ends_before), "two have it");
             // SAFETY: ours, of this size.
             unsafe { start.write_bytes(mark, layout.size()) };
-            given.insert(start.addr(), (layout, mark));
+            given.insert(start, (layout, mark));
         }
     }
 }

@@ -13,9 +13,10 @@ use crate::host::fiber;
 /// Not fair at first: who comes by takes a free mutex, even if others wait. The one that is woken competes again. This is
 /// what makes a contended mutex fast, because it is not idle while the next owner wakes up, nor does what it guards go from
 /// processor to processor more often than it must. Who finds that the owner *keeps* the mutex, taking it again as soon as it
-/// has given it back, dozes: sleeps until the owner itself is about to wait, or for a while, without asking to be woken when it is
-/// free, which would cost the owner many short sections, and most likely in vain. It would be a matter of luck when a sleeper's turn comes; so who has waited for [`LUCKLESS`] asks
-/// for the mutex when it is awake, and whoever gives it back next hands it over.
+/// has given it back, dozes: sleeps until the owner itself is about to wait, or for a while, without asking to be woken when it
+/// is free, which would cost the owner many short sections, and most likely in vain. It would be a matter of luck when a
+/// sleeper's turn comes; so who has waited for [`LUCKLESS`] asks for the mutex when it is awake, and whoever gives it back next
+/// hands it over.
 #[derive(Debug)]
 pub struct Mutex {
     // ```text

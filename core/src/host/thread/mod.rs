@@ -90,14 +90,15 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn`'s caller said so. Nothing here needs a destructor any more.
     let main = || unsafe { frame::enter(main, argument) };
     if frame::RETURNS {
-        probes::thread::run(own_stack(), main)
+        // SAFETY: from `own_stack`.
+        unsafe { probes::thread::run(own_stack(), main) };
     } else {
-        main()
+        main();
     }
     core::ptr::null_mut()
 }
 
-/// The stack of the calling thread, which is of [`spawn`].
+/// The stack of the calling thread, which is of [`spawn`]: mapped as a whole, and so is what glibc has above it, up to the end.
 fn own_stack() -> Option<Range<usize>> {
     /// What glibc may have of the stack's size for itself, at its upper end, and a page to protect at the lower one.
     const NOT_STACK: usize = 16 << 10;
