@@ -8,6 +8,9 @@
 //! * `external`: another library that does the hypercalls instead, behind the same entry points.
 //! * `upcall`: the guest's functions that we call, first of all to leave and to retake a virtual CPU.
 //! * `guest`: what is known of the guest: which virtual CPU an lwp is on, its own transitions.
+//!
+//! The feature `heap`, on by default, makes [`host::memory::heap::Heap`] the global allocator: a Rust program with another one
+//! turns it off.
 
 pub mod abi;
 mod external;
