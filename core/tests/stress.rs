@@ -10,7 +10,7 @@
 #![cfg(all(delays, not(loom)))]
 
 use rumpuser::host::sync::{
-    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, seed_delays,
+    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, about_to_wait, seed_delays,
 };
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,7 +87,7 @@ fn mutex_excludes(threads: u64, seed: u64) {
         for _ in 0..OPERATIONS {
             match choices.below(4) {
                 0 => mutex.lock(me),
-                1 => drop(mutex.lock_waiting(me, || (), &|| 0)),
+                1 => drop(mutex.lock_waiting(me, || (), &|| entered.load(Ordering::Relaxed) as u32)),
                 2 if mutex.try_lock_spinning(me) => {}
                 _ if mutex.try_lock(me) => {}
                 _ => continue,
@@ -101,6 +101,10 @@ fn mutex_excludes(threads: u64, seed: u64) {
             entered.fetch_add(1, Ordering::Relaxed);
             mutex.unlock(me).unwrap();
             assert_ne!(mutex.owner(), Some(me));
+            // Those who find it kept doze until then, or for a while.
+            if choices.below(8) == 0 {
+                about_to_wait([me; 2]);
+            }
         }
     });
     assert_eq!(count.get(), entered.into_inner());
