@@ -14,8 +14,8 @@ use crate::vcpu::Vcpus;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-/// Enough for the header and a few blocks; small, because loom tracks every word.
-const WORDS: usize = header::SIZE + 2 * (cell::SIZE + table::SIZE + 2 * chunk::SIZE);
+/// Enough for the header and the first cells of two lanes; small, because loom tracks every word.
+const WORDS: usize = header::SIZE + 2 * (cell::FIRST_SIDE_BY_SIDE * (cell::SIZE + table::SIZE) + 2 * chunk::SIZE);
 const CALL: Hypercall = Hypercall::MutexEnter;
 const METRIC: usize = Metric::call(CALL).number();
 
