@@ -129,15 +129,11 @@ impl Calibrating {
             ClockSource::Tsc => measure_rate(began),
             ClockSource::Monotonic => 1e9,
         };
-        have_measured(source, ticks_per_second)
+        let scale = if source == ClockSource::Tsc { 1e9 / ticks_per_second * 2f64.powi(32) } else { 0.0 };
+        SCALE.store(scale as u64, Ordering::Relaxed);
+        let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
+        Calibration { source, ticks_per_second, two_reads_ns: ns(measure_cost()), step_ns: ns(measure_step()) }
     }
-}
-
-fn have_measured(source: ClockSource, ticks_per_second: f64) -> Calibration {
-    let scale = if source == ClockSource::Tsc { 1e9 / ticks_per_second * 2f64.powi(32) } else { 0.0 };
-    SCALE.store(scale as u64, Ordering::Relaxed);
-    let ns = |ticks: f64| ticks * 1e9 / ticks_per_second;
-    Calibration { source, ticks_per_second, two_reads_ns: ns(measure_cost()), step_ns: ns(measure_step()) }
 }
 
 /// Makes [`now`] of a reading process the clock of the measured one.

@@ -127,14 +127,14 @@ pub trait Backend: Sized + 'static {
 
 /// Mutual exclusion. Need not be fair, but nobody may wait for ever while others come and go.
 pub trait Mutex: Sized + Send + Sync {
+    /// Whether `try_lock_soon` looks for longer than `try_lock`.
+    const LOOKS: bool = false;
+
     /// A free mutex.
     fn new() -> Self;
 
     /// Takes the mutex if it is free. Says whether it did. Does not wait.
     fn try_lock(&self, owner: Owner) -> bool;
-
-    /// Whether `try_lock_soon` looks for longer than `try_lock`.
-    const LOOKS: bool = false;
 
     /// Takes the mutex if it becomes free while the caller looks, for about a microsecond. Says whether it did. For a
     /// mutex that may be free again soon, as its holder runs.

@@ -22,6 +22,8 @@ impl Backend for Native {
 }
 
 impl Mutex for sync::Monitor {
+    const LOOKS: bool = true;
+
     fn new() -> Self {
         sync::Monitor::new()
     }
@@ -30,8 +32,6 @@ impl Mutex for sync::Monitor {
     fn try_lock(&self, owner: Owner) -> bool {
         self.mutex().try_lock(owner)
     }
-
-    const LOOKS: bool = true;
 
     /// The holder runs, so looking again soon is cheapest.
     fn try_lock_soon(&self, owner: Owner) -> bool {

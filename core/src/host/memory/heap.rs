@@ -30,9 +30,8 @@ static HEAP: Heap = Heap;
 /// log2 of the smallest block's size, and of the largest one's.
 const SMALLEST: u32 = 4;
 const LARGEST: u32 = 11;
-/// Pages that are cut into blocks at a time.
-const PAGES: usize = 1;
 
+/// What has become of the lists so far.
 static STAGE: AtomicU8 = AtomicU8::new(UNUSED);
 /// There is no guest yet, and no block.
 const UNUSED: u8 = 0;
@@ -165,18 +164,17 @@ unsafe fn give(class: usize, block: NonNull<c_void>) {
     free.0 = block.as_ptr();
 }
 
-/// Cuts some pages into blocks of `size` bytes.
+/// Cuts a page into blocks of `size` bytes, if there is one.
 fn cut(free: &mut Free, size: usize) {
-    let mut some = [None; PAGES];
-    pages::take(&mut some);
-    for page in some.into_iter().flatten() {
-        for at in (0..PAGE).step_by(size) {
-            // SAFETY: within the page, which is ours alone, and a multiple of the size, which is one of an address's.
-            unsafe {
-                let block = page.byte_add(at).cast::<Free>();
-                block.write(Free(free.0));
-                free.0 = block.as_ptr();
-            }
+    let mut taken = [None];
+    pages::take(&mut taken);
+    let [Some(page)] = taken else { return };
+    for at in (0..PAGE).step_by(size) {
+        // SAFETY: within the page, which is ours alone, and a multiple of the size, which is one of an address's.
+        unsafe {
+            let block = page.byte_add(at).cast::<Free>();
+            block.write(Free(free.0));
+            free.0 = block.as_ptr();
         }
     }
 }

@@ -20,12 +20,16 @@ struct Room {
 /// More than there are likely to be who keep a mutex at the same time. Two owners that share one wake each other's.
 const ROOMS: usize = 64;
 
-static HOUSE: [Room; ROOMS] = [const { Room { dozing: AtomicU32::new(0), calls: AtomicU32::new(0) } }; ROOMS];
+/// Few lines of the processors' caches, and shared with nothing else: whoever is about to wait reads there, and few ever write.
+#[repr(align(64))]
+struct House([Room; ROOMS]);
+
+static HOUSE: House = House([const { Room { dozing: AtomicU32::new(0), calls: AtomicU32::new(0) } }; ROOMS]);
 
 fn room(owner: Owner) -> &'static Room {
     // Fibonacci hashing (Knuth, volume 3, 6.4).
     let spread = owner.to_word().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ROOMS.ilog2());
-    &HOUSE[spread as usize % ROOMS]
+    &HOUSE.0[spread as usize % ROOMS]
 }
 
 /// Sleeps for so many nanoseconds, or until `keeper` is about to wait.
