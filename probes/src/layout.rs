@@ -402,18 +402,20 @@ pub mod wait {
     /// Words of a wait.
     pub const SIZE: usize = 16;
 
-    /// The part's number, and that of the call through which the holder waited.
-    pub fn encode(part: Part) -> (u64, u64) {
-        match part {
+    /// What [`WHAT`] says of the part: its number, and that of the call through which the holder waited.
+    #[inline(always)]
+    pub fn encode(part: Part) -> u32 {
+        let (part, through) = match part {
             Part::Held => (1, 0),
-            Part::HolderWaited(call) => (2, call as u64),
+            Part::HolderWaited(call) => (2, call as u32),
             Part::HandOver => (3, 0),
             Part::Alone => (4, 0),
             Part::Unknown => (5, 0),
-        }
+        };
+        through << 16 | part << 8
     }
 
-    /// What `encode` made; `call` finds a hypercall by its number. `None`: it is none of ours.
+    /// The part with these numbers, as `encode` made them; `call` finds a hypercall by its number. `None`: it is none of ours.
     pub fn decode(part: u64, through: u64, call: impl FnOnce(u64) -> Option<Hypercall>) -> Option<Part> {
         match part {
             1 => Some(Part::Held),

@@ -9,7 +9,7 @@ use crate::host::errno::Errno;
 use crate::host::sync::{Deadline, Home, Outcome, Owner};
 use crate::{lwp, upcall};
 use libc::c_int;
-use rumpscope_probes::contention::{Ended, Watch};
+use rumpscope_probes::contention::Watch;
 use rumpscope_probes::{Hypercall, measure, measure_quick, measure_short, transition};
 
 /// A condition variable of the guest.
@@ -44,9 +44,7 @@ impl<B: Backend> Cv<B> {
         let me = mtx.me();
         let interlock = core::ptr::from_ref(mtx).cast_mut().cast();
         let off = upcall::unschedule(call, interlock);
-        let (outcome, ended) = self.wait_in_place(call, mtx, me, mtx.home(), deadline);
-        // Now, not with what others wait for. Who gave the signal is most likely about to give up its virtual CPU meanwhile.
-        ended.tell();
+        let outcome = self.wait_in_place(call, mtx, me, mtx.home(), deadline);
         if mtx.comes_before_cpu() {
             mtx.enter_after_wait(call, me, outcome);
             upcall::schedule(off, interlock);
@@ -65,8 +63,8 @@ impl<B: Backend> Cv<B> {
         me: Owner,
         home: Option<Home<'_, B::Mutex>>,
         deadline: Option<&Deadline>,
-    ) -> (Outcome, Ended) {
-        let ((outcome, active), ended) = self.watch.wait_for_signal(call, |note, waits| {
+    ) -> Outcome {
+        let (outcome, active) = self.watch.wait_for_signal(call, |note, waits| {
             let (outcome, active) = self.condition.wait(home, deadline, note, || {
                 mtx.exit(call, me);
                 waits();
@@ -74,7 +72,7 @@ impl<B: Backend> Cv<B> {
             ((outcome, active), outcome != Outcome::TimedOut)
         });
         transition::waited_actively(call, active);
-        (outcome, ended)
+        outcome
     }
 }
 
@@ -140,8 +138,7 @@ pub unsafe extern "C" fn rumpuser_cv_wait_nowrap(cv: *mut Cv, mtx: *mut Mtx) {
         measure(Hypercall::CvWaitNowrap, || {
             let me = mtx.me();
             upcall::about_to_wait();
-            let (outcome, ended) = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(Home::next(&mtx.lock)), None);
-            ended.tell();
+            let outcome = cv.wait_in_place(Hypercall::CvWaitNowrap, mtx, me, Some(Home::next(&mtx.lock)), None);
             mtx.enter_after_wait(Hypercall::CvWaitNowrap, me, outcome);
         })
     })

@@ -47,8 +47,6 @@ const MAKER: usize = 6;
 const HOLDS: usize = 4;
 /// How many different charges a thread keeps apart; beyond that it forgets the chains, and then counts as lost.
 const MOST: usize = 4096;
-/// How many charges are made side by side: most waits have fewer.
-const AT_A_TIME: usize = 8;
 /// Of how many places where many locks are made a thread knows the record without asking others.
 const SHARED: usize = 8;
 /// Chains that a thread finds again without asking others.
@@ -91,19 +89,9 @@ pub(super) struct Account {
     pub(super) waiter_lane: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Key {
-    account: Account,
-    part: Part,
-    holder: StackId,
-    holder_lane: Option<u32>,
-}
-
 /// What is to be added to a row.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Charge {
-    key: rows::Key,
-    hash: u64,
     count: u64,
     ticks: u64,
     longest: u64,
@@ -140,24 +128,34 @@ pub(crate) struct Ledger {
     put_off: Option<(usize, End)>,
 }
 
-/// The calling thread's ledger, and where the thread is or was last, with the recorder. `None`: it can have none.
+/// The calling thread's ledger, with the recorder. `None`: it can have none.
 ///
 /// `work` must not use the thread's ledger otherwise, nor its measuring state.
-pub(super) fn with_ledger<R>(work: impl FnOnce(&'static Recorder, &mut Ledger, Place) -> R) -> Option<R> {
-    let (recorder, lane, place) = local::with(|local| {
+#[inline]
+pub(super) fn with_ledger<R>(work: impl FnOnce(&'static Recorder, &mut Ledger) -> R) -> Option<R> {
+    let (recorder, lane) = local::with(|local| {
         let recorder = local.recorder()?;
-        // Off its virtual CPU, a thread is charged to the one that it left.
-        let row = if local.off_cause != 0 && !local.left.is_null() { local.left } else { local.known_row() };
-        let row = if row.is_null() { local.find_row(recorder) } else { row };
-        // SAFETY: null, or a row of the thread's lane.
-        let place = unsafe { row.as_ref() }.map_or(Place::Unknown, |row| row.place);
-        Some((recorder, local.lane, place))
+        if local.lane.is_null() {
+            local.find_row(recorder);
+        }
+        Some((recorder, local.lane))
     })?;
     // SAFETY: null, or the thread's own lane, which nobody else touches; no other reference to it is alive.
     let lane = unsafe { lane.as_mut() }?;
     let number = lane.number;
     let ledger = lane.ledger.get_or_insert_with(|| Box::new(Ledger::new(number)));
-    Some(work(recorder, ledger, place))
+    Some(work(recorder, ledger))
+}
+
+/// Where the calling thread is, or was last: off its virtual CPU, a thread is charged to the one that it left.
+#[inline]
+pub(super) fn current_place() -> Place {
+    local::with(|local| {
+        let Some(recorder) = local.recorder() else { return Place::Unknown };
+        let row = if local.off_cause != 0 && !local.left.is_null() { local.left } else { local.row_now(recorder) };
+        // SAFETY: null, or a row of the thread's lane.
+        unsafe { row.as_ref() }.map_or(Place::Unknown, |row| row.place)
+    })
 }
 
 impl Ledger {
@@ -248,6 +246,7 @@ impl Ledger {
     }
 
     /// Charges the calling thread's wait: to what others have noted of it, and the `ticks` at its end to `part`.
+    #[inline]
     pub(super) fn end(
         &mut self,
         arena: &Arena,
@@ -257,34 +256,14 @@ impl Ledger {
         holder_lane: Option<u32>,
         ticks: u64,
     ) {
-        let noted = pieces.iter().map(|&Piece { part, holder, holder_lane, ticks, longest }| {
-            let key = Key { account, part, holder, holder_lane: Some(holder_lane) };
-            Charge::new(key, 0, ticks, longest)
-        });
-        let end = Key { account, part, holder: 0, holder_lane };
-        self.charge(arena, noted.chain([Charge::new(end, 1, ticks, ticks)]));
-    }
-
-    /// Adds up the parts of a wait. Rows are mostly in no near cache, so some are asked for at a time.
-    fn charge(&mut self, arena: &Arena, mut charges: impl Iterator<Item = Charge>) {
-        let mut room = [Charge::default(); AT_A_TIME];
+        let account = account.words();
         let mut is_whole = true;
-        loop {
-            let mut count = 0;
-            for (place, charge) in room.iter_mut().zip(charges.by_ref()) {
-                self.rows.prefetch_slot(charge.hash);
-                *place = charge;
-                count += 1;
-            }
-            let some = &room[..count];
-            some.iter().for_each(|charge| self.rows.prefetch(arena, charge.hash));
-            for charge in some {
-                is_whole &= self.charge_one(arena, charge);
-            }
-            if count < AT_A_TIME {
-                break;
-            }
+        for &Piece { part, holder, holder_lane, ticks, longest } in pieces.iter() {
+            let key = key(&account, part, holder, Some(holder_lane));
+            is_whole &= self.charge(arena, &key, Charge { count: 0, ticks, longest });
         }
+        let key = key(&account, wait::encode(part), 0, holder_lane);
+        is_whole &= self.charge(arena, &key, Charge { count: 1, ticks, longest: ticks });
         if !is_whole {
             // A locked addition: any thread may come here. Relaxed: a counter.
             arena.word(header::LOST_WAITS).fetch_add(1, Ordering::Relaxed);
@@ -292,24 +271,21 @@ impl Ledger {
     }
 
     /// Whether there was room for it.
-    fn charge_one(&mut self, arena: &Arena, charge: &Charge) -> bool {
-        let Some(position) = self.position(arena, charge) else { return false };
-        add(arena.word(position + wait::COUNT), charge.count);
-        add(arena.word(position + wait::TICKS), charge.ticks);
+    #[inline(always)]
+    fn charge(&mut self, arena: &Arena, key: &rows::Key, Charge { count, ticks, longest }: Charge) -> bool {
+        let known = self.rows.find(arena, hash::of_words(key), key);
+        let Some(position) = known.or_else(|| self.new_position(arena, *key)) else { return false };
+        add(arena.word(position + wait::COUNT), count);
+        add(arena.word(position + wait::TICKS), ticks);
         let max = arena.word(position + wait::MAX);
         // Relaxed: written by this thread.
-        if charge.longest > max.load(Ordering::Relaxed) {
-            max.store(charge.longest, Ordering::Relaxed);
+        if longest > max.load(Ordering::Relaxed) {
+            max.store(longest, Ordering::Relaxed);
         }
         true
     }
 
-    /// Where a charge is added up. Where there are too many of them, the chains are left out.
-    #[inline]
-    fn position(&mut self, arena: &Arena, charge: &Charge) -> Option<usize> {
-        self.rows.find(arena, charge.hash, &charge.key).or_else(|| self.new_position(arena, charge.key))
-    }
-
+    /// A row for what was not charged before. Where there are too many of them, the chains are left out.
     #[cold]
     fn new_position(&mut self, arena: &Arena, mut key: rows::Key) -> Option<usize> {
         if self.rows.len() < MOST {
@@ -321,27 +297,22 @@ impl Ledger {
     }
 }
 
-impl Charge {
+impl Account {
+    /// What it is in the words that a row has in the segment: what, lock, stacks and lanes.
     #[inline]
-    fn new(key: Key, count: u64, ticks: u64, longest: u64) -> Self {
-        let key = key.words();
-        Charge { key, hash: hash::of_words(&key), count, ticks, longest }
+    fn words(&self) -> rows::Key {
+        let &Account { call, lock, place, waiter, waiter_lane } = self;
+        let what = u64::from(place.number()) << 48 | call as u64;
+        [what, u64::from(lock), u64::from(waiter) << 32, u64::from(waiter_lane) << 32]
     }
 }
 
-impl Key {
-    /// The words that are in the segment: what, lock, stacks and lanes.
-    #[inline]
-    fn words(&self) -> rows::Key {
-        let Account { call, lock, place, waiter, waiter_lane } = self.account;
-        let (part, through) = wait::encode(self.part);
-        [
-            u64::from(place.number()) << 48 | through << 16 | part << 8 | call as u64,
-            u64::from(lock),
-            u64::from(waiter) << 32 | u64::from(self.holder),
-            u64::from(waiter_lane) << 32 | u64::from(self.holder_lane.map_or(0, |lane| lane + 1)),
-        ]
-    }
+/// The words of a row, with those of the account.
+#[inline(always)]
+fn key(account: &rows::Key, part: u32, holder: StackId, holder_lane: Option<u32>) -> rows::Key {
+    let [what, lock, waiter, waiter_lane] = *account;
+    let holder_lane = holder_lane.map_or(0, |lane| lane + 1);
+    [what | u64::from(part), lock, waiter | u64::from(holder), waiter_lane | u64::from(holder_lane)]
 }
 
 /// Runs `work`, in which the calling thread waits for something that no other thread of the guest holds: a disk, the
@@ -351,7 +322,7 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
         return work();
     }
     let from = transition::wait_begin();
-    let stack = with_ledger(|recorder, ledger, _| {
+    let stack = with_ledger(|recorder, ledger| {
         ledger.tell_put_off(&recorder.arena);
         ledger.chain(recorder)
     });
@@ -359,7 +330,8 @@ pub fn alone<R>(call: Hypercall, work: impl FnOnce() -> R) -> R {
     if let Some(stack) = stack {
         let to = clock::now();
         transition::wait_end(to);
-        with_ledger(|recorder, ledger, place| {
+        let place = current_place();
+        with_ledger(|recorder, ledger| {
             let account = Account { call, lock: 0, place, waiter: stack, waiter_lane: ledger.lane };
             ledger.end(&recorder.arena, account, &Pieces::default(), Part::Alone, None, clock::between(from, to));
             ledger.own.remember(OwnWait { call, lock: 0, stack, from, to });

@@ -61,13 +61,7 @@ mod tests {
         assert_eq!(unsafe { Note::signal(note.address(), 1_600, &Ledger::new(9), 5) }, 7);
         let left = note.end(1_900);
         assert_eq!((left.charged_until, left.released_by, left.to), (1_600, Some(9), 1_900));
-        assert!(left.pieces.iter().eq([&Piece {
-            part: Part::Held,
-            holder: 5,
-            holder_lane: 9,
-            ticks: 600,
-            longest: 600
-        }]));
+        assert!(left.pieces.iter().eq([&Piece::new(Part::Held, 5, 9, 600)]));
     }
 
     #[test]

@@ -6,8 +6,6 @@ use crate::catalogue::Hypercall;
 /// How many waits of its own a thread remembers. A longer hold's earlier ones count as time in which it ran. 2 KiB of
 /// memory, for threads that have waited as often.
 const REMEMBERED: usize = 64;
-/// How many waits may be remembered later than others that ended after them, as those that [`Ended`](super::Ended) has.
-const LATE: u32 = 4;
 
 /// A wait of the thread's own; the times are in ticks.
 #[derive(Clone, Copy, Debug)]
@@ -20,20 +18,25 @@ pub(super) struct OwnWait {
     pub(super) to: u64,
 }
 
-/// The latest of them.
+/// The latest of them, in the order in which they were told: nearly that of their ends.
 #[derive(Debug, Default)]
 pub(super) struct OwnWaits {
-    /// The latest before `next`; as a ring when there are as many as are remembered.
-    waits: Vec<OwnWait>,
+    /// The latest before `next`; as a ring when there are as many as are remembered. With each, when all that were told before
+    /// it were over.
+    waits: Vec<(OwnWait, u64)>,
     next: usize,
+    /// When all of them were over.
+    over: u64,
 }
 
 impl OwnWaits {
     /// The thread has waited.
     pub(super) fn remember(&mut self, wait: OwnWait) {
+        let told = (wait, self.over);
+        self.over = self.over.max(wait.to);
         match self.waits.get_mut(self.next) {
-            Some(oldest) => *oldest = wait,
-            None => self.waits.push(wait),
+            Some(oldest) => *oldest = told,
+            None => self.waits.push(told),
         }
         self.next = (self.next + 1) % REMEMBERED;
     }
@@ -44,25 +47,25 @@ impl OwnWaits {
 
     /// Divides the time from `from` to `to`, in which somebody waited for the thread at `lock`: `part` gets what the thread
     /// waited for itself meanwhile, with the chain of that wait and how long it was. Returns the rest.
+    #[inline]
     pub(super) fn divide(&self, lock: u32, [from, to]: [u64; 2], mut part: impl FnMut(Part, StackId, u64)) -> u64 {
         let mut left = to.saturating_sub(from);
-        // The latest first: what was over when the time began is followed by what was over before, but for few that were
-        // put off.
-        let mut before = 0;
-        for back in 1..=self.waits.len() {
-            if before == LATE {
+        if self.over <= from {
+            return left;
+        }
+        // The latest first, until all that were told before were over when the time began.
+        let (before, after) = self.waits.split_at(self.next.min(self.waits.len()));
+        for (own, over) in before.iter().rev().chain(after.iter().rev()) {
+            let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
+            if overlap != 0 {
+                left -= overlap;
+                // While it waited for this very lock, that was on its way to it.
+                let same = own.lock != 0 && own.lock == lock;
+                part(if same { Part::HandOver } else { Part::HolderWaited(own.call) }, own.stack, overlap);
+            }
+            if *over <= from {
                 break;
             }
-            let own = &self.waits[self.next.wrapping_sub(back) % REMEMBERED];
-            let overlap = own.to.min(to).saturating_sub(own.from.max(from)).min(left);
-            if overlap == 0 {
-                before += u32::from(own.to <= from);
-                continue;
-            }
-            left -= overlap;
-            // While it waited for this very lock, that was on its way to it.
-            let same = own.lock != 0 && own.lock == lock;
-            part(if same { Part::HandOver } else { Part::HolderWaited(own.call) }, own.stack, overlap);
         }
         left
     }
@@ -88,6 +91,22 @@ mod tests {
         let waited = Part::HolderWaited(Hypercall::CvWait);
         assert_eq!(parts, [(waited, 7, 10), (waited, 7, 10), (Part::HandOver, 7, 50), (waited, 7, 10)]);
         assert_eq!(left, 40);
+    }
+
+    /// As a wait for a reader is, which is told when the lock has been given back.
+    #[test]
+    fn what_is_told_late_is_found() {
+        let mut waits = OwnWaits::default();
+        (0..10).for_each(|nth| waits.remember(own(3, 100 + 10 * nth, 105 + 10 * nth)));
+        waits.remember(own(5, 50, 60));
+        let divide = |from, to| {
+            let mut sum = 0;
+            (waits.divide(4, [from, to], |_, _, ticks| sum += ticks), sum)
+        };
+        assert_eq!(divide(100, 200), (50, 50));
+        assert_eq!(divide(183, 200), (10, 7));
+        assert_eq!(divide(55, 101), (40, 6));
+        assert_eq!(divide(195, 300), (105, 0));
     }
 
     proptest! {

@@ -3,17 +3,27 @@
 //! Who gives up what is waited for notes it here, and the waiter puts it into the figures when its wait is over.
 
 use super::model::{Part, StackId};
+use crate::layout::wait;
 
 /// Time of a wait that agrees in everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    pub(super) part: Part,
+    /// What it was spent on, as [`wait::encode`] says it.
+    pub(super) part: u32,
     pub(super) holder: StackId,
     pub(super) holder_lane: u32,
     /// The time.
     pub(super) ticks: u64,
     /// The longest single time.
     pub(super) longest: u64,
+}
+
+impl Piece {
+    /// So much time for which a thread was waited for.
+    #[inline(always)]
+    pub(super) fn new(part: Part, holder: StackId, holder_lane: u32, ticks: u64) -> Self {
+        Piece { part: wait::encode(part), holder, holder_lane, ticks, longest: ticks }
+    }
 }
 
 /// The pieces of one wait. They are few: the longer a wait is, the less often a piece of it is noted; and most often there is

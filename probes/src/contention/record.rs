@@ -382,7 +382,7 @@ mod tests {
 
         let left = record.ended(&arena, place, 1_500);
         assert_eq!((left.charged_until, left.released_by, left.to), (1_700, Some(3), 1_700));
-        let held = Piece { part: Part::Held, holder: 5, holder_lane: 3, ticks: 700, longest: 700 };
+        let held = Piece::new(Part::Held, 5, 3, 700);
         assert!(left.pieces.iter().eq([&held]));
         record.count(&arena, left.length(1_000), Waited { spun: false, taken: 1 });
         let wait = arena.word(record.position + lock::WAIT).load(Ordering::Relaxed) as usize;

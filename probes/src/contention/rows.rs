@@ -45,36 +45,21 @@ impl Rows {
         self.rows
     }
 
-    /// Asks the processor for the slot of a key with this `hash`; then, [`Rows::prefetch`] for its row.
-    #[inline]
-    pub(super) fn prefetch_slot(&self, hash: u64) {
-        if let Some(slot) = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)) {
-            prefetch(slot);
-        }
-    }
-
-    /// See [`Rows::prefetch_slot`].
-    #[inline]
-    pub(super) fn prefetch(&self, arena: &Arena, hash: u64) {
-        if let Some(slot) = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)) {
-            // Mostly the right one; otherwise the header or another row of the thread's.
-            prefetch(arena.word((slot & POSITION) as usize * wait::SIZE));
-        }
-    }
-
     /// The position of the row of `key`, whose hash is `hash`.
     #[inline]
     pub(super) fn find(&self, arena: &Arena, hash: u64, key: &Key) -> Option<usize> {
-        let mut probes = self.probes(hash);
+        // There is a free one in the end.
+        let mut place = hash as usize;
         loop {
-            let slot = self.slots[probes.next()?];
+            let slot = *self.slots.get(place & self.slots.len().wrapping_sub(1))?;
             if slot == 0 {
                 return None;
             }
             let position = (slot & POSITION) as usize * wait::SIZE;
-            if slot >> POSITION_BITS == tag(hash) && read(arena, position) == *key {
+            if slot >> POSITION_BITS == tag(hash) && differs(arena, position, key) == 0 {
                 return Some(position);
             }
+            place = place.wrapping_add(1);
         }
     }
 
@@ -112,38 +97,26 @@ impl Rows {
     }
 
     fn enter(&mut self, hash: u64, position: Slot) {
-        let free = self.probes(hash).find(|at| self.slots[*at] == 0);
-        if let Some(free) = free {
+        let places = self.slots.len();
+        let mut probes = (0..places).map(|step| (hash as usize).wrapping_add(step) & (places - 1));
+        if let Some(free) = probes.find(|place| self.slots[*place] == 0) {
             self.slots[free] = tag(hash) << POSITION_BITS | position;
         }
     }
-
-    /// The slots where a row may be, in turn.
-    #[inline]
-    fn probes(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
-        let slots = self.slots.len();
-        (0..slots).map(move |step| (hash as usize).wrapping_add(step) & (slots - 1))
-    }
-}
-
-/// Has the processor load the line of `place`, and does not wait for it.
-#[inline(always)]
-fn prefetch<T>(place: &T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is a part of x86-64; a prefetch changes nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(place).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 fn tag(hash: u64) -> Slot {
     (hash >> 56) as Slot
 }
 
-#[inline]
+/// In which bits the key of the row at `position` is another one: in one go, since it hardly ever is.
+#[inline(always)]
+fn differs(arena: &Arena, position: usize, key: &Key) -> u64 {
+    // Relaxed: as in `read`.
+    let word = |word: usize| arena.word(position + wait::WHAT + word).load(Ordering::Relaxed);
+    (0..key.len()).fold(0, |bits, nth| bits | word(nth) ^ key[nth])
+}
+
 fn read(arena: &Arena, position: usize) -> Key {
     // Relaxed: written by this thread.
     core::array::from_fn(|word| arena.word(position + wait::WHAT + word).load(Ordering::Relaxed))
@@ -166,7 +139,6 @@ mod tests {
             let (mut rows, mut known) = (Rows::default(), BTreeMap::new());
             for key in keys {
                 let hash = hash::of_words(&key);
-                rows.prefetch(&arena, hash);
                 let position = rows.find(&arena, hash, &key).or_else(|| rows.add(&arena, &key)).unwrap();
                 prop_assert_eq!(*known.entry(key).or_insert(position), position);
                 prop_assert_eq!(rows.len(), known.len());

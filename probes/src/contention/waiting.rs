@@ -76,7 +76,7 @@ impl Waiting {
         let (holder_lane, pieces) = (ledger.lane(), &mut self.pieces);
         // Another processor's clock may be some ticks behind.
         if now > self.charged_until {
-            let mut add = |part, holder, ticks| pieces.add(Piece { part, holder, holder_lane, ticks, longest: ticks });
+            let mut add = |part, holder, ticks| pieces.add(Piece::new(part, holder, holder_lane, ticks));
             let held = ledger.own.divide(lock, [self.charged_until, now], &mut add);
             if held != 0 {
                 add(Part::Held, stack, held);

@@ -1,6 +1,6 @@
 //! What a lock keeps for contention.
 
-use super::ledger::{self, Account, Hold, Ledger, with_ledger};
+use super::ledger::{self, Account, Hold, Ledger, current_place, with_ledger};
 use super::model::{LockKind, Part, StackId};
 use super::note::Note;
 use super::own::OwnWait;
@@ -59,7 +59,6 @@ struct Begun {
     record: &'static Record,
     /// Which of those who wait it is.
     place: u32,
-    /// Its chain may be missing yet.
     account: Account,
     since: u64,
 }
@@ -201,7 +200,7 @@ impl Watch {
         }
         let since = transition::wait_begin();
         // Before it is looked at again.
-        let stack = stack.or_else(|| with_ledger(|recorder, ledger, _| ledger.chain(recorder)));
+        let stack = stack.or_else(|| with_ledger(|recorder, ledger| ledger.chain(recorder)));
         let Some(stack) = stack else {
             return wait(&mut || ()).map(|active| (active, Ended(None))).ok_or(Tried(None));
         };
@@ -229,7 +228,8 @@ impl Watch {
             // It was over in a moment, by looking: nobody was told of it.
             transition::wait_end(to);
             let Some(record) = self.record(kind) else { return Ok((active, Ended(None))) };
-            let end = with_ledger(|recorder, ledger, place| {
+            let place = current_place();
+            let end = with_ledger(|recorder, ledger| {
                 let account = Account { call, lock: record.number, place, waiter: stack, waiter_lane: ledger.lane() };
                 let left = Left { charged_until: since, to, ..Left::default() };
                 let begun = Begun { record, place: 0, account, since };
@@ -244,7 +244,7 @@ impl Watch {
         };
         let ticks = clock::between(since, to);
         let spun = active != 0 && clock::ticks(active) >= ticks - ticks / 8;
-        let outcome = with_ledger(|recorder, ledger, _| {
+        let outcome = with_ledger(|recorder, ledger| {
             let record = begun.record;
             let left = record.ended(&recorder.arena, begun.place, to);
             let to = left.to;
@@ -271,19 +271,23 @@ impl Watch {
 
     /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. It is to call what it is given
     /// before it waits, and after it has given up what others wait for; and to show its note, an address, to whoever gives the
-    /// signal ([`Watch::signal`]). The condition variable may be gone in the end. The rest as for [`Watch::wait`].
+    /// signal ([`Watch::signal`]). The condition variable may be gone in the end.
+    ///
+    /// The wait is in the figures when this returns, before the caller takes anything that others wait for. Who gave the signal is
+    /// most likely about to give up its virtual CPU meanwhile.
     pub fn wait_for_signal<R>(
         &self,
         call: Hypercall,
         wait: impl FnOnce(*const (), &mut dyn FnMut()) -> (R, bool),
-    ) -> (R, Ended) {
+    ) -> R {
         let begun = ledger::is_recorded().then(|| self.begin_signal(call)).flatten();
         let Some((mut begun, note)) = begun else {
-            return (wait(core::ptr::null(), &mut || ()).0, Ended(None));
+            return wait(core::ptr::null(), &mut || ()).0;
         };
         let (outcome, signalled) = wait(note.address(), &mut || {
-            begun.take_chain();
-            with_ledger(|recorder, ledger, _| {
+            with_ledger(|recorder, ledger| {
+                // In the wait itself: that is in the way of nobody.
+                begun.account.waiter = ledger.chain(recorder);
                 ledger.tell_put_off(&recorder.arena);
                 begun.record.begin_signal(&recorder.arena);
             });
@@ -291,13 +295,20 @@ impl Watch {
         let left = note.end(clock::now());
         transition::wait_end(left.to);
         let waited = Waited { spun: false, taken: signalled.into() };
-        (outcome, Ended(Some(End { begun, left, waited, signalled: Some(signalled) })))
+        with_ledger(|recorder, ledger| {
+            let end = End { begun, left, waited, signalled: Some(signalled) };
+            end.remember(ledger);
+            end.tell(&recorder.arena, ledger);
+        });
+        outcome
     }
 
+    #[inline]
     fn begin_signal(&self, call: Hypercall) -> Option<(Begun, Note)> {
         let since = transition::wait_begin();
         let record = self.record(LockKind::Condvar)?;
-        with_ledger(|_, ledger, place| {
+        let place = current_place();
+        with_ledger(|_, ledger| {
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
             let note = Note::new(record.number, Waiting::new(waiter_lane, since, ledger.spare.take()));
@@ -324,7 +335,7 @@ impl Watch {
         let Some(record) = self.known_record() else { return give_back() };
         let lock = self.address();
         let now = clock::now();
-        with_ledger(|recorder, ledger, _| {
+        with_ledger(|recorder, ledger| {
             let held = self.end_hold(recorder, ledger, record, now);
             if self.is_waited_for() && record.is_due_at(now) {
                 let stack = ledger.chain(recorder);
@@ -348,14 +359,14 @@ impl Watch {
             return give(&mut |_| ());
         }
         let now = clock::now();
-        let stack = with_ledger(|recorder, ledger, _| {
+        let stack = with_ledger(|recorder, ledger| {
             ledger.woken.clear();
             ledger.chain(recorder)
         });
         let Some(stack) = stack else { return give(&mut |_| ()) };
         let outcome = give(&mut |note| {
             if !note.is_null() {
-                with_ledger(|_, ledger, _| {
+                with_ledger(|_, ledger| {
                     // SAFETY: the caller's word.
                     let lane = unsafe { Note::signal(note, now, ledger, stack) };
                     ledger.woken.push(lane);
@@ -363,7 +374,7 @@ impl Watch {
             }
         });
         // The timeline has an arrow from here to each of them.
-        let woken = |nth: usize| with_ledger(|_, ledger, _| ledger.woken.get(nth).copied())?;
+        let woken = |nth: usize| with_ledger(|_, ledger| ledger.woken.get(nth).copied())?;
         (0..).map_while(woken).for_each(|lane| events::wake(call, lane, now));
         outcome
     }
@@ -380,7 +391,7 @@ impl Watch {
     fn sample(&self, record: &Record, weight: u64, alone: bool) {
         let taken = if alone { self.taken.swap(0, Ordering::Relaxed).into() } else { weight };
         let hold = Hold { lock: self.address(), since: clock::now(), after_wait: false };
-        let timed = with_ledger(|recorder, ledger, _| {
+        let timed = with_ledger(|recorder, ledger| {
             record.taken(&recorder.arena, taken);
             begin_hold(recorder, ledger, record, hold)
         });
@@ -395,7 +406,7 @@ impl Watch {
     pub fn end(&self) {
         if let Some(record) = self.known_record() {
             let taken = self.taken.load(Ordering::Relaxed);
-            with_ledger(|recorder, _, _| {
+            with_ledger(|recorder, _| {
                 record.taken(&recorder.arena, taken.into());
                 record.end(&recorder.arena);
             });
@@ -414,7 +425,7 @@ impl Watch {
         }
         let Some(record) = self.known_record() else { return };
         let now = clock::now();
-        with_ledger(|recorder, ledger, _| {
+        with_ledger(|recorder, ledger| {
             if let Some(held) = self.end_hold(recorder, ledger, record, now) {
                 record.held(&recorder.arena, held);
             }
@@ -463,7 +474,7 @@ impl Watch {
         }
         let made = (identity >> (ADDRESS_BITS + 1)) as StackId;
         let address = (identity >> 1 & ((1 << ADDRESS_BITS) - 1)) << 3;
-        let record = with_ledger(|recorder, ledger, _| ledger.record(recorder, Origin { kind, made, address }))??;
+        let record = with_ledger(|recorder, ledger| ledger.record(recorder, Origin { kind, made, address }))??;
         let found = core::ptr::from_ref(record).expose_provenance() as u64;
         // Release: who finds the record finds it filled. Two who wait for the first time at once may make two records; the
         // second is never used.
@@ -476,20 +487,14 @@ impl Watch {
     fn begin(&self, kind: LockKind, call: Hypercall, since: u64, waiter: StackId) -> Option<Begun> {
         let record = self.record(kind)?;
         let lock = self.address();
-        with_ledger(|recorder, ledger, place| {
+        let place = current_place();
+        with_ledger(|recorder, ledger| {
             ledger.tell_put_off(&recorder.arena);
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter, waiter_lane };
             let place = record.begin(&recorder.arena, lock, waiter_lane, since, ledger.spare.take());
             Begun { record, place, account, since }
         })
-    }
-}
-
-impl Begun {
-    /// Notes the call chain that led to the wait. In the wait itself: it is in the way of nobody there.
-    fn take_chain(&mut self) {
-        self.account.waiter = with_ledger(|recorder, ledger, _| ledger.chain(recorder)).unwrap_or(0);
     }
 }
 
@@ -517,11 +522,10 @@ pub(super) struct End {
 }
 
 impl Ended {
-    /// Puts it into the figures. To be called so that nobody waits for that: after a wait for a signal, before the thread takes
-    /// anything. (Who waits for a reader has to.)
+    /// Puts it into the figures.
     pub fn tell(self) {
         let Some(end) = self.0 else { return };
-        with_ledger(|recorder, ledger, _| {
+        with_ledger(|recorder, ledger| {
             end.remember(ledger);
             end.tell(&recorder.arena, ledger);
         });
@@ -539,7 +543,7 @@ impl PutOff {
 
     #[cold]
     fn tell_of(lock: usize) {
-        with_ledger(|recorder, ledger, _| {
+        with_ledger(|recorder, ledger| {
             if ledger.has_put_off(lock) {
                 ledger.tell_put_off(&recorder.arena);
             }
@@ -583,7 +587,7 @@ fn begin_hold(recorder: &Recorder, ledger: &mut Ledger, record: &Record, hold: H
 }
 
 fn made_at(address: usize) -> u64 {
-    let made = with_ledger(|recorder, ledger, _| ledger.maker(recorder)).unwrap_or(0);
+    let made = with_ledger(|recorder, ledger| ledger.maker(recorder)).unwrap_or(0);
     let made = if made < 1 << CHAIN_BITS { u64::from(made) } else { 0 };
     let address = address as u64 >> 3 & ((1 << ADDRESS_BITS) - 1);
     made << (ADDRESS_BITS + 1) | address << 1 | FRESH

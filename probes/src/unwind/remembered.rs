@@ -54,6 +54,7 @@ mod walks {
         /// Its user's; 0: it has none yet.
         number: u32,
         depth: u32,
+        /// Up to an even number of them, the last one twice if need be.
         frames: [u64; DEPTH],
         /// Where each was, in words above the first.
         places: [u16; DEPTH],
@@ -69,11 +70,13 @@ mod walks {
             if self.seen != seen || sp + usize::from(highest) * 8 > top - 8 {
                 return false;
             }
-            for (frame, place) in self.frames.iter().zip(&self.places).take(depth) {
-                // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned, as
-                // `sp` was when this was found there. Volatile: these are other frames' variables, of which the compiler
-                // knows nothing here.
-                if unsafe { (sp as *const u64).wrapping_add((*place).into()).read_volatile() } != *frame {
+            // SAFETY: not below `sp`, and the whole word below `top`: a part of the calling thread's stack. Aligned, as
+            // `sp` was when this was found there. Volatile: these are other frames' variables, of which the compiler
+            // knows nothing here.
+            let at = |place: u16| unsafe { (sp as *const u64).wrapping_add(place.into()).read_volatile() };
+            let (frames, places) = (self.frames.as_chunks::<2>().0, self.places.as_chunks::<2>().0);
+            for (frames, places) in frames.iter().zip(places).take(depth.div_ceil(2)) {
+                if (frames[0] ^ at(places[0])) | (frames[1] ^ at(places[1])) != 0 {
                     return false;
                 }
             }
@@ -82,6 +85,7 @@ mod walks {
 
         /// Becomes the calling thread's chain; whether it can be found again where it was.
         fn walk(&mut self, sp: usize, bp: usize, top: usize) -> bool {
+            const { assert!(DEPTH.is_multiple_of(2)) };
             let mut far = false;
             let (frames, places) = (&mut self.frames, &mut self.places);
             let depth = walk::climb([sp, bp, top], DEPTH, |nth, frame, at| {
@@ -89,6 +93,9 @@ mod walks {
                 far |= above > u16::MAX.into();
                 (frames[nth], places[nth]) = (frame, above as u16);
             });
+            if depth % 2 != 0 {
+                (self.frames[depth], self.places[depth]) = (self.frames[depth - 1], self.places[depth - 1]);
+            }
             (self.seen, self.number, self.depth) = (objects::seen(), 0, depth as u32);
             // One that is spread over more than half a MiB is not remembered.
             !far
