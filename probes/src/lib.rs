@@ -30,6 +30,7 @@ mod mode;
 mod models;
 mod primitive;
 mod process;
+mod progress;
 mod provider;
 mod quick;
 pub mod reader;
@@ -55,6 +56,7 @@ pub use layout::vcpu::MOST as MOST_VCPUS;
 pub use measure::measure;
 pub use mode::Mode;
 pub use process::is_privileged;
+pub use progress::progress;
 pub use quick::{measure_quick, measure_short, measure_taking};
 pub use recorder::{
     WhichVcpu, Witness, continue_in_forked_child, forget_place, guest_ended, guest_tells_transitions, mode,

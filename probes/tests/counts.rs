@@ -2,7 +2,7 @@
 
 use rumpscope_probes::reader::Segment;
 use rumpscope_probes::transition::{self, Direction};
-use rumpscope_probes::{Hypercall, Metric, Place, Quantity, guest_tells_transitions, measure_quick};
+use rumpscope_probes::{Hypercall, Metric, Place, Quantity, guest_tells_transitions, measure_quick, progress};
 
 fn schedule(index: u16) {
     transition::schedule_begin();
@@ -28,6 +28,7 @@ fn what_is_counted_is_where_it_belongs() {
         std::env::set_var(rumpscope_probes::ENV_SEGMENT, &path);
         std::env::set_var(rumpscope_probes::ENV_TIMING, "counts");
     }
+    assert_eq!(progress(), None, "nothing is counted yet");
     rumpscope_probes::begin("test", None).unwrap();
     guest_tells_transitions();
     let segment = Segment::open(&path).unwrap();
@@ -51,5 +52,16 @@ fn what_is_counted_is_where_it_belongs() {
     // Somebody is on it, but since when is not known.
     let vcpu = snapshot.vcpus.iter().find(|vcpu| vcpu.index == 4).unwrap();
     assert_eq!((vcpu.holder, vcpu.free_since), (None, None));
+    // What the guest does for its own sake, on all threads, is progress; waiting is not.
+    let before = progress().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                (0..100).for_each(|_| measure_quick(Hypercall::RwEnter, || Some(()), || ()));
+                (0..7).for_each(|_| measure_quick(Hypercall::CvSignal, || Some(()), || ()));
+            });
+        }
+    });
+    assert_eq!(progress().unwrap() - before, 300);
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -31,7 +31,7 @@ pub enum BadVariant {
     #[error(
         "there is no back end {0:?}; there are {names} and external:PATH, each also with {modes}, and external:PATH@{BARE}; \
          ours also without a part of what they record, as native-contention or native@full-events, with the policy of threads \
-         left alone, as native-batch, and with a reader, as native-watched",
+         left alone, as native-batch, or where they run, as native-gather, and with a reader, as native-watched",
         names = backend::choice::NAMES.join(", "),
         modes = Mode::ALL.map(|mode| format!("@{}", mode.name())).join(", ")
     )]
@@ -50,8 +50,12 @@ pub enum BadVariant {
 }
 
 /// What one of our back ends can be run without, by what its name ends with.
-const PARTS: [(&str, &str); 3] =
-    [("-contention", ENV_CONTENTION), ("-events", ENV_EVENTS), ("-batch", rumpuser::host::batch::VARIABLE)];
+const PARTS: [(&str, &str); 4] = [
+    ("-contention", ENV_CONTENTION),
+    ("-events", ENV_EVENTS),
+    ("-batch", rumpuser::host::batch::VARIABLE),
+    ("-gather", rumpuser::host::gather::VARIABLE),
+];
 
 /// What says that somebody reads the segment meanwhile, after all else.
 const WATCHED: &str = "-watched";
@@ -62,8 +66,9 @@ const BARE: &str = "bare";
 impl Variant {
     /// The variants that `text` names: `[LABEL=]BACKEND[@TIMING]`, where `BACKEND` is one of ours or `external:PATH`. After
     /// one of ours, `-contention` and `-events` say what is not recorded, `-batch` that the policy of threads is left alone,
-    /// and `-watched` that it is read meanwhile. One of ours is as many as there are `engines` of block transfers, if there
-    /// are any. `external:PATH` is that library behind our probes; with `@bare` it is that library and nothing else.
+    /// `-gather` that they run wherever the host puts them, and `-watched` that it is read meanwhile. One of ours is as many as
+    /// there are `engines` of block transfers, if there are any. `external:PATH` is that library behind our probes; with `@bare`
+    /// it is that library and nothing else.
     ///
     /// # Errors
     /// When there is no such back end, or its library is missing.
@@ -191,9 +196,10 @@ mod tests {
         assert_eq!(labels, ["pthread@full+pool", "pthread@full+uring"]);
         let told = [("RUMPSCOPE_BACKEND", "pthread"), ("RUMPSCOPE_BLOCK_IO", "uring"), ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(variants[1].env, env(told));
-        let bare = one("native@full-contention-batch-events");
-        let off = ["RUMPSCOPE_BATCH", "RUMPSCOPE_CONTENTION", "RUMPSCOPE_EVENTS"].map(|part| (part, "off"));
-        let told = [off[0], off[1], off[2], ("RUMPSCOPE_TIMING", "full")];
+        let bare = one("native@full-contention-batch-gather-events");
+        let off = ["BATCH", "CONTENTION", "EVENTS", "GATHER"].map(|part| format!("RUMPSCOPE_{part}"));
+        let told =
+            [(&*off[0], "off"), (&*off[1], "off"), (&*off[2], "off"), (&*off[3], "off"), ("RUMPSCOPE_TIMING", "full")];
         assert_eq!(bare.env, env(told));
         let read = one("native@full-watched");
         assert!(read.watched && !bare.watched && one(&format!("x=external:{path}@off")).env == probed.env);

@@ -7,8 +7,8 @@ use crate::guest::vcpu;
 use crate::host::backend::{Backend, Mutex, Native};
 use crate::host::diagnostic;
 use crate::host::errno::Errno;
-use crate::host::fiber;
 use crate::host::sync::{Home, Outcome, Owner};
+use crate::host::{fiber, gather};
 use crate::{lwp, upcall};
 use libc::c_int;
 use rumpscope_probes::contention::{LockKind, Tried, Watch};
@@ -144,7 +144,7 @@ impl<B: Backend> Mtx<B> {
             entered
         };
         let mut tried = Tried::default();
-        if B::Mutex::LOOKS && vcpu::are_several() && !fiber::is_running() {
+        if B::Mutex::LOOKS && vcpu::are_several() && !gather::is_gathered() && !fiber::is_running() {
             match self.watch.try_alone(self.kind(), call, look) {
                 Ok(()) => return Way::OnCpu,
                 Err(failed) => tried = failed,

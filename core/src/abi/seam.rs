@@ -9,10 +9,10 @@
 use crate::external::{self, External};
 use crate::host::backend::choice::{EXTERNAL, VARIABLE};
 use crate::host::backend::{Backend, Choice, Kind, Native};
-use crate::host::batch;
 use crate::host::diagnostic::warn;
 use crate::host::fiber::{self, Fibers};
 use crate::host::pthread::Pthread;
+use crate::host::{batch, gather};
 use crate::upcall;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rumpscope_probes::Hypercall;
@@ -48,6 +48,7 @@ pub(crate) fn choose() -> &'static Result<Kind, String> {
         let other = match &kind {
             Kind::Native => {
                 batch::begin();
+                gather::begin();
                 return Ok(kind);
             }
             Kind::Pthread => Other::Pthread,

@@ -1,5 +1,6 @@
 //! The CPUs of this host that the process may use.
 
+use libc::pid_t;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -48,6 +49,12 @@ pub fn go_to(cpu: usize) {
     }
 }
 
+/// The threads of this process; none where the host does not tell.
+pub(super) fn threads() -> Vec<pid_t> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// CPUs, one bit each: more than any machine has that Linux runs on (8192). `cpu_set_t` is an array of words of bits, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mask([u64; Mask::WORDS]);
@@ -66,16 +73,31 @@ impl Mask {
 
     /// Those that the calling thread may run on, if the host tells.
     pub(super) fn of_caller() -> Option<Mask> {
+        Mask::of(0)
+    }
+
+    /// Those that this thread of the process may run on; 0 is the calling one.
+    pub(super) fn of(tid: pid_t) -> Option<Mask> {
         let mut mask = Mask::NONE;
         // SAFETY: the host writes at most the size given.
-        let failed = unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.0.as_mut_ptr().cast()) };
+        let failed = unsafe { libc::sched_getaffinity(tid, size_of::<Mask>(), mask.0.as_mut_ptr().cast()) };
         (failed == 0).then_some(mask)
     }
 
     /// Has the calling thread run on these only. Whether the host has agreed.
     pub(super) fn set(&self) -> bool {
+        self.set_for(0)
+    }
+
+    /// The same of this thread of the process.
+    pub(super) fn set_for(&self, tid: pid_t) -> bool {
         // SAFETY: the host reads at most the size given.
-        unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), self.0.as_ptr().cast()) == 0 }
+        unsafe { libc::sched_setaffinity(tid, size_of::<Mask>(), self.0.as_ptr().cast()) == 0 }
+    }
+
+    /// Whether this CPU is among them.
+    pub(super) fn has(&self, cpu: usize) -> bool {
+        self.0.get(cpu / 64).is_some_and(|word| word & 1 << (cpu % 64) != 0)
     }
 
     /// Has the calling thread run on one of these, and afterwards on all of `before`. Whether the host has agreed.
@@ -91,7 +113,7 @@ impl Mask {
 
     /// The numbers of them.
     pub(super) fn cpus(&self) -> impl Iterator<Item = usize> {
-        (0..64 * Mask::WORDS).filter(|cpu| self.0[cpu / 64] & 1 << (cpu % 64) != 0)
+        (0..64 * Mask::WORDS).filter(|cpu| self.has(*cpu))
     }
 
     fn without(mut self, cpu: usize) -> Mask {

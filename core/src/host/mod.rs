@@ -12,6 +12,7 @@ pub mod elf;
 pub mod errno;
 pub mod fiber;
 pub mod file;
+pub mod gather;
 pub mod memory;
 pub mod parameter;
 pub mod pthread;

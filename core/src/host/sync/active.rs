@@ -134,7 +134,7 @@ mod processors {
     use super::super::seats::Seats;
     use super::Looked;
     use crate::host::clock::{self, Clock};
-    use crate::host::cpus;
+    use crate::host::{cpus, gather};
     use core::hint::spin_loop;
     use rumpscope_probes::clock::counted_ns;
     use std::sync::OnceLock;
@@ -154,9 +154,9 @@ mod processors {
         seats().max(1)
     }
 
-    /// How many processors there are.
+    /// How many processors there are for the guest's threads.
     pub(in crate::host) fn processors() -> u32 {
-        seats() + 1
+        if gather::is_gathered() { 1 } else { seats() + 1 }
     }
 
     /// Who finds no seat looks without one for so long, in nanoseconds, until one is free: a thread that ends another's
@@ -176,7 +176,7 @@ mod processors {
 
     pub(super) fn look(patience: u64, deadline: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> (Looked, u64) {
         let start = now();
-        if seats() == 0 {
+        if seats() == 0 || gather::is_gathered() {
             return (Looked::No, 0);
         }
         let end = start.saturating_add(patience);

@@ -153,9 +153,20 @@ impl Known {
     }
 }
 
+/// Whether the guest's threads are on one processor for a while: waits that cannot be active say nothing of those that can.
+fn is_another_way() -> bool {
+    #[cfg(not(loom))]
+    return crate::host::gather::is_gathered();
+    #[cfg(loom)]
+    false
+}
+
 /// The caller has waited from `since` to `now`, in nanoseconds, on an object that was new. For `active` of these it
 /// looked; if it slept after that, the wait had ended when it began to wake up.
 pub(super) fn learn_first(since: u64, active: u64, now: u64, looked: Looked) {
+    if is_another_way() {
+        return;
+    }
     let asleep = now.saturating_sub(since + active);
     let end = now - asleep.min(WAKE_UP);
     FIRST_WAITS.set(FIRST_WAITS.get().with(end.saturating_sub(since), looked));
@@ -175,6 +186,9 @@ impl Habit {
 
     /// A wait lasted from `since` to `now`, in nanoseconds, and this came of looking.
     pub(in crate::host) fn learn(&self, since: u64, now: u64, looked: Looked) {
+        if is_another_way() {
+            return;
+        }
         let length = now.saturating_sub(since);
         let known = match Known::unpack(self.word.load(Ordering::Relaxed)) {
             None => Known { mean: length.min(LONG), ..Known::NOTHING },

@@ -1,0 +1,148 @@
+//! Where threads may run that wait in our locks while they are gathered on one processor, and afterwards: in a process of its own
+//! for each setting, since it is begun once.
+#![cfg(not(loom))]
+
+use rumpuser::host::gather;
+use rumpuser::host::sync::{Condvar, NO_NOTE, Owner};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// The part of this program that runs in a process of its own.
+const PART: &str = "places_of_threads";
+
+/// How many processors the calling thread may run on.
+fn processors() -> i32 {
+    // SAFETY: all zero is a set; the host writes no more than that.
+    unsafe {
+        let mut set: libc::cpu_set_t = core::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &mut set), 0);
+        libc::CPU_COUNT(&set)
+    }
+}
+
+/// The same of a child of the calling thread.
+fn processors_of_child() -> i32 {
+    // SAFETY: the child makes two system calls.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(processors());
+        }
+        let mut status = -1;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        libc::WEXITSTATUS(status)
+    }
+}
+
+/// Waits for a signal that comes while the calling thread sleeps.
+fn wait_for_a_moment() {
+    let condition = &Condvar::new();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while condition.waiters() == 0 {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(1));
+            condition.signal([Owner::NOBODY; 2], |_| ());
+        });
+        condition.wait(None, None, NO_NOTE, || ());
+    });
+}
+
+/// Runs `asked` on a new thread of which nothing is known.
+fn on_a_thread<R: Send + 'static>(asked: impl FnOnce() -> R + Send + 'static) -> R {
+    thread::spawn(asked).join().expect("no panic")
+}
+
+#[test]
+fn places_of_threads() {
+    let Ok(together) = std::env::var("TOGETHER") else { return };
+    let (all, together) = (processors(), together.parse().expect("a number"));
+    gather::begin();
+    let after_a_wait = |asked: fn() -> i32| {
+        on_a_thread(move || {
+            wait_for_a_moment();
+            asked()
+        })
+    };
+    assert_eq!(after_a_wait(processors), all, "nobody is gathered");
+    gather::gather();
+    assert_eq!(gather::is_gathered(), together == 1);
+    assert_eq!(on_a_thread(processors), all, "it has not waited");
+    assert_eq!(after_a_wait(processors), together, "after a wait");
+    assert_eq!(after_a_wait(processors_of_child), all, "what it forks");
+
+    // One that computes afterwards, and one that it makes.
+    let (tell, told) = mpsc::channel();
+    static SCATTERED: AtomicBool = AtomicBool::new(false);
+    let compute = |tell: mpsc::Sender<(i32, i32)>| {
+        let before = processors();
+        tell.send((before, 0)).expect("a receiver");
+        while !SCATTERED.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+        tell.send((before, processors())).expect("a receiver");
+    };
+    let threads = thread::spawn(move || {
+        wait_for_a_moment();
+        let made = tell.clone();
+        let made = thread::spawn(move || compute(made));
+        compute(tell);
+        made.join().expect("no panic");
+    });
+    assert_eq!([told.recv(), told.recv()], [Ok((together, 0)); 2]);
+    gather::scatter();
+    SCATTERED.store(true, Ordering::Relaxed);
+    assert_eq!([told.recv(), told.recv()], [Ok((together, all)); 2], "at once, without a wait");
+    threads.join().expect("no panic");
+    assert_eq!(after_a_wait(processors), all, "nobody is gathered any more");
+}
+
+/// Somebody else has said where it is to run.
+#[test]
+fn threads_of_a_mind_of_their_own_stay() {
+    let own = || {
+        // SAFETY: all zero is a set, and a set is only read.
+        unsafe {
+            let mut set: libc::cpu_set_t = core::mem::zeroed();
+            libc::sched_getaffinity(0, size_of_val(&set), &mut set);
+            let last = (0..libc::CPU_SETSIZE as usize).rfind(|cpu| libc::CPU_ISSET(*cpu, &set)).expect("one at least");
+            libc::CPU_ZERO(&mut set);
+            libc::CPU_SET(last, &mut set);
+            libc::sched_setaffinity(0, size_of_val(&set), &set);
+            last
+        }
+    };
+    gather::begin();
+    gather::gather();
+    let stayed = on_a_thread(move || {
+        let last = own();
+        wait_for_a_moment();
+        // SAFETY: no preconditions.
+        unsafe { libc::sched_getcpu() as usize == last }
+    });
+    gather::scatter();
+    assert!(stayed);
+}
+
+#[test]
+fn the_environment_decides() {
+    let all = processors();
+    if all < 2 {
+        eprintln!("skipped: there is one processor only");
+        return;
+    }
+    for (setting, together) in [("on", 1), ("off", all), ("nonsense", 1)] {
+        let mut part = Command::new(std::env::current_exe().expect("this program"));
+        part.args(["--exact", PART, "--nocapture"])
+            .env(gather::VARIABLE, setting)
+            .env("TOGETHER", together.to_string());
+        let output = part.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{setting}: {said}");
+        assert_eq!(said.contains("not one of on, off; on is used"), setting == "nonsense", "{said}");
+    }
+}
