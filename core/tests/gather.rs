@@ -104,28 +104,29 @@ fn places_of_threads() {
 /// Somebody else has said where it is to run.
 #[test]
 fn threads_of_a_mind_of_their_own_stay() {
-    let own = || {
+    /// Has the calling thread run there alone, if it may.
+    fn go_to(cpu: usize) -> bool {
         // SAFETY: all zero is a set, and a set is only read.
         unsafe {
             let mut set: libc::cpu_set_t = core::mem::zeroed();
-            libc::sched_getaffinity(0, size_of_val(&set), &mut set);
-            let last = (0..libc::CPU_SETSIZE as usize).rfind(|cpu| libc::CPU_ISSET(*cpu, &set)).expect("one at least");
-            libc::CPU_ZERO(&mut set);
-            libc::CPU_SET(last, &mut set);
-            libc::sched_setaffinity(0, size_of_val(&set), &set);
-            last
+            libc::CPU_SET(cpu, &mut set);
+            libc::sched_setaffinity(0, size_of_val(&set), &set) == 0
         }
-    };
+    }
+    // SAFETY: no preconditions.
+    let current = || unsafe { libc::sched_getcpu() as usize };
     gather::begin();
     gather::gather();
-    let stayed = on_a_thread(move || {
-        let last = own();
-        wait_for_a_moment();
-        // SAFETY: no preconditions.
-        unsafe { libc::sched_getcpu() as usize == last }
-    });
+    // One of them is where the others are; all others are not.
+    for cpu in 0..libc::CPU_SETSIZE as usize {
+        on_a_thread(move || {
+            if go_to(cpu) {
+                wait_for_a_moment();
+                assert_eq!((current(), processors()), (cpu, 1));
+            }
+        });
+    }
     gather::scatter();
-    assert!(stayed);
 }
 
 #[test]

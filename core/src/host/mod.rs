@@ -19,6 +19,7 @@ pub mod pthread;
 pub mod random;
 #[cfg(test)]
 mod scratch;
+mod setting;
 pub mod signal;
 pub mod sync;
 pub mod thread;

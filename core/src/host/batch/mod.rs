@@ -18,7 +18,7 @@
 
 mod crowd;
 
-use crate::host::{diagnostic::warn, sync};
+use crate::host::{setting, sync};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use libc::c_int;
@@ -56,12 +56,8 @@ thread_local! {
 
 /// The guest's threads may have their policies changed from now on, unless the environment says otherwise.
 pub fn begin() {
-    match std::env::var_os(VARIABLE) {
-        Some(setting) if setting == "off" => return,
-        Some(setting) if setting != "on" => {
-            warn("init", format_args!("{VARIABLE}={}: not one of on, off; on is used", setting.display()));
-        }
-        _ => {}
+    if !setting::is_on(VARIABLE) {
+        return;
     }
     // SAFETY: the handler makes a system call and writes to the thread's own storage, which is allowed after a fork.
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };

@@ -18,7 +18,7 @@
 mod trials;
 
 use crate::host::cpus::{self, Mask};
-use crate::host::{diagnostic::warn, sync};
+use crate::host::{setting, sync};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rumpscope_probes::progress;
@@ -59,16 +59,12 @@ const LOOKS: usize = 3;
 /// The guest's threads may be gathered from now on, unless the environment says otherwise, or there is one processor only, or the
 /// host does not tell what threads there are.
 pub fn begin() {
-    match std::env::var_os(VARIABLE) {
-        Some(setting) if setting == "off" => return,
-        Some(setting) if setting != "on" => {
-            warn("init", format_args!("{VARIABLE}={}: not one of on, off; on is used", setting.display()));
-        }
-        _ => {}
+    if !setting::is_on(VARIABLE) {
+        return;
     }
     // How many processors there are is found out before there seems to be only one.
     let is_possible = sync::processors() > 1 && !cpus::threads().is_empty();
-    if let Some(home) = Mask::of(0).filter(|_| is_possible) {
+    if let Some(home) = Mask::of_caller().filter(|_| is_possible) {
         HOME.get_or_init(|| home);
         // SAFETY: the handler makes a system call and writes to atomics and the thread's own storage, which is allowed after a fork.
         unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
@@ -154,7 +150,7 @@ fn follow() {
     let _change = changing();
     let place = PLACE.load(Ordering::Relaxed);
     SEEN.set(place);
-    let Some((home, mask)) = HOME.get().zip(Mask::of(0)) else { return };
+    let Some((home, mask)) = HOME.get().zip(Mask::of_caller()) else { return };
     if let Some(there) = gathered_at(place).filter(|_| mask == *home) {
         there.set();
     }
