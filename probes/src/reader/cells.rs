@@ -81,8 +81,6 @@ struct Before {
     chunks: u64,
     /// What it has instead of the others.
     lone: Vec<Lone>,
-    /// It had a chunk that was newer than the reading.
-    incomplete: bool,
 }
 
 /// The only bucket that a cell has in a chunk.
@@ -215,7 +213,7 @@ impl Cells {
             let figures = Figures::of(block);
             if whole {
                 let before = before.get_mut(number)?;
-                if before.incomplete || figures != before.figures {
+                if figures != before.figures {
                     before.figures = figures;
                     sums.get_mut(owner.sum as usize)?.changed = true;
                     tables.push((block[cell::TABLE] as usize, number));
@@ -235,12 +233,10 @@ impl Cells {
         // What the figures count is in the histograms that are read after them; not in those that were read with them.
         tables.sort_unstable();
         let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
-        let newer = words.newer();
         words.each(&positions, table::SIZE, |number, block| {
             let (_, cell) = *tables.get(number)?;
             let (before, number) = (before.get_mut(cell)?, owners.get(cell)?.sum);
             let sum = sums.get_mut(number as usize)?;
-            before.incomplete = false;
             for (index, slot) in slots(block) {
                 match slot {
                     Slot::Empty => {}
@@ -248,9 +244,6 @@ impl Cells {
                         histograms.number(number, sum, index);
                         before.count_lone(Lone { index: index as u8, bucket: bucket as u8, count });
                     }
-                    // What its figures count there is read the next time, whether they change by then or not. Until then it
-                    // has what it had there before.
-                    Slot::Chunk(position) if newer.contains(&(position as u64)) => before.incomplete = true,
                     Slot::Chunk(position) => {
                         if before.chunks & 1 << index == 0 {
                             before.chunks |= 1 << index;
@@ -262,7 +255,12 @@ impl Cells {
                 }
             }
             Some(())
-        })
+        })?;
+        // Some may have been added only now.
+        if histograms.parts.iter().any(|(position, _)| words.is_newer(*position as u64)) {
+            words.take_in_newer()?;
+        }
+        Some(())
     }
 
     /// Reads the histograms of all sums of which a cell has changed, in the order in which they lie in the segment.
@@ -431,4 +429,46 @@ fn add_overflow(
         }
     }
     Some(())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::cell::{Cell, Slab};
+    use crate::distribution::Distribution;
+    use crate::reader::{Segment, distributions};
+    use crate::testing::{arena, blocks};
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn a_chunk_that_was_added_after_the_header_was_read_is_seen() {
+        const WORDS: usize = 1 << 14;
+        let (arena, call) = (arena(WORDS), Hypercall::Getrandom);
+        let path = std::env::temp_dir().join(format!("rumpscope-newer-{}", std::process::id()));
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let write = || {
+            let words =
+                (0..WORDS).flat_map(|word| arena.word(word).load(crate::primitive::Ordering::Relaxed).to_ne_bytes());
+            file.write_all_at(&words.collect::<Vec<_>>(), 0).unwrap();
+        };
+        let cell = Cell::create(&arena, &Slab::default(), 0, Place::OffCpu, Metric::call(call).number()).unwrap();
+        cell.record(&arena, 10_000);
+        write();
+        let segment = Segment { path, file: file.try_clone().unwrap() };
+        let mut head = segment.read_at(0, header::SIZE).unwrap();
+        head[header::CAPACITY] = WORDS as u64;
+        cell.record(&arena, 10_100);
+        write();
+
+        let mut copy = Vec::new();
+        let mut words = Words::new(&segment, &head, &mut copy).unwrap();
+        let calls: Vec<_> = (0..Hypercall::COUNT).map(Hypercall::from_number).collect();
+        let cells = Cells::default().read(&mut words, &calls, &mut [], true).expect("no damage");
+        assert_eq!(cells[&(Place::OffCpu, Metric::call(call))].timed(), 2);
+        let mut words = Words::new(&segment, &head, &mut copy).unwrap();
+        let of_cell = (blocks(&arena, header::CELLS)[0], &Distribution::default());
+        let distribution = distributions(&mut words, &[of_cell]).expect("no damage");
+        assert_eq!(distribution[0].timed(), 2);
+    }
 }

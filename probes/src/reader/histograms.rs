@@ -40,7 +40,6 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
     order.sort_unstable_by_key(|number| cells[*number].0);
     let positions: Vec<_> = order.iter().map(|number| cells[*number].0).collect();
     apart(positions.iter().copied(), cell::SIZE)?;
-    let newer = words.newer();
     let mut tables = Vec::new();
     words.each(&positions, cell::SIZE, |nth, block| {
         let number = *order.get(nth)?;
@@ -66,14 +65,16 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
                     counts[bucket] = count.into();
                     now.get_mut(number)?.update_chunk(index, &counts);
                 }
-                // What it counts is seen the next time.
-                Slot::Chunk(position) if newer.contains(&(position as u64)) => {}
                 Slot::Chunk(position) => parts.push((position, number, index)),
             }
         }
         Some(())
     })?;
     parts.sort_unstable();
+    // Some may have been added only now.
+    if parts.last().is_some_and(|(position, ..)| words.is_newer(*position as u64)) {
+        words.take_in_newer()?;
+    }
     let positions: Vec<_> = parts.iter().map(|(position, ..)| *position).collect();
     apart(positions.iter().copied(), chunk::SIZE)?;
     words.each(&positions, chunk::SIZE, |nth, block| {

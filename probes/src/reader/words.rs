@@ -33,18 +33,8 @@ impl<'a> Words<'a> {
     /// # Errors
     /// When it has fewer words than it says.
     pub(super) fn new(segment: &'a Segment, head: &'a [u64], copy: &'a mut Vec<u64>) -> Result<Self, ReadError> {
-        let used = head[header::USED];
-        if used < header::SIZE as u64 || used > head[header::CAPACITY] {
-            return Err(segment.damaged("it uses more words than it has"));
-        }
-        // Found out before anything is allocated for it. A file may be as long as it likes and take no room.
-        if used > MOST_WORDS as u64 {
-            return Err(segment.damaged("it uses more words than there can be"));
-        }
-        if used.checked_mul(8).is_none_or(|bytes| bytes > segment.length().unwrap_or(0)) {
-            return Err(segment.damaged("the file is shorter than it says"));
-        }
-        Ok(Words { segment, head, used: used as usize, copy, from: 0, length: 0, problem: None })
+        let used = in_use(segment, head, head[header::USED])?;
+        Ok(Words { segment, head, used, copy, from: 0, length: 0, problem: None })
     }
 
     /// How many there are.
@@ -55,6 +45,13 @@ impl<'a> Words<'a> {
     /// A word of the header.
     pub(crate) fn header(&self, word: usize) -> u64 {
         self.head[word]
+    }
+
+    /// Has what was added after the header was read among the words in use.
+    pub(super) fn take_in_newer(&mut self) -> Option<()> {
+        let used = self.segment.read_at(header::USED, 1).and_then(|word| in_use(self.segment, self.head, word[0]));
+        // There are never fewer. In one that is forged: what was looked at is still there.
+        used.map(|used| self.used = self.used.max(used)).map_err(|problem| self.problem = Some(problem)).ok()
     }
 
     /// Whether what is at `position` was added after the header was read.
@@ -126,6 +123,21 @@ impl<'a> Words<'a> {
             }
         }
     }
+}
+
+/// How many words are in use if `used` is what the segment says; `head` is its header.
+fn in_use(segment: &Segment, head: &[u64], used: u64) -> Result<usize, ReadError> {
+    if used < header::SIZE as u64 || used > head[header::CAPACITY] {
+        return Err(segment.damaged("it uses more words than it has"));
+    }
+    // Found out before anything is allocated for it. A file may be as long as it likes and take no room.
+    if used > MOST_WORDS as u64 {
+        return Err(segment.damaged("it uses more words than there can be"));
+    }
+    if used.checked_mul(8).is_none_or(|bytes| bytes > segment.length().unwrap_or(0)) {
+        return Err(segment.damaged("the file is shorter than it says"));
+    }
+    Ok(used as usize)
 }
 
 /// The blocks of a chain. Blocks are only ever added, at its end: who looks again looks there.
