@@ -131,8 +131,8 @@ fn used() -> u64 {
 /// What tells whether others want the processors; times in nanoseconds.
 #[derive(Debug)]
 struct Crowd {
-    /// When a wake-up was late, from which on the processor time is counted.
-    began: Option<u64>,
+    /// When a wake-up was late, from which on the processor time is counted, and of how many processors.
+    began: Option<(u64, u32)>,
     pause: u64,
     /// The last pause's end.
     until: u64,
@@ -144,13 +144,15 @@ impl Crowd {
     /// A wake-up is late at `now`. `used` tells how much processor time the threads have used since it was asked last. Until
     /// when others are to be left alone, if it is they who want the processors.
     fn late(&mut self, now: u64, used: impl FnOnce() -> u64, processors: u32) -> Option<u64> {
-        let time = self.began.map(|began| now.saturating_sub(began)).filter(|time| time <= APART.end());
+        // Where the threads have just been gathered on one processor, or let go, what they used before says nothing.
+        let began = self.began.filter(|(_, of)| *of == processors);
+        let time = began.map(|(began, _)| now.saturating_sub(began)).filter(|time| time <= APART.end());
         if time.is_some_and(|time| time < *APART.start()) {
             return None;
         }
         let used = used();
         if time.is_none_or(|time| 2 * used >= u64::from(processors) * time) {
-            self.began = Some(now);
+            self.began = Some((now, processors));
             return None;
         }
         self.began = None;
@@ -191,6 +193,13 @@ mod tests {
         }
         now += 5 * LONGEST_PAUSE;
         assert_eq!(lates(&mut crowd, now, 9, 40), Some(now + 32 * MS + PAUSE), "it was good for long");
+    }
+
+    #[test]
+    fn what_was_used_on_other_processors_tells_nothing() {
+        let mut crowd = Crowd { ..Crowd::NEW };
+        let mut late = |nth: u64| crowd.late(nth * 50 * MS, || 20 * MS, 1 + (nth % 2) as u32);
+        assert_eq!((1..100).find_map(&mut late), None, "two fifths of one, then of two, and so on");
     }
 
     #[test]
