@@ -4,7 +4,7 @@ use super::result;
 use super::seam::{self, forward};
 use crate::host::diagnostic::warn;
 use crate::host::errno::Errno;
-use crate::host::{console, daemon};
+use crate::host::{console, daemon, gather};
 use libc::c_int;
 use rumpscope_probes::{Hypercall, measure};
 
@@ -31,6 +31,7 @@ pub unsafe extern "C" fn rumpuser_daemonize_begin() -> c_int {
         };
         if error == 0 {
             rumpscope_probes::continue_in_forked_child(mode);
+            gather::continue_in_forked_child();
         }
         error
     })

@@ -102,9 +102,12 @@ impl Mask {
 
     /// Has the calling thread run on one of these, and afterwards on all of `before`. Whether the host has agreed.
     fn move_to(&self, before: &Mask) -> bool {
-        // Where no CPU was left out, none will be that comes later.
-        let after = if before.count() >= online() { &Mask::ALL } else { before };
-        self.set() && after.set()
+        self.set() && before.with_later_ones().set()
+    }
+
+    /// Where no CPU is left out, none will be that comes later.
+    pub(super) fn with_later_ones(&self) -> &Mask {
+        if self.count() >= online() { &Mask::ALL } else { self }
     }
 
     fn count(&self) -> usize {

@@ -1,8 +1,8 @@
 //! Going into the background, before init as a guest does it.
 
 use crate::conformance::calls::{daemonize_begin, daemonize_done, netbsd};
-use crate::conformance::case::{End, Family};
-use crate::conformance::guest::DEADLINE;
+use crate::conformance::case::{Case, End, Family};
+use crate::conformance::guest::{DEADLINE, Guest};
 use crate::conformance::runner::Finished;
 use std::fs::File;
 use std::io::Write;
@@ -136,17 +136,27 @@ fn ending(family: &mut Family<'_>) {
         })
         .before_init()
         .ends(End::Exits(netbsd::ESRCH));
-    family
-        .case("guest_in_a_daemon", "a guest boots in the daemon", |guest| {
-            assert_eq!(daemonize_begin(), Ok(()));
-            let reporter = reporter();
-            guest.boot();
-            guest.spawn(|| {}).join();
-            guest.shut_down();
-            assert_eq!(daemonize_done(0), Ok(()));
-            report(reporter);
-        })
-        .before_init()
-        .ends(End::Exits(0))
-        .verdict(reported);
+    in_background(family, "guest_in_a_daemon", "a guest boots in the daemon", |guest| {
+        guest.boot();
+        guest.spawn(|| {}).join();
+        guest.shut_down();
+    });
+}
+
+/// A case that goes into the background before it does anything else.
+pub(super) fn in_background<'f>(
+    family: &'f mut Family<'_>,
+    name: &str,
+    contract: &str,
+    body: impl Fn(&'static Guest) + Send + Sync + 'static,
+) -> &'f mut Case {
+    let case = family.case(name, contract, move |guest| {
+        assert_eq!(daemonize_begin(), Ok(()));
+        let reporter = reporter();
+        body(guest);
+        assert_eq!(daemonize_done(0), Ok(()));
+        report(reporter);
+    });
+    case.before_init().ends(End::Exits(0)).verdict(reported);
+    case
 }

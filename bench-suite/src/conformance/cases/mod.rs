@@ -10,6 +10,7 @@ mod daemon;
 mod errors;
 mod exports;
 mod files;
+mod gather;
 mod host;
 mod io;
 mod io_sharing;
@@ -30,7 +31,7 @@ use super::case::{Case, Family};
 pub fn all() -> Vec<Case> {
     /// Adds a family's cases.
     type Collect = fn(&mut Family<'_>);
-    let families: [(&str, Collect); 23] = [
+    let families: [(&str, Collect); 24] = [
         ("exports", exports::cases),
         ("host", host::cases),
         ("params", params::cases),
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Case> {
         ("block", block::cases),
         ("clock", clock::cases),
         ("threads", threads::cases),
+        ("gather", gather::cases),
         ("lwp", lwp::cases),
         ("mutex", mutex::cases),
         ("rwlock", rwlock::cases),

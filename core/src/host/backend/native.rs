@@ -1,10 +1,10 @@
 //! Our own locks on the host's threads.
 
 use super::{Backend, Condvar, Mutex, Rwlock};
-use crate::host::batch;
 use crate::host::clock::{self, Time};
 use crate::host::errno::Errno;
 use crate::host::sync::{self, Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
+use crate::host::{batch, gather};
 
 /// The default back end: [`sync`] and the host's threads.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,9 @@ impl Backend for Native {
 
     fn sleep_until(deadline: Time) -> Result<(), Errno> {
         batch::stay_ordinary();
-        clock::sleep_until(deadline)
+        let slept = clock::sleep_until(deadline);
+        gather::woken_by_clock();
+        slept
     }
 }
 

@@ -8,19 +8,22 @@
 //!
 //! Nobody can tell that by the waits. So it is tried, again and again ([`Trials`]): the guest's threads are gathered on one
 //! processor, and if more calls are made than before ([`progress`](rumpscope_probes::progress()), the reason why this needs calls
-//! to be counted) they stay there until it is tried the other way round. Each thread goes there by itself as it comes to wait, so
-//! those that compute stay where they are; and all that are there are let go at once. Meanwhile no wait is active, and nothing is
-//! learnt of waits.
+//! to be counted) they stay there until it is tried the other way round. Each thread goes there by itself as it comes to wait for
+//! another one, so those that compute stay where they are; and all that are there are let go at once. What waits begin meanwhile
+//! is not active, and nothing is learnt of how long they last.
 //!
 //! A thread that may not run on all processors that the process had in the beginning is left alone: somebody else has said where
-//! it is to run. What gathered threads make begins where they are; threads are let go with them, and what is forked at once.
+//! it is to run. (Who says so while threads are gathered, and means just the processor that they are on, is not told from them.)
+//! What gathered threads make begins where they are; threads are let go with them, and what is forked at once.
 
 mod trials;
 
 use crate::host::cpus::{self, Mask};
 use crate::host::{setting, sync};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::mem;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use libc::pid_t;
 use rumpscope_probes::progress;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use trials::{Trials, Way};
@@ -39,20 +42,35 @@ pub const VARIABLE: &str = "RUMPSCOPE_GATHER";
 /// Changed, and followed, under [`CHANGE`].
 static PLACE: AtomicU64 = AtomicU64::new(0);
 const ONE_CHANGE: u64 = 1 << 32;
-static CHANGE: Mutex<()> = Mutex::new(());
+/// Of the change: the threads that were there alone before it, because somebody else has put them there.
+static CHANGE: Mutex<Vec<pid_t>> = Mutex::new(Vec::new());
+/// The CPU + 1 where threads were gathered last; 0: they never were.
+static LAST: AtomicU32 = AtomicU32::new(0);
 
 /// When [`Trials`] are to be asked, in nanoseconds of [`sync::now`].
-static DUE: AtomicU64 = AtomicU64::new(u64::MAX);
+static DUE: AtomicU64 = AtomicU64::new(NEVER);
+const NEVER: u64 = u64::MAX;
 static TRIALS: Mutex<Trials> = Mutex::new(Trials::NEW);
 
 /// Where the process could run in the beginning.
-static HOME: OnceLock<Mask> = OnceLock::new();
+#[derive(Debug)]
+struct Home {
+    mask: Mask,
+    /// What threads are given that are let go.
+    free: Mask,
+}
+
+static HOME: OnceLock<Home> = OnceLock::new();
 
 thread_local! {
     /// What [`PLACE`] was when the thread looked.
     static SEEN: Cell<u64> = const { Cell::new(0) };
+    /// The CPU + 1 that it has gone to by itself; 0: none, or it has been let go.
+    static GONE_TO: Cell<u32> = const { Cell::new(0) };
 }
 
+/// Guests with more threads than that are left alone: who gathers them, or lets them go, looks at each in a system call.
+const MOST_THREADS: usize = 256;
 /// How often [`scatter`] looks for threads that were made while it looked.
 const LOOKS: usize = 3;
 
@@ -64,21 +82,33 @@ pub fn begin() {
     }
     // How many processors there are is found out before there seems to be only one.
     let is_possible = sync::processors() > 1 && !cpus::threads().is_empty();
-    if let Some(home) = Mask::of_caller().filter(|_| is_possible) {
-        HOME.get_or_init(|| home);
-        // SAFETY: the handler makes a system call and writes to atomics and the thread's own storage, which is allowed after a fork.
+    if let Some(mask) = Mask::of_caller().filter(|_| is_possible) {
+        HOME.get_or_init(|| Home { free: *mask.with_later_ones(), mask });
+        // SAFETY: the handler makes system calls and writes to atomics and the thread's own storage, which is allowed after a fork.
         unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
-        // Relaxed, here and below: a hint.
-        DUE.store(0, Ordering::Relaxed);
+        continue_in_forked_child();
     }
 }
 
 /// A child is one thread, and may become another program: it runs where it likes.
 extern "C" fn in_forked_child() {
-    DUE.store(u64::MAX, Ordering::Relaxed);
+    // Relaxed, here and below: hints, or read under a lock.
+    DUE.store(NEVER, Ordering::Relaxed);
     PLACE.store(0, Ordering::Relaxed);
-    if let Some(home) = HOME.get().filter(|_| SEEN.replace(0) as u32 != 0) {
-        home.set();
+    let Some(home) = HOME.get() else { return };
+    // One that has not looked yet may have been made by one that was gathered.
+    let is_ours = GONE_TO.replace(0) != 0 || SEEN.get() == 0;
+    SEEN.set(0);
+    let there = gathered_at(LAST.load(Ordering::Relaxed));
+    if is_ours && there.is_some() && Mask::of_caller() == there {
+        home.free.set();
+    }
+}
+
+/// The guest is the child from now on.
+pub(crate) fn continue_in_forked_child() {
+    if HOME.get().is_some() {
+        DUE.store(0, Ordering::Relaxed);
     }
 }
 
@@ -92,55 +122,77 @@ pub fn is_gathered() -> bool {
 /// The calling thread is about to wait, at `now`, in nanoseconds, for another one of the guest.
 #[inline]
 pub(super) fn waits(now: u64) {
-    // Relaxed: hints; what is done about it is done under locks.
     if now >= DUE.load(Ordering::Relaxed) {
-        step(now);
+        step();
     }
     if SEEN.get() != PLACE.load(Ordering::Relaxed) {
         follow();
     }
 }
 
+/// The calling thread has slept by the clock, and goes where it likes: one does so all the time, also where no thread waits for
+/// another, and those that are gathered compute.
+pub(super) fn woken_by_clock() {
+    let (now, due) = (sync::now(), DUE.load(Ordering::Relaxed));
+    // Later than any pause: the clock has begun anew.
+    if due != NEVER && (now >= due || due - now > trials::LONGEST) {
+        DUE.store(0, Ordering::Relaxed);
+        step();
+    }
+}
+
 #[cold]
-fn step(now: u64) {
+fn step() {
     // Where somebody else is at it, or has been just now, that is enough.
     let Ok(mut trials) = TRIALS.try_lock() else { return };
+    let now = sync::now();
     if now < DUE.load(Ordering::Relaxed) {
         return;
     }
-    let due = progress().map_or(u64::MAX, |calls| {
+    let due = progress().map_or(NEVER, |calls| {
         let (way, pause) = trials.step(now, calls);
         match way {
             Way::Together if !is_gathered() => gather(),
             Way::Apart if is_gathered() => scatter(),
             _ => {}
         }
-        now.saturating_add(pause)
+        sync::now().saturating_add(pause)
     });
     DUE.store(due, Ordering::Relaxed);
 }
 
-/// Has the guest's threads run where the calling one does, from when they next wait.
+/// Has the guest's threads run where the calling one does, from when they next wait; not where that is not for us to say.
 pub fn gather() {
     let cpu = cpus::current();
-    if HOME.get().is_some_and(|home| home.has(cpu)) {
-        let _change = changing();
-        change(cpu as u64 + 1);
+    let Some(home) = HOME.get().filter(|home| home.mask.has(cpu) && !is_gathered()) else { return };
+    let mut others = cpus::threads();
+    if Mask::of_caller() != Some(home.mask) || others.len() > MOST_THREADS {
+        return;
     }
+    let there = Mask::only(cpu);
+    others.retain(|tid| Mask::of(*tid).as_ref() == Some(&there));
+    let mut change = changing();
+    *change = others;
+    LAST.store(cpu as u32 + 1, Ordering::Relaxed);
+    change_to(cpu as u64 + 1);
 }
 
 /// Has them run wherever the host puts them, at once.
 pub fn scatter() {
-    let _change = changing();
-    let Some((home, there)) = HOME.get().zip(gathered_at(PLACE.load(Ordering::Relaxed))) else { return };
-    change(0);
+    let mut change = changing();
+    let place = PLACE.load(Ordering::Relaxed);
+    let Some((home, there)) = HOME.get().zip(gathered_at(place as u32)) else { return };
+    change_to(0);
+    let others = mem::take(&mut *change);
+    // From here on nobody goes there, and who comes to wait need not wait for this.
+    drop(change);
     for _ in 0..LOOKS {
         let mut gathered = cpus::threads();
-        gathered.retain(|tid| Mask::of(*tid).as_ref() == Some(&there));
+        gathered.retain(|tid| !others.contains(tid) && Mask::of(*tid).as_ref() == Some(&there));
         if gathered.is_empty() {
             break;
         }
-        gathered.into_iter().for_each(|tid| _ = home.set_for(tid));
+        gathered.into_iter().for_each(|tid| _ = home.free.set_for(tid));
     }
 }
 
@@ -150,23 +202,31 @@ fn follow() {
     let _change = changing();
     let place = PLACE.load(Ordering::Relaxed);
     SEEN.set(place);
+    let gone_to = gathered_at(GONE_TO.replace(0));
     let Some((home, mask)) = HOME.get().zip(Mask::of_caller()) else { return };
-    if let Some(there) = gathered_at(place).filter(|_| mask == *home) {
-        there.set();
+    // Whoever was to let it go may not have seen it.
+    let is_left = gone_to.as_ref() == Some(&mask);
+    if mask != home.mask && !is_left {
+        return;
+    }
+    match gathered_at(place as u32) {
+        Some(there) if there.set() => GONE_TO.set(place as u32),
+        None if is_left => _ = home.free.set(),
+        _ => {}
     }
 }
 
-/// Where threads are gathered at such a [`PLACE`].
-fn gathered_at(place: u64) -> Option<Mask> {
-    (place as u32).checked_sub(1).map(|cpu| Mask::only(cpu as usize))
+/// Where threads are gathered that are on that CPU + 1; 0: nowhere.
+fn gathered_at(place: u32) -> Option<Mask> {
+    place.checked_sub(1).map(|cpu| Mask::only(cpu as usize))
 }
 
 /// Changes the place, under [`CHANGE`].
-fn change(cpu: u64) {
+fn change_to(cpu: u64) {
     let changes = PLACE.load(Ordering::Relaxed) & !(ONE_CHANGE - 1);
     PLACE.store(changes.wrapping_add(ONE_CHANGE) | cpu, Ordering::Relaxed);
 }
 
-fn changing() -> MutexGuard<'static, ()> {
+fn changing() -> MutexGuard<'static, Vec<pid_t>> {
     CHANGE.lock().unwrap_or_else(PoisonError::into_inner)
 }

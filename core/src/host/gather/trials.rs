@@ -11,9 +11,12 @@ const MORE: u64 = 4;
 /// Where threads are on one processor, which may be bad for what comes next; and where nothing is to be seen at all.
 const LONGEST_TOGETHER: u64 = 100_000_000;
 /// Where they are not.
-const LONGEST_APART: u64 = 1_000_000_000;
+const LONGEST_APART: u64 = LONGEST;
+pub(super) const LONGEST: u64 = 1_000_000_000;
 /// The other way must be better by so many percent: changes cost something, and there is always some noise.
 const BETTER: u64 = 12;
+/// In so many trials one after the other: what one of a millisecond finds is chance at times.
+const IN_A_ROW: u32 = 2;
 /// A window is one if somebody waited soon after its end.
 const LATE: u64 = 2 * WINDOW;
 /// And if so many calls were made in it. Where there are fewer the guest does next to nothing.
@@ -54,12 +57,14 @@ enum Stage {
 pub(super) struct Trials {
     way: Way,
     stage: Stage,
+    /// In how many trials the other way has been better by now, one after the other.
+    won: u32,
     /// From the end of this trial to the next one.
     pause: u64,
 }
 
 impl Trials {
-    pub(super) const NEW: Trials = Trials { way: Way::Apart, stage: Stage::Rest, pause: PAUSE };
+    pub(super) const NEW: Trials = Trials { way: Way::Apart, stage: Stage::Rest, won: 0, pause: PAUSE };
 
     /// To be asked at `now`, or some time later than it said, when `calls` have been made. Says how the threads are to run from now
     /// on, and in how many nanoseconds to ask again.
@@ -83,11 +88,18 @@ impl Trials {
             }
             Stage::Try { before, since, calls: first } => {
                 let after = rate(since, first, now, calls);
-                if after.is_some_and(|after| after * 100 > before * (100 + BETTER)) {
+                let is_better = after.is_some_and(|after| after * 100 > before * (100 + BETTER));
+                self.won = if is_better { self.won + 1 } else { 0 };
+                if self.won == IN_A_ROW {
                     self.pause = PAUSE;
                     return self.rest(self.way, PAUSE);
                 }
-                match self.way.other() {
+                self.way = self.way.other();
+                if is_better {
+                    self.stage = Stage::Rest;
+                    return (self.way, SETTLE);
+                }
+                match self.way {
                     Way::Together => self.rest(Way::Together, LONGEST_TOGETHER),
                     Way::Apart => self.rest(Way::Apart, LONGEST_APART),
                 }
@@ -98,7 +110,7 @@ impl Trials {
     /// The guest's threads are to run that way for a while, and the next time for longer, up to `longest`.
     fn rest(&mut self, way: Way, longest: u64) -> (Way, u64) {
         let pause = self.pause.min(longest);
-        *self = Trials { way, stage: Stage::Rest, pause: longest.min(MORE * pause) };
+        *self = Trials { way, stage: Stage::Rest, won: 0, pause: longest.min(MORE * pause) };
         (way, pause)
     }
 }
@@ -166,6 +178,21 @@ mod tests {
     #[test]
     fn where_there_is_no_difference_they_stay_apart() {
         assert!(Guest::new([100, 104]).run(10_000_000_000).together() <= 1);
+    }
+
+    #[test]
+    fn one_trial_is_not_enough() {
+        let mut trials = Trials::NEW;
+        let (mut now, mut calls) = (0, 0);
+        // Every other trial finds the other way better.
+        let ways = (0..1_000).map(|step| {
+            let (way, pause) = trials.step(now, calls);
+            now += pause;
+            calls += if step % 8 == 2 { 2_000 } else { 1_000 } * pause / 1_000_000;
+            (way, pause)
+        });
+        let together: u64 = ways.filter(|(way, _)| *way == Way::Together).map(|(_, pause)| pause).sum();
+        assert!(together * 50 < now, "{together} of {now} ns");
     }
 
     #[test]

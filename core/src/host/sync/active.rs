@@ -20,7 +20,7 @@
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};
 #[cfg(not(loom))]
-use crate::host::fiber;
+use crate::host::{fiber, gather};
 
 /// What it takes to be woken on an idle processor, in nanoseconds: as measured on a virtual machine.
 pub(super) const WAKE_UP: u64 = 25_000;
@@ -75,8 +75,13 @@ pub(super) fn stay_awake_politely(is_over: impl FnMut() -> bool) -> u64 {
 }
 
 /// Looks until `is_over`, or for as long as it takes to be woken, whatever the host's threads want. Says for how many
-/// nanoseconds. A fiber does not: others run meanwhile.
+/// nanoseconds. A fiber does not: others run meanwhile; nor does one of threads that share a processor: whoever is to end it does
+/// not.
 pub(super) fn stay_awake(is_over: impl FnMut() -> bool) -> u64 {
+    #[cfg(not(loom))]
+    if gather::is_gathered() {
+        return 0;
+    }
     stay_awake_and(is_over, || ())
 }
 
