@@ -6,7 +6,7 @@ use rumpuser::host::gather;
 use rumpuser::host::sync::{Condvar, NO_NOTE, Owner};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ fn places_of_threads() {
     assert_eq!(on_a_thread(processors), all, "it has not waited");
     assert_eq!(after_a_wait(processors), together, "after a wait");
     assert_eq!(after_a_wait(processors_of_child), all, "what it forks");
+    let what_its_thread_forks = after_a_wait(|| on_a_thread(processors_of_child));
+    assert_eq!(what_its_thread_forks, all, "what one forks that it makes, and that has not waited");
 
     // One that computes afterwards, and one that it makes.
     let (tell, told) = mpsc::channel();
@@ -115,18 +117,43 @@ fn threads_of_a_mind_of_their_own_stay() {
     }
     // SAFETY: no preconditions.
     let current = || unsafe { libc::sched_getcpu() as usize };
+    let all = processors();
     gather::begin();
-    gather::gather();
-    // One of them is where the others are; all others are not.
-    for cpu in 0..libc::CPU_SETSIZE as usize {
-        on_a_thread(move || {
-            if go_to(cpu) {
+    // One on each, before and after threads are gathered on one of them.
+    let (tell, told) = mpsc::channel();
+    let steps = Barrier::new(all as usize + 1);
+    thread::scope(|scope| {
+        for cpu in 0..libc::CPU_SETSIZE as usize {
+            let (steps, tell) = (&steps, tell.clone());
+            scope.spawn(move || {
+                if !go_to(cpu) {
+                    return;
+                }
+                steps.wait();
+                // It may not say where others are to be.
+                gather::gather();
+                assert!(!gather::is_gathered());
+                steps.wait();
+                steps.wait();
                 wait_for_a_moment();
-                assert_eq!((current(), processors()), (cpu, 1));
-            }
-        });
-    }
-    gather::scatter();
+                tell.send((processors_of_child(), 1)).expect("a receiver");
+                steps.wait();
+                steps.wait();
+                wait_for_a_moment();
+                tell.send(((current() == cpu).into(), processors())).expect("a receiver");
+            });
+        }
+        drop(tell);
+        steps.wait();
+        steps.wait();
+        gather::gather();
+        assert_eq!(gather::is_gathered(), all > 1);
+        steps.wait();
+        steps.wait();
+        gather::scatter();
+        steps.wait();
+    });
+    assert_eq!(told.iter().collect::<Vec<_>>(), vec![(1, 1); 2 * all as usize]);
 }
 
 #[test]

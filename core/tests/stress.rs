@@ -4,11 +4,13 @@
 //! RUMPSCOPE_DELAYS=1 cargo test -p rumpscope-core --test stress -- --nocapture
 //! ```
 //!
-//! for five seconds, or for as many as `RUMPSCOPE_STRESS_SECONDS` says; `RUMPSCOPE_STRESS_SEED` chooses where to begin. What loom's models cannot reach is many threads,
-//! deadlines, the real futex, and the way in which a lock learns when to wait actively. Whoever enters a held lock spoils
-//! what the lock protects; a lost wake-up is a round that does not end.
+//! for five seconds, or for as many as `RUMPSCOPE_STRESS_SECONDS` says; `RUMPSCOPE_STRESS_SEED` chooses where to begin. What
+//! loom's models cannot reach is many threads, deadlines, the real futex, threads that are gathered on one processor and let go,
+//! and the way in which a lock learns when to wait actively. Whoever enters a held lock spoils what the lock protects; a lost
+//! wake-up is a round that does not end.
 #![cfg(all(delays, not(loom)))]
 
+use rumpuser::host::gather;
 use rumpuser::host::sync::{
     Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, about_to_wait, seed_delays,
 };
@@ -268,8 +270,10 @@ fn stress() {
     let number = |variable: &str| Some(std::env::var(variable).ok()?.parse::<u64>().expect("a number"));
     let duration = Duration::from_secs(number("RUMPSCOPE_STRESS_SECONDS").unwrap_or(5));
     let first = number("RUMPSCOPE_STRESS_SEED").unwrap_or(1);
-    // As in a guest.
+    // As in a guest; nothing is counted here, so nobody else gathers threads.
     rumpuser::host::batch::begin();
+    gather::begin();
+    let mut wind = Choices(first);
     let scenarios: [(&str, fn(u64, u64)); 4] = [
         ("mutex_excludes", mutex_excludes),
         ("rwlock_excludes", rwlock_excludes),
@@ -290,6 +294,11 @@ fn stress() {
         while !round.is_finished() {
             thread::sleep(LOOK);
             looks += 1;
+            match wind.below(4) {
+                0 => gather::gather(),
+                1 => gather::scatter(),
+                _ => {}
+            }
             assert!(looks < HANGS, "{name} with {threads} threads has no end: a wake-up is lost");
         }
         rounds += 1;
