@@ -130,13 +130,15 @@ pub(super) fn waits(now: u64) {
     }
 }
 
-/// The calling thread has slept by the clock, and goes where it likes: one does so all the time, also where no thread waits for
-/// another, and those that are gathered compute.
+/// The calling thread has slept by the clock. A guest has one that does so all the time, also where none waits for another any more,
+/// and those that are gathered compute.
 pub(super) fn woken_by_clock() {
     let (now, due) = (sync::now(), DUE.load(Ordering::Relaxed));
-    // Later than any pause: the clock has begun anew.
-    if due != NEVER && (now >= due || due - now > trials::LONGEST) {
+    if due != NEVER && due > now.saturating_add(trials::LONGEST) {
+        // Later than any pause: the clock has begun anew.
         DUE.store(0, Ordering::Relaxed);
+    }
+    if now >= DUE.load(Ordering::Relaxed) {
         step();
     }
 }
