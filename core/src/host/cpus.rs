@@ -110,7 +110,7 @@ impl Mask {
         if self.count() >= online() { &Mask::ALL } else { self }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
@@ -119,7 +119,8 @@ impl Mask {
         (0..64 * Mask::WORDS).filter(|cpu| self.has(*cpu))
     }
 
-    fn without(mut self, cpu: usize) -> Mask {
+    /// The others.
+    pub(super) fn without(mut self, cpu: usize) -> Mask {
         if let Some(word) = self.0.get_mut(cpu / 64) {
             *word &= !(1 << (cpu % 64));
         }

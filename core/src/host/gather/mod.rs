@@ -194,7 +194,13 @@ pub fn scatter() {
         if gathered.is_empty() {
             break;
         }
-        gathered.into_iter().for_each(|tid| _ = home.free.set_for(tid));
+        for (nth, tid) in gathered.into_iter().enumerate() {
+            // The host would leave those that run there for some milliseconds.
+            if nth % home.mask.count() != 0 {
+                home.mask.without(place as u32 as usize - 1).set_for(tid);
+            }
+            home.free.set_for(tid);
+        }
     }
 }
 

@@ -17,8 +17,9 @@ pub(super) const LONGEST: u64 = 1_000_000_000;
 const BETTER: u64 = 12;
 /// In so many trials one after the other: what one of a millisecond finds is chance at times.
 const IN_A_ROW: u32 = 2;
-/// A window is one if somebody waited soon after its end.
-const LATE: u64 = 2 * WINDOW;
+/// A window is one if somebody waited, or slept by the clock, so soon after its end: threads that share a processor, and find all
+/// that they want, run for some milliseconds each before one waits.
+const LATE: u64 = 10 * WINDOW;
 /// And if so many calls were made in it. Where there are fewer the guest does next to nothing.
 const FEW: u64 = 100;
 

@@ -7,6 +7,8 @@ use super::pace::{Found, Pace};
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
 use crate::host::fiber;
+#[cfg(not(loom))]
+use crate::host::gather;
 
 /// A mutex that knows its owner.
 ///
@@ -169,6 +171,8 @@ impl Mutex {
     #[cold]
     fn lock_sleeping(&self, owner: Owner, takings: &dyn Fn() -> u32, mut is_kept: bool) {
         let since = active::now();
+        #[cfg(not(loom))]
+        gather::waits(since);
         loop {
             // Acquire: whoever sees the mutex free sees the count of everybody who has set WAITED before.
             let word = self.word.load(Ordering::Acquire);
