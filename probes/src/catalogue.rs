@@ -236,11 +236,14 @@ pub enum Quantity {
     SlowUnschedule = 10,
     /// Likewise, and not as `Reschedule`: a virtual CPU was waited for.
     SlowReschedule = 11,
+    /// All threads of the guest that wait for each other on one processor of the host, from their gathering until they were let
+    /// go. Of no call: under [`Hypercall::GuestOwn`].
+    Gathered = 12,
 }
 
 impl Quantity {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Quantity; 12] = [
+    pub const ALL: [Quantity; 13] = [
         Quantity::Call,
         Quantity::Unschedule,
         Quantity::Off,
@@ -253,6 +256,7 @@ impl Quantity {
         Quantity::Slow,
         Quantity::SlowUnschedule,
         Quantity::SlowReschedule,
+        Quantity::Gathered,
     ];
 
     /// The name in reports and in the segment.
@@ -270,6 +274,7 @@ impl Quantity {
             Quantity::Slow => "slow",
             Quantity::SlowUnschedule => "slow unschedule",
             Quantity::SlowReschedule => "slow reschedule",
+            Quantity::Gathered => "gathered",
         }
     }
 }
@@ -291,6 +296,9 @@ impl Metric {
     pub const fn call(call: Hypercall) -> Self {
         Metric { quantity: Quantity::Call, call }
     }
+
+    /// For how long the guest's threads were gathered on one processor.
+    pub const GATHERED: Self = Metric { quantity: Quantity::Gathered, call: Hypercall::GuestOwn };
 
     /// Its number: dense, the calls themselves first.
     pub const fn number(self) -> usize {

@@ -7,6 +7,7 @@
 
 pub mod contention;
 mod coverage;
+mod gathered;
 pub mod grid;
 mod host;
 pub mod interval;
@@ -30,6 +31,7 @@ pub mod units;
 mod vcpu;
 
 pub use coverage::Coverage;
+pub use gathered::Gathered;
 pub use host::Host;
 pub use precision::Precision;
 pub use run::{Ended, Ran, Run};

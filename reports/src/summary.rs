@@ -1,5 +1,6 @@
 //! The whole of a measurement, as it is to be read.
 
+use crate::Gathered;
 use crate::contention::Waiting;
 use crate::coverage::Coverage;
 use crate::run::Run;
@@ -75,6 +76,8 @@ pub struct Summary {
     pub hypercalls: Vec<HypercallTimes>,
     /// Transitions by cause, most frequent first.
     pub transitions: Vec<Transition>,
+    /// For how long the guest's threads were gathered on one processor of the host.
+    pub gathered: Gathered,
     /// Who waited for what; `null` where that was not recorded.
     pub contention: Option<Waiting>,
     /// What is missing.
@@ -109,6 +112,7 @@ impl Summary {
             coverage: Coverage::new(snapshot, &hypercalls, &transitions),
             hypercalls,
             transitions,
+            gathered: Gathered::of(snapshot),
             contention: None,
         }
     }

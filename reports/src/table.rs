@@ -67,7 +67,8 @@ fn header(summary: &Summary, style: &Style) -> String {
         ("timing", summary.timing.to_owned()),
         ("back end", summary.backend.clone()),
     ];
-    let rows = rows.iter().map(|(label, text)| labelled(label, text, style));
+    let gathered = summary.gathered.sentence(summary.duration_ns as f64).map(|sentence| ("gathered", sentence));
+    let rows = rows.into_iter().chain(gathered).map(|(label, text)| labelled(label, &text, style));
     format!("{}\n{}", style.title("rumpscope"), rows.collect::<String>())
 }
 

@@ -56,6 +56,7 @@ fn snapshot() -> Snapshot {
     cell(vcpu1, Quantity::Migration, Hypercall::CvWait, sampled(100, Distribution::default()));
     cell(vcpu1, Quantity::Unschedule, Hypercall::ClockSleep, spread(1, 300, 301));
     cell(vcpu1, Quantity::Unschedule, Hypercall::GuestEntry, spread(100, 120, 300));
+    cell(Place::OffCpu, Quantity::Gathered, Hypercall::GuestOwn, spread(12, 1_300 * MICROSECOND, 99_000 * MICROSECOND));
     let began = 7 * second;
     let taken = began + 2 * second;
     Snapshot {

@@ -4,7 +4,7 @@ use super::Interval;
 use crate::dashboard::model::{GuestSpan, Now, ThreadKey, ThreadSpan};
 use rumpscope_reports::contention::group::{By, Realm};
 use rumpscope_reports::contention::{kind_name, ranking};
-use rumpscope_reports::{Counter, Event, HostThread, State, Times};
+use rumpscope_reports::{Counter, Event, Gathered, HostThread, State, Times};
 use serde_json::{Value, json};
 
 /// What a line says it is.
@@ -35,6 +35,7 @@ pub fn render(interval: &Interval) -> String {
         "missed": later.missed,
         "lost_timings": snapshot.coverage.lost_timings,
         "lost_places": snapshot.coverage.lost_places,
+        "gathered": Gathered::of(snapshot),
         "vcpus": vcpus(interval),
         "hypercalls": hypercalls(interval),
         "locks": locks(interval),

@@ -5,7 +5,7 @@ use crate::dashboard::model::{Counted, HostSpan, Now, ThreadSpan};
 use rumpscope_reports::contention::points;
 use rumpscope_reports::grid::{Column, Grid};
 use rumpscope_reports::paragraph::{alarming, labelled};
-use rumpscope_reports::{Event, State, Style, units};
+use rumpscope_reports::{Event, Gathered, State, Style, units};
 
 /// What stands where there is no number.
 const NOTHING: &str = "-";
@@ -41,6 +41,9 @@ fn head(interval: &Interval, style: &Style) -> String {
     let rate = units::rate(span.calls_per_second());
     let calls = format!("{rate} in a second, {:.1} threads in them on average", span.threads_in_calls());
     text.push_str(&labelled("hypercalls", &calls, style));
+    if let Some(sentence) = Gathered::of(snapshot).sentence(span.seconds * 1e9) {
+        text.push_str(&labelled("gathered", &sentence, style));
+    }
     let lost = snapshot.coverage.lost_timings + snapshot.coverage.lost_places;
     if lost != 0 {
         let sentence = format!("{} events were counted, but not timed or not placed", units::count(lost));

@@ -24,7 +24,7 @@ use core::cell::Cell;
 use core::mem;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libc::pid_t;
-use rumpscope_probes::progress;
+use rumpscope_probes::{gathering_begins, gathering_ends, progress};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use trials::{Trials, Way};
 
@@ -42,8 +42,17 @@ pub const VARIABLE: &str = "RUMPSCOPE_GATHER";
 /// Changed, and followed, under [`CHANGE`].
 static PLACE: AtomicU64 = AtomicU64::new(0);
 const ONE_CHANGE: u64 = 1 << 32;
-/// Of the change: the threads that were there alone before it, because somebody else has put them there.
-static CHANGE: Mutex<Vec<pid_t>> = Mutex::new(Vec::new());
+static CHANGE: Mutex<Change> = Mutex::new(Change { others: Vec::new(), began: 0 });
+
+/// What is known of the change that gathered the threads.
+#[derive(Debug)]
+struct Change {
+    /// Who was there alone before it, because somebody else has put them there.
+    others: Vec<pid_t>,
+    /// When it was, for [`gathering_ends`].
+    began: u64,
+}
+
 /// The CPU + 1 where threads were gathered last; 0: they never were.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
@@ -174,7 +183,7 @@ pub fn gather() {
     let there = Mask::only(cpu);
     others.retain(|tid| Mask::of(*tid).as_ref() == Some(&there));
     let mut change = changing();
-    *change = others;
+    *change = Change { others, began: gathering_begins() };
     LAST.store(cpu as u32 + 1, Ordering::Relaxed);
     change_to(cpu as u64 + 1);
 }
@@ -185,7 +194,7 @@ pub fn scatter() {
     let place = PLACE.load(Ordering::Relaxed);
     let Some((home, there)) = HOME.get().zip(gathered_at(place as u32)) else { return };
     change_to(0);
-    let others = mem::take(&mut *change);
+    let Change { others, began } = mem::replace(&mut *change, Change { others: Vec::new(), began: 0 });
     // From here on nobody goes there, and who comes to wait need not wait for this.
     drop(change);
     for _ in 0..LOOKS {
@@ -202,6 +211,7 @@ pub fn scatter() {
             home.free.set_for(tid);
         }
     }
+    gathering_ends(began);
 }
 
 /// The calling thread goes where the guest's threads are to be.
@@ -235,6 +245,6 @@ fn change_to(cpu: u64) {
     PLACE.store(changes.wrapping_add(ONE_CHANGE) | cpu, Ordering::Relaxed);
 }
 
-fn changing() -> MutexGuard<'static, Vec<pid_t>> {
+fn changing() -> MutexGuard<'static, Change> {
     CHANGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
