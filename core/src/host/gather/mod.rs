@@ -1,4 +1,4 @@
-//! Whether the guest's threads run side by side, or all on one processor.
+//! Whether the guest's threads run side by side or all on one processor, and whether they may wait actively.
 //!
 //! Threads that hand something to each other all the time gain little from running side by side: what they hand over has to come
 //! from the other processor's cache, line by line, and one that is woken for each piece has the other one signal for each piece.
@@ -12,6 +12,9 @@
 //! another one, so those that compute stay where they are; and all that are there are let go at once. What waits begin meanwhile
 //! is not active, and nothing is learnt of how long they last.
 //!
+//! Nor can anybody tell by the waits, each of which ends the sooner for it, whether those that are active are in the way of others
+//! that have work for the processor. So that no wait is active is tried as well.
+//!
 //! A thread that may not run on all processors that the process had in the beginning is left alone: somebody else has said where
 //! it is to run. (Who says so while threads are gathered, and means just the processor that they are on, is not told from them.)
 //! What gathered threads make begins where they are; threads are let go with them, and what is forked at once.
@@ -22,7 +25,7 @@ use crate::host::cpus::{self, Mask};
 use crate::host::{setting, sync};
 use core::cell::Cell;
 use core::mem;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use libc::pid_t;
 use rumpscope_probes::{gathering_begins, gathering_ends, progress};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -55,6 +58,9 @@ struct Change {
 
 /// The CPU + 1 where threads were gathered last; 0: they never were.
 static LAST: AtomicU32 = AtomicU32::new(0);
+
+/// No wait is to be active.
+static ASLEEP: AtomicBool = AtomicBool::new(false);
 
 /// When [`Trials`] are to be asked, in nanoseconds of [`sync::now`].
 static DUE: AtomicU64 = AtomicU64::new(NEVER);
@@ -104,6 +110,7 @@ extern "C" fn in_forked_child() {
     // Relaxed, here and below: hints, or read under a lock.
     DUE.store(NEVER, Ordering::Relaxed);
     PLACE.store(0, Ordering::Relaxed);
+    ASLEEP.store(false, Ordering::Relaxed);
     let Some(home) = HOME.get() else { return };
     // One that has not looked yet may have been made by one that was gathered.
     let is_ours = GONE_TO.replace(0) != 0 || SEEN.get() == 0;
@@ -126,6 +133,13 @@ pub(crate) fn continue_in_forked_child() {
 pub fn is_gathered() -> bool {
     // Relaxed: who sees it late waits in the other way for once.
     PLACE.load(Ordering::Relaxed) as u32 != 0
+}
+
+/// Whether waits are not to be active for a while, and nothing is to be learnt of how long they last.
+#[inline]
+pub fn is_quiet() -> bool {
+    // Relaxed: as above.
+    is_gathered() || ASLEEP.load(Ordering::Relaxed)
 }
 
 /// The calling thread is about to wait, at `now`, in nanoseconds, for another one of the guest.
@@ -162,9 +176,11 @@ fn step() {
     }
     let due = progress().map_or(NEVER, |calls| {
         let (way, pause) = trials.step(now, calls);
+        // Relaxed: a hint.
+        ASLEEP.store(way == Way::Asleep, Ordering::Relaxed);
         match way {
             Way::Together if !is_gathered() => gather(),
-            Way::Apart if is_gathered() => scatter(),
+            Way::Apart | Way::Asleep if is_gathered() => scatter(),
             _ => {}
         }
         sync::now().saturating_add(pause)

@@ -1,4 +1,4 @@
-//! Which of two ways the guest gets more done, by trying the other one from time to time.
+//! Which of some ways the guest gets more done, by trying another one from time to time.
 
 /// For how long it is looked how much the guest gets done, one way and the other, in nanoseconds: many hand-overs between threads.
 const WINDOW: u64 = 1_000_000;
@@ -8,10 +8,9 @@ const SETTLE: u64 = 300_000;
 /// the guest does something else.
 const PAUSE: u64 = 10_000_000;
 const MORE: u64 = 4;
-/// Where threads are on one processor, which may be bad for what comes next; and where nothing is to be seen at all.
-const LONGEST_TOGETHER: u64 = 100_000_000;
-/// Where they are not.
-const LONGEST_APART: u64 = LONGEST;
+/// Where the way is not the usual one, and may be bad for what comes next; and where nothing is to be seen at all.
+const LONGEST_UNUSUAL: u64 = 100_000_000;
+/// Where it is.
 pub(super) const LONGEST: u64 = 1_000_000_000;
 /// The other way must be better by so many percent: changes cost something, and there is always some noise.
 const BETTER: u64 = 12;
@@ -26,18 +25,27 @@ const FEW: u64 = 100;
 /// How the threads of the guest are to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Wherever the host puts them.
+    /// Wherever the host puts them; waits are active where that has paid.
     Apart,
-    /// On one processor.
+    /// On one processor, where no wait is active.
     Together,
+    /// Wherever the host puts them, and no wait is active.
+    Asleep,
 }
 
 impl Way {
-    fn other(self) -> Way {
+    /// Those that are tried instead, one after the other.
+    fn others(self) -> &'static [Way] {
         match self {
-            Way::Apart => Way::Together,
-            Way::Together => Way::Apart,
+            Way::Apart => &[Way::Together, Way::Asleep],
+            // It is found from there.
+            Way::Together => &[Way::Apart],
+            Way::Asleep => &[Way::Apart, Way::Together],
         }
+    }
+
+    fn longest_pause(self) -> u64 {
+        if self == Way::Apart { LONGEST } else { LONGEST_UNUSUAL }
     }
 }
 
@@ -47,7 +55,7 @@ enum Stage {
     Rest,
     /// It is looked how much is done as it is, since then and from so many calls on.
     Look { since: u64, calls: u64 },
-    /// It is the other way round now, but not for long enough; before, so many calls were made in a second.
+    /// It is the other way now, but not for long enough; before, so many calls were made in a second.
     Settle { before: u64 },
     /// It is looked how much is done so.
     Try { before: u64, since: u64, calls: u64 },
@@ -56,20 +64,24 @@ enum Stage {
 /// The trials of a guest.
 #[derive(Debug)]
 pub(super) struct Trials {
+    /// How the threads run, but for trials.
     way: Way,
+    /// Which of the others is tried now, or next.
+    nth: usize,
     stage: Stage,
-    /// In how many trials the other way has been better by now, one after the other.
+    /// In how many trials it has been better by now, one after the other.
     won: u32,
     /// From the end of this trial to the next one.
     pause: u64,
 }
 
 impl Trials {
-    pub(super) const NEW: Trials = Trials { way: Way::Apart, stage: Stage::Rest, won: 0, pause: PAUSE };
+    pub(super) const NEW: Trials = Trials { way: Way::Apart, nth: 0, stage: Stage::Rest, won: 0, pause: PAUSE };
 
     /// To be asked at `now`, or some time later than it said, when `calls` have been made. Says how the threads are to run from now
     /// on, and in how many nanoseconds to ask again.
     pub(super) fn step(&mut self, now: u64, calls: u64) -> (Way, u64) {
+        let other = self.way.others()[self.nth];
         match self.stage {
             Stage::Rest => {
                 self.stage = Stage::Look { since: now, calls };
@@ -77,42 +89,42 @@ impl Trials {
             }
             Stage::Look { since, calls: before } => match rate(since, before, now, calls) {
                 Some(before) => {
-                    self.way = self.way.other();
                     self.stage = Stage::Settle { before };
-                    (self.way, SETTLE)
+                    (other, SETTLE)
                 }
-                None => self.rest(Way::Apart, LONGEST_TOGETHER),
+                None => {
+                    self.way = Way::Apart;
+                    self.rest(LONGEST_UNUSUAL)
+                }
             },
             Stage::Settle { before } => {
                 self.stage = Stage::Try { before, since: now, calls };
-                (self.way, WINDOW)
+                (other, WINDOW)
             }
             Stage::Try { before, since, calls: first } => {
                 let after = rate(since, first, now, calls);
                 let is_better = after.is_some_and(|after| after * 100 > before * (100 + BETTER));
                 self.won = if is_better { self.won + 1 } else { 0 };
                 if self.won == IN_A_ROW {
-                    self.pause = PAUSE;
-                    return self.rest(self.way, PAUSE);
+                    (self.way, self.pause) = (other, PAUSE);
+                    return self.rest(PAUSE);
                 }
-                self.way = self.way.other();
-                if is_better {
-                    self.stage = Stage::Rest;
-                    return (self.way, SETTLE);
+                self.nth += usize::from(!is_better);
+                if self.nth == self.way.others().len() {
+                    return self.rest(self.way.longest_pause());
                 }
-                match self.way {
-                    Way::Together => self.rest(Way::Together, LONGEST_TOGETHER),
-                    Way::Apart => self.rest(Way::Apart, LONGEST_APART),
-                }
+                self.stage = Stage::Rest;
+                (self.way, SETTLE)
             }
         }
     }
 
-    /// The guest's threads are to run that way for a while, and the next time for longer, up to `longest`.
-    fn rest(&mut self, way: Way, longest: u64) -> (Way, u64) {
+    /// Nothing is tried for a while, and the next time for longer, up to `longest`.
+    fn rest(&mut self, longest: u64) -> (Way, u64) {
         let pause = self.pause.min(longest);
-        *self = Trials { way, stage: Stage::Rest, won: 0, pause: longest.min(MORE * pause) };
-        (way, pause)
+        let next = longest.max(self.way.longest_pause()).min(MORE * pause);
+        *self = Trials { way: self.way, nth: 0, stage: Stage::Rest, won: 0, pause: next };
+        (self.way, pause)
     }
 }
 
@@ -127,25 +139,25 @@ fn rate(since: u64, before: u64, now: u64, calls: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A guest that makes so many calls in a microsecond, if its threads are apart and together.
+    /// A guest that makes so many calls in a microsecond, if its threads are apart, together, and asleep as they wait.
     struct Guest {
         trials: Trials,
-        rates: [u64; 2],
+        rates: [u64; 3],
         now: u64,
         calls: u64,
         way: Way,
-        /// For how long its threads have run in either way.
-        ran: [u64; 2],
+        /// For how long its threads have run in each way.
+        ran: [u64; 3],
     }
 
     impl Guest {
-        fn new(rates: [u64; 2]) -> Self {
-            Guest { trials: Trials::NEW, rates, now: 1_000_000, calls: 0, way: Way::Apart, ran: [0; 2] }
+        fn new(rates: [u64; 3]) -> Self {
+            Guest { trials: Trials::NEW, rates, now: 1_000_000, calls: 0, way: Way::Apart, ran: [0; 3] }
         }
 
         fn run(&mut self, nanoseconds: u64) -> &Self {
             let end = self.now + nanoseconds;
-            self.ran = [0; 2];
+            self.ran = [0; 3];
             while self.now < end {
                 let (way, pause) = self.trials.step(self.now, self.calls);
                 self.way = way;
@@ -156,29 +168,28 @@ mod tests {
             self
         }
 
-        /// In percent of the time.
-        fn together(&self) -> u64 {
-            100 * self.ran[1] / (self.ran[0] + self.ran[1])
+        /// For how long that way, in percent of the time.
+        fn percent(&self, way: Way) -> u64 {
+            100 * self.ran[way as usize] / self.ran.iter().sum::<u64>()
         }
     }
 
     #[test]
-    fn the_better_way_is_found_soon_and_kept() {
-        let mut guest = Guest::new([3, 6]);
+    fn the_best_way_is_found_soon_and_kept() {
+        let mut guest = Guest::new([3, 6, 4]);
         assert_eq!(guest.run(20_000_000).way, Way::Together);
-        assert!(guest.run(2_000_000_000).together() >= 96, "{}", guest.together());
-        // It does something else now.
-        guest.rates = [6, 3];
-        guest.run(LONGEST_TOGETHER + 10_000_000);
-        assert!(guest.run(2_000_000_000).together() <= 3, "{}", guest.together());
-        guest.rates = [3, 6];
-        guest.run(LONGEST_APART + 10_000_000);
-        assert!(guest.run(2_000_000_000).together() >= 96, "{}", guest.together());
+        assert!(guest.run(2_000_000_000).percent(Way::Together) >= 96, "{:?}", guest.ran);
+        // It does something else now, and again.
+        for (rates, best) in [([6, 3, 3], Way::Apart), ([3, 3, 6], Way::Asleep), ([3, 6, 8], Way::Asleep)] {
+            guest.rates = rates;
+            guest.run(2 * LONGEST + 20_000_000);
+            assert!(guest.run(2_000_000_000).percent(best) >= 96, "{best:?}: {:?}", guest.ran);
+        }
     }
 
     #[test]
     fn where_there_is_no_difference_they_stay_apart() {
-        assert!(Guest::new([100, 104]).run(10_000_000_000).together() <= 1);
+        assert!(Guest::new([100, 104, 98]).run(10_000_000_000).percent(Way::Apart) >= 99);
     }
 
     #[test]
@@ -198,11 +209,11 @@ mod tests {
 
     #[test]
     fn an_idle_guest_has_no_trials() {
-        assert_eq!(Guest::new([0, 0]).run(1_000_000_000).ran[1], 0);
-        let mut guest = Guest::new([3, 6]);
+        assert_eq!(Guest::new([0; 3]).run(1_000_000_000).percent(Way::Apart), 100);
+        let mut guest = Guest::new([3, 6, 3]);
         guest.run(50_000_000);
-        guest.rates = [0, 0];
-        assert_eq!(guest.run(2 * LONGEST_TOGETHER).way, Way::Apart);
+        guest.rates = [0; 3];
+        assert_eq!(guest.run(2 * LONGEST_UNUSUAL).way, Way::Apart);
     }
 
     #[test]

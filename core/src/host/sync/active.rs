@@ -181,7 +181,7 @@ mod processors {
 
     pub(super) fn look(patience: u64, deadline: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> (Looked, u64) {
         let start = now();
-        if seats() == 0 || gather::is_gathered() {
+        if seats() == 0 || gather::is_quiet() {
             return (Looked::No, 0);
         }
         let end = start.saturating_add(patience);

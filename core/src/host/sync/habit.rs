@@ -153,10 +153,10 @@ impl Known {
     }
 }
 
-/// Whether the guest's threads are on one processor for a while: waits that cannot be active say nothing of those that can.
+/// Whether no wait is active for a while: such waits say nothing of those that may be.
 fn is_another_way() -> bool {
     #[cfg(not(loom))]
-    return crate::host::gather::is_gathered();
+    return crate::host::gather::is_quiet();
     #[cfg(loom)]
     false
 }
