@@ -13,14 +13,26 @@ use std::time::Duration;
 /// The part of this program that runs in a process of its own.
 const PART: &str = "places_of_threads";
 
-/// How many processors the calling thread may run on.
-fn processors() -> i32 {
+/// Where the calling thread may run.
+fn affinity() -> libc::cpu_set_t {
     // SAFETY: all zero is a set; the host writes no more than that.
     unsafe {
         let mut set: libc::cpu_set_t = core::mem::zeroed();
         assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &mut set), 0);
-        libc::CPU_COUNT(&set)
+        set
     }
+}
+
+/// Whether it may run on that processor, which is below `CPU_SETSIZE`.
+fn may_run_on(cpu: usize) -> bool {
+    // SAFETY: within the set.
+    unsafe { libc::CPU_ISSET(cpu, &affinity()) }
+}
+
+/// How many processors the calling thread may run on.
+fn processors() -> i32 {
+    // SAFETY: only reads the set.
+    unsafe { libc::CPU_COUNT(&affinity()) }
 }
 
 /// The same of a child of the calling thread.
@@ -77,6 +89,14 @@ fn places_of_threads() {
     let what_its_thread_forks = after_a_wait(|| on_a_thread(processors_of_child));
     assert_eq!(what_its_thread_forks, all, "what one forks that it makes, and that has not waited");
 
+    let what_its_thread_forks = after_a_wait(|| {
+        on_a_thread(|| {
+            wait_for_a_moment();
+            processors_of_child()
+        })
+    });
+    assert_eq!(what_its_thread_forks, all, "what one forks that it makes, and that has waited");
+
     // One that computes afterwards, and one that it makes.
     let (tell, told) = mpsc::channel();
     static SCATTERED: AtomicBool = AtomicBool::new(false);
@@ -117,18 +137,17 @@ fn threads_of_a_mind_of_their_own_stay() {
     }
     // SAFETY: no preconditions.
     let current = || unsafe { libc::sched_getcpu() as usize };
-    let all = processors();
+    let cpus: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(|cpu| may_run_on(*cpu)).collect();
+    let all = cpus.len();
     gather::begin();
     // One on each, before and after threads are gathered on one of them.
     let (tell, told) = mpsc::channel();
-    let steps = Barrier::new(all as usize + 1);
+    let steps = Barrier::new(all + 1);
     thread::scope(|scope| {
-        for cpu in 0..libc::CPU_SETSIZE as usize {
+        for &cpu in &cpus {
             let (steps, tell) = (&steps, tell.clone());
             scope.spawn(move || {
-                if !go_to(cpu) {
-                    return;
-                }
+                assert!(go_to(cpu));
                 steps.wait();
                 // It may not say where others are to be.
                 gather::gather();
@@ -153,7 +172,7 @@ fn threads_of_a_mind_of_their_own_stay() {
         gather::scatter();
         steps.wait();
     });
-    assert_eq!(told.iter().collect::<Vec<_>>(), vec![(1, 1); 2 * all as usize]);
+    assert_eq!(told.iter().collect::<Vec<_>>(), vec![(1, 1); 2 * all]);
 }
 
 #[test]

@@ -62,10 +62,10 @@ fn the_embedded_guest_has_a_profile() {
     let enter = calls.iter().find(|call| call["name"] == "mutex_enter").unwrap();
     assert!(enter["count"].as_u64().unwrap() > 1000, "{enter}");
     assert!(profile["coverage"]["vcpus_known"].as_bool().unwrap());
-    // On trial at least, where there is another processor.
+    // On trial at least, if there is time for one; never where there is no other processor.
     let gathered = &profile["gathered"];
     let is_possible = profile["run"]["host"]["cores"].as_u64().unwrap() > 1;
-    assert_eq!(gathered["times"].as_u64().unwrap() > 0, is_possible, "{gathered}");
+    assert!(is_possible || gathered["times"] == 0, "{gathered}");
     assert!(gathered["total_ns"].as_u64().unwrap() < profile["duration_ns"].as_u64().unwrap(), "{gathered}");
 }
 

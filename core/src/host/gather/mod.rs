@@ -233,11 +233,16 @@ pub fn scatter() {
 /// The calling thread goes where the guest's threads are to be.
 #[cold]
 fn follow() {
-    let _change = changing();
+    let change = changing();
     let place = PLACE.load(Ordering::Relaxed);
     SEEN.set(place);
     let gone_to = gathered_at(GONE_TO.replace(0));
     let Some((home, mask)) = HOME.get().zip(Mask::of_caller()) else { return };
+    // SAFETY: no preconditions.
+    if gathered_at(place as u32).as_ref() == Some(&mask) && !change.others.contains(&unsafe { libc::gettid() }) {
+        // It is there already: one that was gathered has made it.
+        return GONE_TO.set(place as u32);
+    }
     // Whoever was to let it go may not have seen it.
     let is_left = gone_to.as_ref() == Some(&mask);
     if mask != home.mask && !is_left {
