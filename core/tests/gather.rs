@@ -81,8 +81,7 @@ fn places_of_threads() {
         })
     };
     assert_eq!(after_a_wait(processors), all, "nobody is gathered");
-    gather::gather();
-    assert_eq!(gather::is_gathered(), together == 1);
+    assert_eq!(gather::gather(), together == 1);
     assert_eq!(on_a_thread(processors), all, "it has not waited");
     assert_eq!(after_a_wait(processors), together, "after a wait");
     assert_eq!(after_a_wait(processors_of_child), all, "what it forks");
@@ -150,8 +149,7 @@ fn threads_of_a_mind_of_their_own_stay() {
                 assert!(go_to(cpu));
                 steps.wait();
                 // It may not say where others are to be.
-                gather::gather();
-                assert!(!gather::is_gathered());
+                assert!(!gather::gather());
                 steps.wait();
                 steps.wait();
                 wait_for_a_moment();
@@ -165,8 +163,7 @@ fn threads_of_a_mind_of_their_own_stay() {
         drop(tell);
         steps.wait();
         steps.wait();
-        gather::gather();
-        assert_eq!(gather::is_gathered(), all > 1);
+        assert_eq!(gather::gather(), all > 1);
         steps.wait();
         steps.wait();
         gather::scatter();

@@ -295,7 +295,7 @@ fn stress() {
             thread::sleep(LOOK);
             looks += 1;
             match wind.below(4) {
-                0 => gather::gather(),
+                0 => _ = gather::gather(),
                 1 => gather::scatter(),
                 _ => {}
             }

@@ -4,12 +4,13 @@ use rumpscope_probes::contention::{LockKind, Watch};
 use rumpscope_probes::reader::{ReadError, Segment};
 use rumpscope_probes::transition::{self, Direction};
 use rumpscope_probes::{
-    Activity, Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, measure, measure_quick,
-    measure_short, measure_taking,
+    Activity, Hypercall, Metric, Mode, Place, Quantity, Snapshot, Witness, clock, forget_place, gathering_begins,
+    gathering_ends, measure, measure_quick, measure_short, measure_taking,
 };
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 const THREADS: u64 = 8;
 const ROUNDS: u64 = 40;
@@ -57,6 +58,19 @@ fn threads_come_and_go(segment: &Segment) {
     assert!((1..expected / 50).contains(&curlwp.timed()), "about one in 1024, not {}", curlwp.timed());
     assert_eq!(snapshot.total(Metric::call(Hypercall::Getrandom)).timed(), expected);
     assert!(snapshot.threads.len() <= THREADS as usize + 2, "lanes are taken over: {}", snapshot.threads.len());
+}
+
+/// For how long threads were gathered is told, and is no call.
+fn gathering_is_told(segment: &Segment) {
+    let calls = |snapshot: &Snapshot| count(snapshot, Quantity::Call, Hypercall::GuestOwn);
+    let before = calls(&segment.snapshot().unwrap());
+    let began = gathering_begins();
+    std::thread::sleep(Duration::from_millis(2));
+    gathering_ends(began);
+    let snapshot = segment.snapshot().unwrap();
+    let gathered = snapshot.total(Metric::GATHERED);
+    assert_eq!((gathered.count(), calls(&snapshot)), (1, before));
+    assert!(snapshot.clock.nanoseconds(gathered.sum) >= 2e6, "{} ticks", gathered.sum);
 }
 
 /// Quick calls are counted whether they end at once or not, and timed: a sample of the first kind, all of the second.
@@ -557,6 +571,7 @@ fn measuring() {
     assert!(empty.cells.is_empty() && empty.mode == Mode::Full && empty.backend == "test");
     assert_eq!(empty.process.pid, std::process::id());
     threads_come_and_go(&segment);
+    gathering_is_told(&segment);
     quick_calls_are_weighed(&segment);
     a_witness_is_believed_while_it_holds(&segment);
     rumpscope_probes::guest_tells_transitions();

@@ -233,6 +233,8 @@ impl Cells {
         // What the figures count is in the histograms that are read after them; not in those that were read with them.
         tables.sort_unstable();
         let positions: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
+        let newer = words.newer();
+        let mut added = Vec::new();
         words.each(&positions, table::SIZE, |number, block| {
             let (_, cell) = *tables.get(number)?;
             let (before, number) = (before.get_mut(cell)?, owners.get(cell)?.sum);
@@ -244,21 +246,24 @@ impl Cells {
                         histograms.number(number, sum, index);
                         before.count_lone(Lone { index: index as u8, bucket: bucket as u8, count });
                     }
-                    Slot::Chunk(position) => {
-                        if before.chunks & 1 << index == 0 {
-                            before.chunks |= 1 << index;
-                            before.lone.retain(|lone| usize::from(lone.index) != index);
-                            let number = histograms.number(number, sum, index);
-                            histograms.parts.push((position, number));
-                        }
-                    }
+                    Slot::Chunk(position) if newer.contains(&(position as u64)) => added.push((position, cell, index)),
+                    Slot::Chunk(position) => histograms.add(before, number, sum, index, position),
                 }
             }
             Some(())
         })?;
-        // Some may have been added only now.
-        if histograms.parts.iter().any(|(position, _)| words.is_newer(*position as u64)) {
-            words.take_in_newer()?;
+        if added.is_empty() {
+            return Some(());
+        }
+        words.take_in_newer()?;
+        for (position, cell, index) in added {
+            let (before, number) = (before.get_mut(cell)?, owners.get(cell)?.sum);
+            if words.is_newer(position as u64) {
+                // In a file that was copied while it was written. It is looked at again the next time.
+                before.figures = Figures::default();
+            } else {
+                histograms.add(before, number, sums.get_mut(number as usize)?, index, position);
+            }
         }
         Some(())
     }
@@ -330,6 +335,16 @@ impl Histograms {
             self.chunks.push((number, index as u8));
         }
         sum.chunks[index]
+    }
+
+    /// The chunk `index` of a cell that was so before, a part of `sum`, which is the one with that number, is at `position`.
+    fn add(&mut self, before: &mut Before, number: u32, sum: &mut Sum, index: usize, position: usize) {
+        if before.chunks & 1 << index == 0 {
+            before.chunks |= 1 << index;
+            before.lone.retain(|lone| usize::from(lone.index) != index);
+            let number = self.number(number, sum, index);
+            self.parts.push((position, number));
+        }
     }
 }
 
@@ -470,5 +485,16 @@ mod tests {
         let of_cell = (blocks(&arena, header::CELLS)[0], &Distribution::default());
         let distribution = distributions(&mut words, &[of_cell]).expect("no damage");
         assert_eq!(distribution[0].timed(), 2);
+
+        // In a copy of a file that was written meanwhile, whose header is older than the rest, it is left out.
+        file.write_all_at(&head[header::USED].to_ne_bytes(), 8 * header::USED as u64).unwrap();
+        let mut words = Words::new(&segment, &head, &mut copy).unwrap();
+        let mut cells = Cells::default();
+        assert!(cells.read(&mut words, &calls, &mut [], true).is_some());
+        assert!(distributions(&mut words, &[of_cell]).is_some());
+        write();
+        let mut words = Words::new(&segment, &head, &mut copy).unwrap();
+        let cells = cells.read(&mut words, &calls, &mut [], true).expect("no damage");
+        assert_eq!(cells[&(Place::OffCpu, Metric::call(call))].timed(), 2, "once it can be read");
     }
 }

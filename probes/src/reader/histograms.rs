@@ -71,9 +71,10 @@ pub(crate) fn distributions(words: &mut Words<'_>, cells: &[(usize, &Distributio
         Some(())
     })?;
     parts.sort_unstable();
-    // Some may have been added only now.
+    // Some may have been added only now; in a file that was copied while it was written they stay out of reach.
     if parts.last().is_some_and(|(position, ..)| words.is_newer(*position as u64)) {
         words.take_in_newer()?;
+        parts.retain(|(position, ..)| !words.is_newer(*position as u64));
     }
     let positions: Vec<_> = parts.iter().map(|(position, ..)| *position).collect();
     apart(positions.iter().copied(), chunk::SIZE)?;

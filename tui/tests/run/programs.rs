@@ -28,6 +28,7 @@ pub fn rumpscope(arguments: &[&str]) -> Command {
         "RUMPSCOPE_TIMING",
         "RUMPSCOPE_CONTENTION",
         "RUMPSCOPE_BACKEND",
+        "RUMPSCOPE_GATHER",
         "RUMPSCOPE_BLOCK_IO",
         "RUMPSCOPE_SEGMENT",
         "LD_PRELOAD",

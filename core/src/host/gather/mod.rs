@@ -9,8 +9,8 @@
 //! Nobody can tell that by the waits. So it is tried, again and again ([`Trials`]): the guest's threads are gathered on one
 //! processor, and if more calls are made than before ([`progress`](rumpscope_probes::progress()), the reason why this needs calls
 //! to be counted) they stay there until it is tried the other way round. Each thread goes there by itself as it comes to wait for
-//! another one, so those that compute stay where they are; and all that are there are let go at once. What waits begin meanwhile
-//! is not active, and nothing is learnt of how long they last.
+//! another one, so those that compute stay where they are; and all that are there are let go at once. Waits that begin meanwhile
+//! are not active, and nothing is learnt of how long those last that end meanwhile.
 //!
 //! Nor can anybody tell by the waits, each of which ends the sooner for it, whether those that are active are in the way of others
 //! that have work for the processor. So that no wait is active is tried as well.
@@ -156,7 +156,8 @@ pub(super) fn waits(now: u64) {
 /// The calling thread has slept by the clock. A guest has one that does so all the time, also where none waits for another any more,
 /// and those that are gathered compute.
 pub(super) fn woken_by_clock() {
-    let (now, due) = (sync::now(), DUE.load(Ordering::Relaxed));
+    let due = DUE.load(Ordering::Relaxed);
+    let now = sync::now();
     if due != NEVER && due > now.saturating_add(trials::LONGEST) {
         // Later than any pause: the clock has begun anew.
         DUE.store(0, Ordering::Relaxed);
@@ -175,26 +176,35 @@ fn step() {
         return;
     }
     let due = progress().map_or(NEVER, |calls| {
-        let (way, pause) = trials.step(now, calls);
+        let (mut way, mut pause) = trials.step(now, calls);
+        if way == Way::Together && !gather() {
+            (way, pause) = trials.cannot();
+        }
+        if way != Way::Together {
+            scatter();
+        }
         // Relaxed: a hint.
         ASLEEP.store(way == Way::Asleep, Ordering::Relaxed);
-        match way {
-            Way::Together if !is_gathered() => gather(),
-            Way::Apart | Way::Asleep if is_gathered() => scatter(),
-            _ => {}
-        }
         sync::now().saturating_add(pause)
     });
     DUE.store(due, Ordering::Relaxed);
 }
 
-/// Has the guest's threads run where the calling one does, from when they next wait; not where that is not for us to say.
-pub fn gather() {
+/// Has the guest's threads run where the calling one does, from when they next wait, if they are not gathered yet; not where that is
+/// not for us to say. Whether they are now.
+pub fn gather() -> bool {
+    if is_gathered() {
+        return true;
+    }
     let cpu = cpus::current();
-    let Some(home) = HOME.get().filter(|home| home.mask.has(cpu) && !is_gathered()) else { return };
+    let Some(home) = HOME.get().filter(|home| home.mask.has(cpu)) else { return false };
+    if Mask::of_caller() != Some(home.mask) {
+        return false;
+    }
+    // None: the host does not tell any more, so nobody could be let go.
     let mut others = cpus::threads();
-    if Mask::of_caller() != Some(home.mask) || others.len() > MOST_THREADS {
-        return;
+    if !(1..=MOST_THREADS).contains(&others.len()) {
+        return false;
     }
     let there = Mask::only(cpu);
     others.retain(|tid| Mask::of(*tid).as_ref() == Some(&there));
@@ -202,6 +212,7 @@ pub fn gather() {
     *change = Change { others, began: gathering_begins() };
     LAST.store(cpu as u32 + 1, Ordering::Relaxed);
     change_to(cpu as u64 + 1);
+    true
 }
 
 /// Has them run wherever the host puts them, at once.

@@ -29,7 +29,8 @@ pub(super) enum Way {
     Apart,
     /// On one processor, where no wait is active.
     Together,
-    /// Wherever the host puts them, and no wait is active.
+    /// Wherever the host puts them, and no wait is active but those that take no longer than to be woken, for what is being handed
+    /// over.
     Asleep,
 }
 
@@ -109,14 +110,32 @@ impl Trials {
                     (self.way, self.pause) = (other, PAUSE);
                     return self.rest(PAUSE);
                 }
-                self.nth += usize::from(!is_better);
-                if self.nth == self.way.others().len() {
-                    return self.rest(self.way.longest_pause());
+                if is_better {
+                    self.stage = Stage::Rest;
+                    return (self.way, SETTLE);
                 }
-                self.stage = Stage::Rest;
-                (self.way, SETTLE)
+                self.next()
             }
         }
+    }
+
+    /// To be asked where the threads cannot be together now, as [`step`](Trials::step) wants it. Says the same as that.
+    pub(super) fn cannot(&mut self) -> (Way, u64) {
+        if self.way == Way::Together {
+            (self.way, self.nth) = (Way::Apart, 0);
+        }
+        self.won = 0;
+        self.next()
+    }
+
+    /// The one that is being tried is not better. After a moment the next one is tried, if there is one.
+    fn next(&mut self) -> (Way, u64) {
+        self.nth += 1;
+        if self.nth == self.way.others().len() {
+            return self.rest(self.way.longest_pause());
+        }
+        self.stage = Stage::Rest;
+        (self.way, SETTLE)
     }
 
     /// Nothing is tried for a while, and the next time for longer, up to `longest`.
@@ -146,20 +165,32 @@ mod tests {
         now: u64,
         calls: u64,
         way: Way,
+        cannot_gather: bool,
         /// For how long its threads have run in each way.
         ran: [u64; 3],
     }
 
     impl Guest {
         fn new(rates: [u64; 3]) -> Self {
-            Guest { trials: Trials::NEW, rates, now: 1_000_000, calls: 0, way: Way::Apart, ran: [0; 3] }
+            Guest {
+                trials: Trials::NEW,
+                rates,
+                now: 1_000_000,
+                calls: 0,
+                way: Way::Apart,
+                cannot_gather: false,
+                ran: [0; 3],
+            }
         }
 
         fn run(&mut self, nanoseconds: u64) -> &Self {
             let end = self.now + nanoseconds;
             self.ran = [0; 3];
             while self.now < end {
-                let (way, pause) = self.trials.step(self.now, self.calls);
+                let (mut way, mut pause) = self.trials.step(self.now, self.calls);
+                if way == Way::Together && self.cannot_gather {
+                    (way, pause) = self.trials.cannot();
+                }
                 self.way = way;
                 self.ran[way as usize] += pause;
                 self.calls += self.rates[way as usize] * pause / 1_000;
@@ -205,6 +236,20 @@ mod tests {
         });
         let together: u64 = ways.filter(|(way, _)| *way == Way::Together).map(|(_, pause)| pause).sum();
         assert!(together * 50 < now, "{together} of {now} ns");
+    }
+
+    #[test]
+    fn where_they_cannot_be_together_the_rest_is_tried() {
+        let mut guest = Guest::new([3, 9, 6]);
+        guest.cannot_gather = true;
+        guest.run(100_000_000);
+        assert!(guest.run(2_000_000_000).percent(Way::Asleep) >= 96, "{:?}", guest.ran);
+        assert_eq!(guest.percent(Way::Together), 0);
+        guest.cannot_gather = false;
+        assert_eq!(guest.run(200_000_000).way, Way::Together);
+        guest.cannot_gather = true;
+        guest.run(200_000_000);
+        assert_eq!(guest.run(200_000_000).percent(Way::Together), 0);
     }
 
     #[test]

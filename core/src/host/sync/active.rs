@@ -20,7 +20,8 @@
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};
 #[cfg(not(loom))]
-use crate::host::{fiber, gather};
+use crate::host::fiber;
+use crate::host::gather;
 
 /// What it takes to be woken on an idle processor, in nanoseconds: as measured on a virtual machine.
 pub(super) const WAKE_UP: u64 = 25_000;
@@ -78,7 +79,6 @@ pub(super) fn stay_awake_politely(is_over: impl FnMut() -> bool) -> u64 {
 /// nanoseconds. A fiber does not: others run meanwhile; nor does one of threads that share a processor: whoever is to end it does
 /// not.
 pub(super) fn stay_awake(is_over: impl FnMut() -> bool) -> u64 {
-    #[cfg(not(loom))]
     if gather::is_gathered() {
         return 0;
     }

@@ -3,6 +3,7 @@
 
 use super::active::{LONGEST, Looked, WAKE_UP};
 use super::primitive::{AtomicU32, Ordering};
+use crate::host::gather;
 use core::cell::Cell;
 
 /// A wait of this length or longer is as long as any other, in nanoseconds.
@@ -153,18 +154,10 @@ impl Known {
     }
 }
 
-/// Whether no wait is active for a while: such waits say nothing of those that may be.
-fn is_another_way() -> bool {
-    #[cfg(not(loom))]
-    return crate::host::gather::is_quiet();
-    #[cfg(loom)]
-    false
-}
-
 /// The caller has waited from `since` to `now`, in nanoseconds, on an object that was new. For `active` of these it
 /// looked; if it slept after that, the wait had ended when it began to wake up.
 pub(super) fn learn_first(since: u64, active: u64, now: u64, looked: Looked) {
-    if is_another_way() {
+    if gather::is_quiet() {
         return;
     }
     let asleep = now.saturating_sub(since + active);
@@ -186,7 +179,7 @@ impl Habit {
 
     /// A wait lasted from `since` to `now`, in nanoseconds, and this came of looking.
     pub(in crate::host) fn learn(&self, since: u64, now: u64, looked: Looked) {
-        if is_another_way() {
+        if gather::is_quiet() {
             return;
         }
         let length = now.saturating_sub(since);

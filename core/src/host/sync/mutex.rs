@@ -6,9 +6,7 @@ use super::owner::Owner;
 use super::pace::{Found, Pace};
 use super::primitive::{AtomicU32, AtomicU64, Ordering, spin_loop};
 use super::{futex, futex::Wake};
-use crate::host::fiber;
-#[cfg(not(loom))]
-use crate::host::gather;
+use crate::host::{fiber, gather};
 
 /// A mutex that knows its owner.
 ///
@@ -170,9 +168,9 @@ impl Mutex {
 
     #[cold]
     fn lock_sleeping(&self, owner: Owner, takings: &dyn Fn() -> u32, mut is_kept: bool) {
+        gather::waits(active::now());
+        // What that took is no bad luck.
         let since = active::now();
-        #[cfg(not(loom))]
-        gather::waits(since);
         loop {
             // Acquire: whoever sees the mutex free sees the count of everybody who has set WAITED before.
             let word = self.word.load(Ordering::Acquire);

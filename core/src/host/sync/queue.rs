@@ -31,9 +31,7 @@ use super::active::{self, Looked};
 use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
-#[cfg(not(loom))]
-use crate::host::gather;
-use crate::host::{batch, cpus};
+use crate::host::{batch, cpus, gather};
 use core::ptr;
 
 const WAITING: u32 = 0;
@@ -116,7 +114,6 @@ impl<T> Waiter<T> {
         debug_assert!(self.may_leave || deadline.is_none());
         // Relaxed: `sleep` looks again.
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
-        #[cfg(not(loom))]
         gather::waits(self.since);
         let (looked, active) = active::look(self.patience, deadline, notified);
         let message = self.sleep(looked, deadline);
