@@ -3,15 +3,12 @@
 #![cfg(not(loom))]
 
 use rumpuser::host::gather;
-use rumpuser::host::sync::{Condvar, NO_NOTE, Owner};
+use rumpuser::host::sync::{Condvar, Home, Monitor, NO_NOTE, Outcome, Owner};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
-
-/// The part of this program that runs in a process of its own.
-const PART: &str = "places_of_threads";
 
 /// Where the calling thread may run.
 fn affinity() -> libc::cpu_set_t {
@@ -62,6 +59,50 @@ fn wait_for_a_moment() {
         });
         condition.wait(None, None, NO_NOTE, || ());
     });
+}
+
+/// Two threads that end each other's waits, until they are told to stop.
+#[derive(Default)]
+struct Pair {
+    monitor: Monitor,
+    turns: [Condvar; 2],
+    turn: AtomicUsize,
+    /// For each the only processor that it may run on, and one more; 0: there are several.
+    places: [AtomicUsize; 2],
+}
+
+impl Pair {
+    fn take_turns(&self, me: usize, stop: &AtomicBool) {
+        let owner = Owner::from_address(&self.places[me]);
+        loop {
+            self.monitor.mutex().lock(owner);
+            while self.turn.load(Ordering::Relaxed) != me {
+                let release = || self.monitor.unlock(owner).expect("its owner");
+                let (outcome, _) = self.turns[me].wait(Some(Home::later(&self.monitor)), None, NO_NOTE, release);
+                self.monitor.mutex().lock(owner);
+                if outcome == Outcome::Handed {
+                    // SAFETY: locked above.
+                    unsafe { self.monitor.arrive() };
+                }
+            }
+            // SAFETY: no preconditions.
+            let place = if processors() == 1 { unsafe { libc::sched_getcpu() as usize + 1 } } else { 0 };
+            self.places[me].store(place, Ordering::Relaxed);
+            let stop = stop.load(Ordering::Relaxed);
+            self.turn.store(1 - me, Ordering::Relaxed);
+            self.turns[1 - me].signal([owner; 2], |_| ());
+            self.monitor.unlock(owner).expect("its owner");
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// The only processor that both may run on, and one more; 0 where there are several; `None` where they differ.
+    fn place(&self) -> Option<usize> {
+        let [one, other] = [0, 1].map(|me| self.places[me].load(Ordering::Relaxed));
+        (one == other).then_some(one)
+    }
 }
 
 /// Runs `asked` on a new thread of which nothing is known.
@@ -173,6 +214,50 @@ fn threads_of_a_mind_of_their_own_stay() {
 }
 
 #[test]
+fn pairs_have_processors_of_their_own() {
+    if std::env::var("IN_GROUPS").is_err() {
+        return;
+    }
+    gather::begin();
+    let (pairs, stop): (&[Pair; 2], _) = (&Default::default(), &AtomicBool::new(false));
+    let are_grouped = || {
+        gather::hands::begin();
+        thread::sleep(Duration::from_millis(2));
+        gather::gather_in_groups()
+    };
+    let until = |is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            thread::yield_now();
+        }
+    };
+    thread::scope(|scope| {
+        for (nth, pair) in pairs.iter().enumerate() {
+            for me in 0..2 {
+                scope.spawn(move || pair.take_turns(me, stop));
+            }
+            // One is no reason.
+            assert!(nth == 1 || (0..10).all(|_| !are_grouped()));
+        }
+        until(&are_grouped);
+        until(
+            &|| matches!(pairs.each_ref().map(Pair::place), [Some(one), Some(other)] if one * other != 0 && one != other),
+        );
+        gather::scatter();
+        until(&|| pairs.iter().all(|pair| pair.place() == Some(0)));
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// What it writes to standard error.
+fn in_a_process_of_its_own(part: &str, variables: [(&str, &str); 2]) -> String {
+    let mut process = Command::new(std::env::current_exe().expect("this program"));
+    let output = process.args(["--exact", part, "--nocapture"]).envs(variables).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{part} with {variables:?}: {said}");
+    said.into_owned()
+}
+
+#[test]
 fn the_environment_decides() {
     let all = processors();
     if all < 2 {
@@ -180,13 +265,10 @@ fn the_environment_decides() {
         return;
     }
     for (setting, together) in [("on", 1), ("off", all), ("nonsense", 1)] {
-        let mut part = Command::new(std::env::current_exe().expect("this program"));
-        part.args(["--exact", PART, "--nocapture"])
-            .env(gather::VARIABLE, setting)
-            .env("TOGETHER", together.to_string());
-        let output = part.output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{setting}: {said}");
+        let together = together.to_string();
+        let variables = [(gather::VARIABLE, setting), ("TOGETHER", &together)];
+        let said = in_a_process_of_its_own("places_of_threads", variables);
         assert_eq!(said.contains("not one of on, off; on is used"), setting == "nonsense", "{said}");
     }
+    in_a_process_of_its_own("pairs_have_processors_of_their_own", [(gather::VARIABLE, "on"), ("IN_GROUPS", "")]);
 }

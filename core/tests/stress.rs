@@ -294,9 +294,11 @@ fn stress() {
         while !round.is_finished() {
             thread::sleep(LOOK);
             looks += 1;
-            match wind.below(4) {
+            match wind.below(6) {
                 0 => _ = gather::gather(),
                 1 => gather::scatter(),
+                2 => gather::hands::begin(),
+                3 => _ = gather::gather_in_groups(),
                 _ => {}
             }
             assert!(looks < HANGS, "{name} with {threads} threads has no end: a wake-up is lost");

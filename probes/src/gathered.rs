@@ -1,11 +1,11 @@
-//! For how long the guest's threads were gathered on one processor.
+//! For how long the guest's threads were gathered on one processor, or each group of them on one.
 
 use crate::catalogue::Metric;
 use crate::clock;
 use crate::local;
 use crate::snapshot::Place;
 
-/// The guest's threads are on one processor from now on. What to give [`gathering_ends`].
+/// The guest's threads are, from now on. What to give [`gathering_ends`].
 pub fn gathering_begins() -> u64 {
     clock::now()
 }

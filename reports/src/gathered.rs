@@ -1,4 +1,4 @@
-//! For how long the guest's threads were gathered on one processor of the host.
+//! For how long the guest's threads were gathered on one processor of the host, or each group of them on one.
 
 use crate::units;
 use rumpscope_probes::{Metric, Snapshot};
@@ -26,7 +26,7 @@ impl Gathered {
         let share = self.total_ns as f64 / duration_ns.max(1.0);
         let times = units::count(self.times);
         (self.times != 0)
-            .then(|| format!("on one processor for {} of the time, {times} times", units::percent(share.min(1.0))))
+            .then(|| format!("on shared processors for {} of the time, {times} times", units::percent(share.min(1.0))))
     }
 }
 
@@ -38,6 +38,6 @@ mod tests {
     fn a_sentence_only_where_they_were() {
         assert_eq!(Gathered::default().sentence(1e9), None);
         let gathered = Gathered { times: 12, total_ns: 250_000_000 };
-        assert_eq!(gathered.sentence(1e9).as_deref(), Some("on one processor for 25.0% of the time, 12 times"));
+        assert_eq!(gathered.sentence(1e9).as_deref(), Some("on shared processors for 25.0% of the time, 12 times"));
     }
 }

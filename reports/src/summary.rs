@@ -76,7 +76,7 @@ pub struct Summary {
     pub hypercalls: Vec<HypercallTimes>,
     /// Transitions by cause, most frequent first.
     pub transitions: Vec<Transition>,
-    /// For how long the guest's threads were gathered on one processor of the host.
+    /// For how long the guest's threads were gathered on one processor of the host, or each group of them on one.
     pub gathered: Gathered,
     /// Who waited for what; `null` where that was not recorded.
     pub contention: Option<Waiting>,

@@ -32,6 +32,8 @@ pub(super) enum Way {
     Apart,
     /// On one processor, where no wait is active.
     Together,
+    /// Those that hand things to each other on one processor, each such group on its own, where no wait is active.
+    InGroups,
     /// Wherever the host puts them, and no wait is active but those that take no longer than to be woken, for what is being handed
     /// over.
     Asleep,
@@ -41,10 +43,11 @@ impl Way {
     /// Those that are tried instead, one after the other.
     fn others(self) -> &'static [Way] {
         match self {
-            Way::Apart => &[Way::Together, Way::Asleep],
-            // It is found from there.
-            Way::Together => &[Way::Apart],
-            Way::Asleep => &[Way::Apart, Way::Together],
+            Way::Apart => &[Way::Together, Way::InGroups, Way::Asleep],
+            // The last one is found from there.
+            Way::Together => &[Way::Apart, Way::InGroups],
+            Way::InGroups => &[Way::Apart, Way::Together],
+            Way::Asleep => &[Way::Apart, Way::Together, Way::InGroups],
         }
     }
 
@@ -127,9 +130,14 @@ impl Trials {
         }
     }
 
-    /// To be asked where the threads cannot be together now, as [`step`](Trials::step) wants it. Says the same as that.
-    pub(super) fn cannot(&mut self) -> (Way, u64) {
-        if self.way == Way::Together {
+    /// Whether this is the first of some trials one after the other.
+    pub(super) fn begin(&self) -> bool {
+        matches!(self.stage, Stage::Look { .. }) && self.nth == 0 && self.won == 0
+    }
+
+    /// To be asked where the threads cannot run in that way now, as [`step`](Trials::step) wants it. Says the same as that.
+    pub(super) fn cannot(&mut self, way: Way) -> (Way, u64) {
+        if self.way == way {
             (self.way, self.nth) = (Way::Apart, 0);
         }
         self.next()
@@ -165,38 +173,30 @@ fn rate(since: u64, before: u64, now: u64, calls: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A guest that makes so many calls in a microsecond, if its threads are apart, together, and asleep as they wait.
+    /// A guest that makes so many calls in a microsecond, if its threads are apart, together, in groups, and asleep as they wait.
     struct Guest {
         trials: Trials,
-        rates: [u64; 3],
+        rates: [u64; 4],
         now: u64,
         calls: u64,
         way: Way,
-        cannot_gather: bool,
+        cannot: &'static [Way],
         /// For how long its threads have run in each way.
-        ran: [u64; 3],
+        ran: [u64; 4],
     }
 
     impl Guest {
-        fn new(rates: [u64; 3]) -> Self {
-            Guest {
-                trials: Trials::NEW,
-                rates,
-                now: 1_000_000,
-                calls: 0,
-                way: Way::Apart,
-                cannot_gather: false,
-                ran: [0; 3],
-            }
+        fn new(rates: [u64; 4]) -> Self {
+            Guest { trials: Trials::NEW, rates, now: 1_000_000, calls: 0, way: Way::Apart, cannot: &[], ran: [0; 4] }
         }
 
         fn run(&mut self, nanoseconds: u64) -> &Self {
             let end = self.now + nanoseconds;
-            self.ran = [0; 3];
+            self.ran = [0; 4];
             while self.now < end {
                 let (mut way, mut pause) = self.trials.step(self.now, self.calls);
-                if way == Way::Together && self.cannot_gather {
-                    (way, pause) = self.trials.cannot();
+                while self.cannot.contains(&way) {
+                    (way, pause) = self.trials.cannot(way);
                 }
                 self.way = way;
                 self.ran[way as usize] += pause;
@@ -214,11 +214,17 @@ mod tests {
 
     #[test]
     fn the_best_way_is_found_soon_and_kept() {
-        let mut guest = Guest::new([3, 6, 4]);
+        let mut guest = Guest::new([3, 6, 4, 4]);
         assert_eq!(guest.run(20_000_000).way, Way::Together);
         assert!(guest.run(2_000_000_000).percent(Way::Together) >= 96, "{:?}", guest.ran);
         // It does something else now, and again.
-        for (rates, best) in [([6, 3, 3], Way::Apart), ([3, 3, 6], Way::Asleep), ([3, 6, 8], Way::Asleep)] {
+        for (rates, best) in [
+            ([6, 3, 3, 3], Way::Apart),
+            ([3, 3, 3, 6], Way::Asleep),
+            ([3, 6, 6, 8], Way::Asleep),
+            ([3, 6, 8, 4], Way::InGroups),
+            ([3, 8, 6, 4], Way::Together),
+        ] {
             guest.rates = rates;
             guest.run(2 * LONGEST + 20_000_000);
             assert!(guest.run(2_000_000_000).percent(best) >= 96, "{best:?}: {:?}", guest.ran);
@@ -227,14 +233,14 @@ mod tests {
 
     #[test]
     fn where_there_is_no_difference_they_stay_apart() {
-        assert!(Guest::new([100, 104, 98]).run(10_000_000_000).percent(Way::Apart) >= 99);
+        assert!(Guest::new([100, 104, 102, 98]).run(10_000_000_000).percent(Way::Apart) >= 99);
     }
 
     #[test]
     fn chance_does_not_keep_them_away_from_the_usual_way() {
         let mut trials = Trials::NEW;
         let (mut now, mut calls, mut random) = (0, 0, 1_u64);
-        let mut ran = [0; 3];
+        let mut ran = [0; 4];
         while now < 20_000_000_000 {
             let (way, pause) = trials.step(now, calls);
             // Whatever way: between 1000 and 2000 calls in each millisecond (Knuth's MMIX generator).
@@ -248,24 +254,27 @@ mod tests {
 
     #[test]
     fn where_they_cannot_be_together_the_rest_is_tried() {
-        let mut guest = Guest::new([3, 9, 6]);
-        guest.cannot_gather = true;
+        let mut guest = Guest::new([3, 9, 9, 6]);
+        guest.cannot = &[Way::Together, Way::InGroups];
         guest.run(100_000_000);
         assert!(guest.run(2_000_000_000).percent(Way::Asleep) >= 96, "{:?}", guest.ran);
-        assert_eq!(guest.percent(Way::Together), 0);
-        guest.cannot_gather = false;
+        assert_eq!(guest.percent(Way::Together) + guest.percent(Way::InGroups), 0);
+        guest.cannot = &[Way::InGroups];
         assert_eq!(guest.run(200_000_000).way, Way::Together);
-        guest.cannot_gather = true;
+        guest.cannot = &[Way::Together];
         guest.run(200_000_000);
-        assert_eq!(guest.run(200_000_000).percent(Way::Together), 0);
+        assert!(guest.run(2_000_000_000).percent(Way::InGroups) >= 90, "{:?}", guest.ran);
+        assert_eq!(guest.percent(Way::Together), 0);
+        guest.cannot = &[Way::InGroups, Way::Together];
+        assert!(guest.run(2_000_000_000).percent(Way::Asleep) >= 90, "{:?}", guest.ran);
     }
 
     #[test]
     fn an_idle_guest_has_no_trials() {
-        assert_eq!(Guest::new([0; 3]).run(1_000_000_000).percent(Way::Apart), 100);
-        let mut guest = Guest::new([3, 6, 3]);
+        assert_eq!(Guest::new([0; 4]).run(1_000_000_000).percent(Way::Apart), 100);
+        let mut guest = Guest::new([3, 6, 3, 3]);
         guest.run(50_000_000);
-        guest.rates = [0; 3];
+        guest.rates = [0; 4];
         assert_eq!(guest.run(2 * LONGEST_UNUSUAL).way, Way::Apart);
     }
 

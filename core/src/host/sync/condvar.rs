@@ -10,6 +10,7 @@ use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
 use super::queue::{Message, Queue, SoFar, Taken, Waiter};
 use super::turns::Turns;
+use crate::host::gather::hands;
 use core::ops::Range;
 use core::ptr;
 
@@ -61,6 +62,8 @@ pub(super) struct About {
     home: *const Monitor,
     /// Whether it can do nothing before.
     is_next: bool,
+    /// Who waits, where it is told who ends its wait.
+    who: usize,
     note: Note,
 }
 
@@ -143,7 +146,9 @@ impl Condvar {
         self.answers.wait(came_back);
         let patience = if self.turns.are_taken(came_back) { 0 } else { self.habit.patience() };
         let (home, is_next) = home.map_or((ptr::null(), true), |home| (ptr::from_ref(home.mutex), home.is_next));
-        let waiter = Waiter::new(patience, deadline.is_some(), About { home, is_next, note });
+        // Where it can go on at once it may be a virtual CPU that it waits for: that is handed on by whoever has it.
+        let who = if is_next { hands::NOBODY } else { hands::me() };
+        let waiter = Waiter::new(patience, deadline.is_some(), About { home, is_next, who, note });
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -252,8 +257,9 @@ fn lesson(SoFar { since, patience, looked }: SoFar, now: u64, goes_on: bool, pay
 /// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back. One that has something
 /// else to do first is most likely not through with that before, if it is the `only` one that wants the mutex.
 fn let_go(taken: Taken<About>, names: [Owner; 2], only: bool, mut read: impl FnMut(Note)) {
-    let About { home, is_next, note } = *taken.about();
+    let About { home, is_next, who, note } = *taken.about();
     read(note);
+    hands::to(who);
     // SAFETY: null, or a mutex that the waiter will take: it is there.
     let home = unsafe { home.as_ref() }.filter(|home| home.is_held_by(names));
     // SAFETY: the caller holds it.

@@ -1,0 +1,155 @@
+//! Which threads of the guest hand things to each other: who ends whose waits.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+
+/// What is written down of a millisecond at most: some for each of many threads.
+const MOST: usize = 512;
+/// So often must one thread end the waits of another, and in every other of its waits, to hand things to it.
+const OFTEN: usize = 2;
+
+/// Who is not to be written down.
+pub const NOBODY: usize = 0;
+
+static IS_ON: AtomicBool = AtomicBool::new(false);
+/// How many there are, and more where there was no room.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static HANDS: [Hand; MOST] = [const { Hand { to: AtomicUsize::new(NOBODY), by: AtomicUsize::new(NOBODY) } }; MOST];
+
+/// One wait that somebody has ended. Approximate: it may be of two where they are written down and read at once.
+struct Hand {
+    to: AtomicUsize,
+    by: AtomicUsize,
+}
+
+/// Threads that hand things to each other.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) threads: Vec<usize>,
+    /// How often one of them has ended another's wait.
+    pub(super) hands: usize,
+}
+
+/// A number of the calling thread that no other one has meanwhile.
+#[inline]
+pub fn me() -> usize {
+    thread_local! {
+        static ME: Cell<u8> = const { Cell::new(0) };
+    }
+    ME.with(|me| me.as_ptr().addr())
+}
+
+/// The calling thread ends a wait of that one.
+#[inline]
+pub fn to(thread: usize) {
+    // Relaxed, here and below: who is on time, and what becomes of two at once, does not matter.
+    if IS_ON.load(Ordering::Relaxed) && thread != NOBODY {
+        write_down(thread, me());
+    }
+}
+
+#[cold]
+fn write_down(to: usize, by: usize) {
+    if let Some(hand) = HANDS.get(COUNT.fetch_add(1, Ordering::Relaxed)) {
+        hand.to.store(to, Ordering::Relaxed);
+        hand.by.store(by, Ordering::Relaxed);
+    } else {
+        IS_ON.store(false, Ordering::Relaxed);
+    }
+}
+
+/// From now on it is written down who ends whose waits, of those that need a virtual CPU afterwards.
+pub fn begin() {
+    COUNT.store(0, Ordering::Relaxed);
+    IS_ON.store(true, Ordering::Relaxed);
+}
+
+/// It is no longer written down. The threads that have handed things to each other since it was begun.
+pub(super) fn end() -> Vec<Group> {
+    IS_ON.store(false, Ordering::Relaxed);
+    let count = COUNT.load(Ordering::Relaxed).min(MOST);
+    groups(HANDS[..count].iter().map(|hand| (hand.to.load(Ordering::Relaxed), hand.by.load(Ordering::Relaxed))))
+}
+
+/// Each thread is in the group of the one that ends most of its waits.
+fn groups(hands: impl Iterator<Item = (usize, usize)>) -> Vec<Group> {
+    let mut waits: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
+    for (to, by) in hands {
+        *waits.entry(to).or_default().entry(by).or_default() += 1;
+    }
+    let mut groups: Vec<Group> = Vec::new();
+    for (to, by) in waits {
+        let all: usize = by.values().sum();
+        let Some((by, hands)) = by.into_iter().max_by_key(|(_, hands)| *hands) else { continue };
+        if hands < OFTEN || 2 * hands < all {
+            continue;
+        }
+        let mut group = Group { threads: Vec::new(), hands };
+        for one in [to, by] {
+            match groups.iter().position(|group| group.threads.contains(&one)) {
+                Some(known) => {
+                    let known = groups.swap_remove(known);
+                    group.threads.extend(known.threads);
+                    group.hands += known.hands;
+                }
+                None if !group.threads.contains(&one) => group.threads.push(one),
+                None => {}
+            }
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups, those with the most threads first.
+    fn of(hands: &[(usize, usize)]) -> Vec<Vec<usize>> {
+        let mut groups: Vec<_> = groups(hands.iter().copied().cycle().take(4 * hands.len()))
+            .into_iter()
+            .map(|Group { mut threads, .. }| {
+                threads.sort();
+                threads
+            })
+            .collect();
+        groups.sort_by_key(|threads| (usize::MAX - threads.len(), threads[0]));
+        groups
+    }
+
+    #[test]
+    fn pairs_and_chains_are_groups() {
+        assert_eq!(of(&[(1, 2), (2, 1), (3, 4), (4, 3)]), [[1, 2], [3, 4]]);
+        assert_eq!(of(&[(1, 2), (2, 3), (3, 4), (6, 5)]), [vec![1, 2, 3, 4], vec![5, 6]]);
+        assert_eq!(of(&[(4, 3), (2, 1), (3, 2)]), [[1, 2, 3, 4]]);
+        assert_eq!(of(&[(2, 1), (3, 1), (4, 1), (1, 4)]), [[1, 2, 3, 4]], "one and its servants");
+    }
+
+    #[test]
+    fn what_is_seldom_or_by_many_says_nothing() {
+        assert_eq!(groups([(1, 2)].into_iter()), []);
+        assert_eq!(of(&[(1, 2), (1, 3), (1, 4)]), [[0; 0]; 0]);
+        assert_eq!(of(&[(1, 2), (2, 1), (2, 1), (1, 2), (1, 3), (2, 3)]), [[1, 2]]);
+    }
+
+    #[test]
+    fn it_is_written_down_between_begin_and_end() {
+        // Other tests may end waits meanwhile.
+        let with_7 = || end().into_iter().find(|group| group.threads.contains(&7));
+        to(7);
+        begin();
+        to(7);
+        to(NOBODY);
+        to(7);
+        let Group { threads, hands } = with_7().expect("one");
+        assert!(threads.contains(&me()) && !threads.contains(&NOBODY) && hands >= 2);
+        to(7);
+        begin();
+        assert_eq!(with_7(), None);
+        begin();
+        (0..2 * MOST).for_each(|_| to(7));
+        assert!((2..=MOST).contains(&with_7().expect("as many as there is room for").hands));
+    }
+}
