@@ -236,7 +236,7 @@ pub enum Quantity {
     SlowUnschedule = 10,
     /// Likewise, and not as `Reschedule`: a virtual CPU was waited for.
     SlowReschedule = 11,
-    /// All threads of the guest that wait for each other on one processor of the host, from their gathering until they were let
+    /// All threads of the guest that wait for each other on one processor of the host, or each group of them on one, from their gathering until they were let
     /// go. Of no call: under [`Hypercall::GuestOwn`].
     Gathered = 12,
 }
@@ -297,7 +297,7 @@ impl Metric {
         Metric { quantity: Quantity::Call, call }
     }
 
-    /// For how long the guest's threads were gathered on one processor.
+    /// For how long the guest's threads were gathered on one processor, or each group of them on one.
     pub const GATHERED: Self = Metric { quantity: Quantity::Gathered, call: Hypercall::GuestOwn };
 
     /// Its number: dense, the calls themselves first.

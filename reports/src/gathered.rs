@@ -21,12 +21,17 @@ impl Gathered {
         Gathered { times: all.count(), total_ns: snapshot.clock.nanoseconds(all.sum).round() as u64 }
     }
 
+    /// The part of so many nanoseconds that were looked at, 0 to 1.
+    pub fn share(&self, duration_ns: f64) -> f64 {
+        (self.total_ns as f64 / duration_ns.max(1.0)).min(1.0)
+    }
+
     /// A sentence, of so many nanoseconds that were looked at; `None`: they never were.
     pub fn sentence(&self, duration_ns: f64) -> Option<String> {
-        let share = self.total_ns as f64 / duration_ns.max(1.0);
+        let share = self.share(duration_ns);
         let times = units::count(self.times);
         (self.times != 0)
-            .then(|| format!("on shared processors for {} of the time, {times} times", units::percent(share.min(1.0))))
+            .then(|| format!("on shared processors for {} of the time, {times} times", units::percent(share)))
     }
 }
 

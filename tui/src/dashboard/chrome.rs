@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use rumpscope_probes::ClockSource;
-use rumpscope_reports::{Precision, units};
+use rumpscope_reports::{Gathered, Precision, units};
 
 /// Where the tabs were drawn, for the mouse.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +83,11 @@ pub fn head(area: Rect, buffer: &mut Buffer, view: &View<'_>, status: &Status) {
         (None, _) => "since start".to_owned(),
         (Some(_), _) => format!("last {}", micro(view.span.seconds * 1e9)),
     };
+    let gathered = Gathered::of(&view.span.snapshot);
+    let gathered = match gathered.share(view.span.seconds * 1e9) {
+        _ if gathered.times == 0 => String::new(),
+        share => format!("gathered {}", units::percent(share)),
+    };
     let every = status.interval.map(|interval| format!("every {}", micro(interval.as_nanos() as f64)));
     // What it is, whether it stays to the last, and how it looks.
     let mut items: Vec<(u8, String, Role)> = vec![
@@ -92,6 +97,7 @@ pub fn head(area: Rect, buffer: &mut Buffer, view: &View<'_>, status: &Status) {
         (5, every.unwrap_or_default(), Role::Text),
         (3, format!("up {}", micro(up)), Role::Text),
         (6, snapshot.backend.clone(), Role::Faint),
+        (4, gathered, Role::Faint),
         (4, format!("timing {}", snapshot.mode.name()), Role::Faint),
         (7, clock, Role::Faint),
     ];

@@ -1,8 +1,9 @@
 //! What the dashboard shows and does, without a terminal.
 
 use super::*;
-use crate::dashboard::testing::{self, check, screenshot};
+use crate::dashboard::testing::{self, check, screenshot, spread};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use rumpscope_probes::{Metric, Place};
 use std::time::Duration;
 
 fn press(app: &mut App, keys: &str) -> Wish {
@@ -35,6 +36,18 @@ fn the_screens_look_as_people_have_seen_them() {
             press(&mut app, "\x1b");
         }
     }
+}
+
+#[test]
+fn it_is_told_for_how_long_threads_were_gathered() {
+    let mut samples = testing::samples(2, 4);
+    let picture = |samples: &[_]| screenshot(&mut testing::app(samples.to_vec()), 120, 40);
+    assert!(!picture(&samples).contains("gathered"));
+    // For a quarter of the last second.
+    let ticks = testing::clock().ticks_per_second as u64 / 4;
+    let quarter = spread(1, ticks, ticks);
+    samples[3].snapshot.cells.insert((Place::OffCpu, Metric::GATHERED), quarter);
+    assert!(picture(&samples).contains("gathered 25.0%"));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub const GLOSSARY: &[(&str, &[Term])] = &[
             term("~", "an estimate: not all were timed, and those are taken to be like the others"),
             term("threads", "how many were in it on average: 2.5 is two and a half seconds of threads in each second"),
             term("p50, p99", "half of them, or 99 %, took no longer; max is at most the longest of the whole time"),
+            term("gathered", "part of the time for which threads were put on shared processors"),
             term("lost", "what was not recorded or came too late; figures are without it"),
         ],
     ),
