@@ -6,9 +6,9 @@ use rumpuser::host::gather;
 use rumpuser::host::sync::{Condvar, Home, Monitor, NO_NOTE, Outcome, Owner};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where the calling thread may run.
 fn affinity() -> libc::cpu_set_t {
@@ -69,7 +69,11 @@ struct Pair {
     turn: AtomicUsize,
     /// For each the only processor that it may run on, and one more; 0: there are several.
     places: [AtomicUsize; 2],
+    /// What one of them is to do, once it is on one processor only.
+    errand: Mutex<Option<Errand>>,
 }
+
+type Errand = Box<dyn FnOnce() + Send>;
 
 impl Pair {
     fn take_turns(&self, me: usize, stop: &AtomicBool) {
@@ -88,6 +92,10 @@ impl Pair {
             // SAFETY: no preconditions.
             let place = if processors() == 1 { unsafe { libc::sched_getcpu() as usize + 1 } } else { 0 };
             self.places[me].store(place, Ordering::Relaxed);
+            let errand = self.errand.lock().expect("no panic").take_if(|_| place != 0);
+            if let Some(errand) = errand {
+                errand();
+            }
             let stop = stop.load(Ordering::Relaxed);
             self.turn.store(1 - me, Ordering::Relaxed);
             self.turns[1 - me].signal([owner; 2], |_| ());
@@ -102,6 +110,15 @@ impl Pair {
     fn place(&self) -> Option<usize> {
         let [one, other] = [0, 1].map(|me| self.places[me].load(Ordering::Relaxed));
         (one == other).then_some(one)
+    }
+}
+
+/// Sets it in the end.
+struct Sets<'a>(&'a AtomicBool);
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -218,6 +235,8 @@ fn pairs_have_processors_of_their_own() {
     if std::env::var("IN_GROUPS").is_err() {
         return;
     }
+    static SCATTERED: AtomicBool = AtomicBool::new(false);
+    let all = processors();
     gather::begin();
     let (pairs, stop): (&[Pair; 2], _) = (&Default::default(), &AtomicBool::new(false));
     let are_grouped = || {
@@ -225,12 +244,16 @@ fn pairs_have_processors_of_their_own() {
         thread::sleep(Duration::from_millis(2));
         gather::gather_in_groups()
     };
-    let until = |is_so: &dyn Fn() -> bool| {
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = Instant::now();
         while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}: never");
             thread::yield_now();
         }
     };
     thread::scope(|scope| {
+        // They are waited for, also where this panics.
+        let _ends = Sets(stop);
         for (nth, pair) in pairs.iter().enumerate() {
             for me in 0..2 {
                 scope.spawn(move || pair.take_turns(me, stop));
@@ -238,13 +261,36 @@ fn pairs_have_processors_of_their_own() {
             // One is no reason.
             assert!(nth == 1 || (0..10).all(|_| !are_grouped()));
         }
-        until(&are_grouped);
-        until(
-            &|| matches!(pairs.each_ref().map(Pair::place), [Some(one), Some(other)] if one * other != 0 && one != other),
-        );
+        until("in groups", &are_grouped);
+        let are_apart = || matches!(pairs.each_ref().map(Pair::place), [Some(one), Some(other)] if one * other != 0 && one != other);
+        until("each pair on its own", &are_apart);
+        // What one of them makes.
+        let (tell, told) = mpsc::channel();
+        *pairs[0].errand.lock().expect("no panic") = Some(Box::new(move || {
+            let who_waits = || {
+                wait_for_a_moment();
+                [processors(), processors_of_child()]
+            };
+            let forks = [processors_of_child(), on_a_thread(processors_of_child)];
+            let waits = on_a_thread(who_waits);
+            let (say, said) = mpsc::channel();
+            let computes = thread::spawn(move || {
+                say.send(processors()).expect("a receiver");
+                while !SCATTERED.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                processors()
+            });
+            assert_eq!(said.recv(), Ok(1), "one that it has made, and that has not waited");
+            tell.send((forks, waits, computes)).expect("a receiver");
+        }));
+        let (forks, waits, computes) = told.recv_timeout(Duration::from_secs(60)).expect("it is in a group");
+        assert_eq!(forks, [all; 2], "what it forks, and what one forks that it has made, and that has not waited");
+        assert_eq!(waits, [all; 2], "one that it has made, which is in no group, and what that forks");
         gather::scatter();
-        until(&|| pairs.iter().all(|pair| pair.place() == Some(0)));
-        stop.store(true, Ordering::Relaxed);
+        SCATTERED.store(true, Ordering::Relaxed);
+        assert_eq!(computes.join().expect("no panic"), all, "one that it has made, at once, without a wait");
+        until("let go", &|| pairs.iter().all(|pair| pair.place() == Some(0)));
     });
 }
 
@@ -260,7 +306,8 @@ fn in_a_process_of_its_own(part: &str, variables: [(&str, &str); 2]) -> String {
 #[test]
 fn the_environment_decides() {
     let all = processors();
-    if all < 2 {
+    // A limit of the time on them counts, too.
+    if thread::available_parallelism().is_ok_and(|count| count.get() < 2) {
         eprintln!("skipped: there is one processor only");
         return;
     }

@@ -186,6 +186,17 @@ fn relock(monitor: &Monitor, me: Owner, outcome: Outcome, choices: &mut Choices)
 
 /// Threads hand a token round; each wait needs its signal.
 fn ring_loses_no_signal(threads: u64, seed: u64) {
+    ring(threads, seed);
+}
+
+/// Some such rings of two side by side.
+fn pairs_lose_no_signal(threads: u64, seed: u64) {
+    thread::scope(|scope| {
+        (0..threads.div_ceil(2)).for_each(|pair| _ = scope.spawn(move || ring(2, seed ^ (pair << 48))))
+    });
+}
+
+fn ring(threads: u64, seed: u64) {
     let monitor = Monitor::new();
     let conditions: Vec<Condvar> = (0..threads).map(|_| Condvar::new()).collect();
     let turn = Guarded::new(0u64);
@@ -274,15 +285,16 @@ fn stress() {
     rumpuser::host::batch::begin();
     gather::begin();
     let mut wind = Choices(first);
-    let scenarios: [(&str, fn(u64, u64)); 4] = [
+    let scenarios: [(&str, fn(u64, u64)); 5] = [
         ("mutex_excludes", mutex_excludes),
         ("rwlock_excludes", rwlock_excludes),
         ("ring_loses_no_signal", ring_loses_no_signal),
+        ("pairs_lose_no_signal", pairs_lose_no_signal),
         ("store_keeps_count", store_keeps_count),
     ];
     stop_at_the_first_panic();
     let began = Instant::now();
-    let (mut rounds, mut told) = (0, began);
+    let (mut rounds, mut told, mut grouped) = (0, began, 0);
     while began.elapsed() < duration || rounds < scenarios.len() as u64 {
         let seed = first + rounds;
         SEED.store(seed, Ordering::Relaxed);
@@ -298,7 +310,7 @@ fn stress() {
                 0 => _ = gather::gather(),
                 1 => gather::scatter(),
                 2 => gather::hands::begin(),
-                3 => _ = gather::gather_in_groups(),
+                3 => grouped += u64::from(gather::gather_in_groups()),
                 _ => {}
             }
             assert!(looks < HANGS, "{name} with {threads} threads has no end: a wake-up is lost");
@@ -309,5 +321,5 @@ fn stress() {
             println!("{rounds} rounds in {:.0?}", began.elapsed());
         }
     }
-    println!("{rounds} rounds from seed {first} in {:.0?}", began.elapsed());
+    println!("{rounds} rounds from seed {first} in {:.0?}; {grouped} times in groups", began.elapsed());
 }

@@ -236,8 +236,8 @@ pub enum Quantity {
     SlowUnschedule = 10,
     /// Likewise, and not as `Reschedule`: a virtual CPU was waited for.
     SlowReschedule = 11,
-    /// All threads of the guest that wait for each other on one processor of the host, or each group of them on one, from their gathering until they were let
-    /// go. Of no call: under [`Hypercall::GuestOwn`].
+    /// All threads of the guest that wait for each other on one processor of the host, or each group of them on one, from their
+    /// gathering until they were let go. Of no call: under [`Hypercall::GuestOwn`].
     Gathered = 12,
 }
 

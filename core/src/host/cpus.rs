@@ -1,5 +1,6 @@
 //! The CPUs of this host that the process may use.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use libc::pid_t;
 use std::fs::{self, File};
 use std::io::Read;
@@ -61,14 +62,12 @@ pub(super) struct Mask([u64; Mask::WORDS]);
 
 impl Mask {
     const WORDS: usize = 8192 / 64;
-    const NONE: Mask = Mask([0; Mask::WORDS]);
+    pub(super) const NONE: Mask = Mask([0; Mask::WORDS]);
     const ALL: Mask = Mask([u64::MAX; Mask::WORDS]);
 
     /// That one alone. It must be below 8192.
     pub(super) fn only(cpu: usize) -> Mask {
-        let mut mask = Mask::NONE;
-        mask.0[cpu / 64] = 1 << (cpu % 64);
-        mask
+        Mask::NONE.with(cpu)
     }
 
     /// Those that the calling thread may run on, if the host tells.
@@ -114,6 +113,18 @@ impl Mask {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// The one that is there alone.
+    pub(super) fn single(&self) -> Option<usize> {
+        let word = self.0.iter().position(|word| *word != 0)?;
+        (self.count() == 1).then(|| 64 * word + self.0[word].trailing_zeros() as usize)
+    }
+
+    /// These and that one, which must be below 8192.
+    pub(super) fn with(mut self, cpu: usize) -> Mask {
+        self.0[cpu / 64] |= 1 << (cpu % 64);
+        self
+    }
+
     /// The numbers of them.
     pub(super) fn cpus(&self) -> impl Iterator<Item = usize> {
         (0..64 * Mask::WORDS).filter(|cpu| self.has(*cpu))
@@ -125,6 +136,25 @@ impl Mask {
             *word &= !(1 << (cpu % 64));
         }
         self
+    }
+}
+
+/// A [`Mask`] that is read and changed word by word, without a lock.
+pub(super) struct AtomicMask([AtomicU64; Mask::WORDS]);
+
+impl AtomicMask {
+    /// No CPU.
+    pub(super) const fn new() -> AtomicMask {
+        AtomicMask([const { AtomicU64::new(0) }; Mask::WORDS])
+    }
+
+    pub(super) fn store(&self, mask: &Mask) {
+        // Relaxed, here and below: each word by itself.
+        self.0.iter().zip(mask.0).for_each(|(word, new)| word.store(new, Ordering::Relaxed));
+    }
+
+    pub(super) fn has(&self, cpu: usize) -> bool {
+        self.0.get(cpu / 64).is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (cpu % 64) != 0)
     }
 }
 
@@ -254,6 +284,18 @@ mod tests {
         })
         .join()
         .expect("no panic");
+    }
+
+    #[test]
+    fn one_that_is_there_alone() {
+        assert_eq!(Mask::NONE.single(), None);
+        assert_eq!(Mask::only(0).single(), Some(0));
+        assert_eq!(Mask::only(8191).single(), Some(8191));
+        assert_eq!(Mask::only(70).with(3).single(), None);
+        assert_eq!(Mask::only(70).with(3).without(3).single(), Some(70));
+        let used = AtomicMask::new();
+        used.store(&Mask::only(70).with(3));
+        assert_eq!([3, 4, 70, 8191, 8192].map(|cpu| used.has(cpu)), [true, false, true, false, false]);
     }
 
     #[test]

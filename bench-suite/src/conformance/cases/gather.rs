@@ -124,7 +124,7 @@ fn are_in_groups(guest: &'static Guest) {
     /// Whoever has just been somewhere is not known to be there for longer, in microseconds.
     const FRESH: u64 = 500;
     /// It is seen so often in a row: threads that are let go may be on different processors for a moment, too.
-    const OFTEN: usize = 10;
+    const OFTEN: usize = 5;
     /// This guest has no virtual CPUs of its own. Where it had one only, groups of threads had nothing to gain.
     extern "C" fn vcpu(index: c_uint) -> *mut c_void {
         static VCPUS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];

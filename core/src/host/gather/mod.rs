@@ -25,15 +25,16 @@
 pub mod hands;
 mod trials;
 
-use crate::host::cpus::{self, Mask};
+use crate::host::cpus::{self, AtomicMask, Mask};
 use crate::host::{setting, sync};
 use core::cell::Cell;
 use core::cmp::Reverse;
 use core::mem;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use hands::Group;
 use libc::pid_t;
 use rumpscope_probes::{gathering_begins, gathering_ends, progress};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use trials::{Trials, Way};
 
@@ -58,25 +59,26 @@ static CHANGE: Mutex<Change> = Mutex::new(Change::NONE);
 /// What is known of the change that gathered the threads.
 #[derive(Debug)]
 struct Change {
-    /// Who was there alone before it, because somebody else has put them there.
-    others: Vec<pid_t>,
+    /// The CPUs that they are on.
+    there: Mask,
     /// Where in groups: the number of each thread that is in one ([`hands::me`]), and its CPU.
     groups: Vec<(usize, usize)>,
+    /// Who was on one of them alone before it, because somebody else has put them there.
+    others: Vec<pid_t>,
     /// When it was, for [`gathering_ends`].
     began: u64,
 }
 
 impl Change {
-    const NONE: Change = Change { others: Vec::new(), groups: Vec::new(), began: 0 };
+    const NONE: Change = Change { there: Mask::NONE, groups: Vec::new(), others: Vec::new(), began: 0 };
 
-    /// Whether threads that may run there alone have been gathered there.
-    fn has_gathered(&self, place: u32, mask: &Mask) -> bool {
-        let is_one_of = |(_, cpu): &(usize, usize)| Mask::only(*cpu) == *mask;
-        gathered_at(place).as_ref() == Some(mask) || place == IN_GROUPS && self.groups.iter().any(is_one_of)
+    /// The CPU that this thread, which may run on those in `mask`, has been gathered on.
+    fn cpu_of(&self, tid: pid_t, mask: &Mask) -> Option<usize> {
+        mask.single().filter(|cpu| self.there.has(*cpu) && !self.others.contains(&tid))
     }
 
     /// The CPU + 1 where the calling thread is to be; 0: wherever the host puts it.
-    fn of_caller(&self, place: u32) -> u32 {
+    fn place_of_caller(&self, place: u32) -> u32 {
         if place != IN_GROUPS {
             return place;
         }
@@ -85,8 +87,10 @@ impl Change {
     }
 }
 
-/// The CPU + 1 where threads were gathered last, or `IN_GROUPS`; 0: they never were.
-static LAST: AtomicU32 = AtomicU32::new(0);
+/// Those CPUs when threads were gathered last, for who cannot take the lock.
+static USED: AtomicMask = AtomicMask::new();
+/// How many they are; 0: nobody is gathered.
+static SHARED: AtomicU32 = AtomicU32::new(0);
 
 /// No wait is to be active.
 static ASLEEP: AtomicBool = AtomicBool::new(false);
@@ -94,6 +98,8 @@ static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// When [`Trials`] are to be asked, in nanoseconds of [`sync::now`].
 static DUE: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
+/// Where it is not for the calling thread to ask, another one is to so much later.
+const SHORTLY: u64 = 100_000;
 static TRIALS: Mutex<Trials> = Mutex::new(Trials::NEW);
 
 /// Where the process could run in the beginning.
@@ -139,14 +145,16 @@ extern "C" fn in_forked_child() {
     // Relaxed, here and below: hints, or read under a lock.
     DUE.store(NEVER, Ordering::Relaxed);
     PLACE.store(0, Ordering::Relaxed);
+    SHARED.store(0, Ordering::Relaxed);
     ASLEEP.store(false, Ordering::Relaxed);
     let Some(home) = HOME.get() else { return };
-    // One that has not looked yet may have been made by one that was gathered.
-    let is_ours = GONE_TO.replace(0) != 0 || SEEN.get() == 0;
-    SEEN.set(0);
-    let last = LAST.load(Ordering::Relaxed);
-    let is_there = |mask: Mask| gathered_at(last) == Some(mask) || last == IN_GROUPS && mask.count() == 1;
-    if is_ours && Mask::of_caller().is_some_and(is_there) {
+    let (seen, gone_to) = (SEEN.replace(0), gathered_at(GONE_TO.replace(0)));
+    let is_there = |mask: Mask| match gone_to {
+        Some(there) => mask == there,
+        // One that has not looked yet may have been made by one that was gathered.
+        None => seen == 0 && mask.single().is_some_and(|cpu| USED.has(cpu)),
+    };
+    if Mask::of_caller().is_some_and(is_there) {
         home.free.set();
     }
 }
@@ -165,9 +173,9 @@ pub fn is_gathered() -> bool {
     PLACE.load(Ordering::Relaxed) as u32 != 0
 }
 
-/// Whether they share one.
-pub(super) fn is_on_one_processor() -> bool {
-    !matches!(PLACE.load(Ordering::Relaxed) as u32, 0 | IN_GROUPS)
+/// How many processors they share; `None`: they run wherever the host puts them.
+pub(super) fn shared_processors() -> Option<u32> {
+    Some(SHARED.load(Ordering::Relaxed)).filter(|count| *count != 0)
 }
 
 /// Whether waits are not to be active for a while, and nothing is to be learnt of how long they last.
@@ -210,6 +218,9 @@ fn step() {
     if now < DUE.load(Ordering::Relaxed) {
         return;
     }
+    if !may_decide() {
+        return DUE.store(now.saturating_add(SHORTLY), Ordering::Relaxed);
+    }
     let due = progress().map_or(NEVER, |calls| {
         let (mut way, mut pause) = trials.step(now, calls);
         while !change_way(way) {
@@ -237,83 +248,98 @@ fn change_way(way: Way) -> bool {
     }
 }
 
+/// Whether the calling thread may say where others are to be: not if somebody else has said where it is to be itself.
+fn may_decide() -> bool {
+    HOME.get().zip(Mask::of_caller()).is_some_and(|(home, mask)| {
+        // SAFETY: no preconditions.
+        mask == home.mask || changing().cpu_of(unsafe { libc::gettid() }, &mask).is_some()
+    })
+}
+
 /// Has the guest's threads run where the calling one does, from when they next wait, if they are not gathered yet; not where that is
-/// not for us to say. Whether they are now.
+/// not for it to say. Whether they are now.
 pub fn gather() -> bool {
-    if is_on_one_processor() {
+    // Relaxed, here and below: changed under the lock of the trials, but for tests.
+    if !matches!(PLACE.load(Ordering::Relaxed) as u32, 0 | IN_GROUPS) {
         return true;
+    }
+    if !may_decide() {
+        return false;
     }
     scatter();
     let cpu = cpus::current();
-    HOME.get().is_some_and(|home| home.mask.has(cpu)) && change_to(cpu as u32 + 1, Vec::new())
+    HOME.get().is_some_and(|home| home.mask.has(cpu)) && change_to(cpu as u32 + 1, Mask::only(cpu), Vec::new())
 }
 
-/// The same for each group of them that hand things to each other, as [`hands`] says, on a processor of its own, as long as there
+/// The same for each group of them that hand things to each other, as [`hands`] says: on a processor of its own, as long as there
 /// are some. Not where there is one group only.
 pub fn gather_in_groups() -> bool {
-    let place = PLACE.load(Ordering::Relaxed) as u32;
-    if place == IN_GROUPS {
+    if PLACE.load(Ordering::Relaxed) as u32 == IN_GROUPS {
         return true;
     }
     let groups = hands::end();
-    let Some(home) = HOME.get().filter(|_| groups.len() > 1) else { return false };
+    let Some(home) = HOME.get().filter(|_| groups.len() > 1 && may_decide()) else { return false };
     scatter();
-    change_to(IN_GROUPS, places(groups, home.mask.cpus()))
+    let here = cpus::current();
+    let (before, after): (Vec<_>, Vec<_>) = home.mask.cpus().partition(|cpu| *cpu < here);
+    let places = places(groups, after.into_iter().chain(before));
+    let there = places.iter().fold(Mask::NONE, |there, (_, cpu)| there.with(*cpu));
+    change_to(IN_GROUPS, there, places)
 }
 
 /// A CPU for each thread: those that hand over most come first, each group where least is handed over by then.
 fn places(mut groups: Vec<Group>, cpus: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
     groups.sort_by_key(|group| Reverse(group.hands));
-    let mut cpus: Vec<_> = cpus.map(|cpu| (0, cpu)).collect();
+    let mut cpus: Vec<_> = cpus.enumerate().map(|(nth, cpu)| (0, nth, cpu)).collect();
     let mut places = Vec::new();
     for Group { threads, hands } in groups {
-        let Some((all, cpu)) = cpus.iter_mut().min() else { break };
+        let Some((all, _, cpu)) = cpus.iter_mut().min() else { break };
         *all += hands;
         places.extend(threads.into_iter().map(|thread| (thread, *cpu)));
     }
     places
 }
 
-/// Gathers them, who are scattered, unless that is not for us to say. Whether it has.
-fn change_to(place: u32, groups: Vec<(usize, usize)>) -> bool {
-    if HOME.get().is_none_or(|home| Mask::of_caller() != Some(home.mask)) {
-        return false;
-    }
+/// Gathers them there, who are scattered. Whether it has.
+fn change_to(place: u32, there: Mask, groups: Vec<(usize, usize)>) -> bool {
     // None: the host does not tell any more, so nobody could be let go.
     let mut others = cpus::threads();
     if !(1..=MOST_THREADS).contains(&others.len()) {
         return false;
     }
-    let change = Change { others: Vec::new(), groups, began: gathering_begins() };
-    others.retain(|tid| Mask::of(*tid).is_some_and(|mask| change.has_gathered(place, &mask)));
+    let change = Change { there, groups, others: Vec::new(), began: gathering_begins() };
+    others.retain(|tid| Mask::of(*tid).is_some_and(|mask| change.cpu_of(*tid, &mask).is_some()));
     let mut now = changing();
     *now = Change { others, ..change };
-    LAST.store(place, Ordering::Relaxed);
-    set_place(place);
+    USED.store(&there);
+    set_place(place, &there);
     true
 }
 
 /// Has them run wherever the host puts them, at once.
 pub fn scatter() {
     let mut change = changing();
-    let place = PLACE.load(Ordering::Relaxed) as u32;
-    let Some(home) = HOME.get().filter(|_| place != 0) else { return };
-    set_place(0);
+    let Some(home) = HOME.get().filter(|_| PLACE.load(Ordering::Relaxed) as u32 != 0) else { return };
+    set_place(0, &Mask::NONE);
     let before = mem::replace(&mut *change, Change::NONE);
-    // From here on nobody goes there, and who comes to wait need not wait for this.
+    // From here on nobody comes to go there, and who comes to wait need not wait for this.
     drop(change);
+    // SeqCst: pairs with the one in `follow`.
+    fence(Ordering::SeqCst);
     for _ in 0..LOOKS {
-        let mut gathered = cpus::threads();
-        let is_gathered = |mask: Mask| before.has_gathered(place, &mask);
-        gathered.retain(|tid| !before.others.contains(tid) && Mask::of(*tid).is_some_and(is_gathered));
+        let threads = cpus::threads().into_iter();
+        let gathered: Vec<_> = threads.filter_map(|tid| Some((tid, before.cpu_of(tid, &Mask::of(tid)?)?))).collect();
         if gathered.is_empty() {
             break;
         }
-        for (nth, tid) in gathered.into_iter().enumerate() {
+        let mut on_each = BTreeMap::new();
+        for (tid, cpu) in gathered {
+            let nth: &mut usize = on_each.entry(cpu).or_default();
             // The host would leave those that run there for some milliseconds.
-            if place != IN_GROUPS && nth % home.mask.count() != 0 {
-                home.mask.without(place as usize - 1).set_for(tid);
+            if !nth.is_multiple_of(home.mask.count()) {
+                home.mask.without(cpu).set_for(tid);
             }
+            *nth += 1;
             home.free.set_for(tid);
         }
     }
@@ -323,26 +349,38 @@ pub fn scatter() {
 /// The calling thread goes where it is to be.
 #[cold]
 fn follow() {
+    loop {
+        // Nobody has to wait until it is there: others may run there first.
+        if let Some((mask, place)) = next_place()
+            && mask.set()
+        {
+            GONE_TO.set(place);
+        }
+        // SeqCst: pairs with the one in `scatter`. Either that sees the thread there, or the thread that it is not to be there.
+        fence(Ordering::SeqCst);
+        if SEEN.get() == PLACE.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Where the calling thread is to run from now on, with the CPU + 1 that it is gathered on then, if that is not where it may run now.
+fn next_place() -> Option<(Mask, u32)> {
     let change = changing();
     let place = PLACE.load(Ordering::Relaxed);
     SEEN.set(place);
     let gone_to = gathered_at(GONE_TO.replace(0));
-    let Some((home, mask)) = HOME.get().zip(Mask::of_caller()) else { return };
-    let place = change.of_caller(place as u32);
+    let (home, mask) = HOME.get().zip(Mask::of_caller())?;
+    // Whoever was to let it go may not have seen it; or one that was gathered has made it.
     // SAFETY: no preconditions.
-    if gathered_at(place).as_ref() == Some(&mask) && !change.others.contains(&unsafe { libc::gettid() }) {
-        // It is there already: one that was gathered has made it.
-        return GONE_TO.set(place);
+    let is_ours = gone_to == Some(mask) || change.cpu_of(unsafe { libc::gettid() }, &mask).is_some();
+    if mask != home.mask && !is_ours {
+        return None;
     }
-    // Whoever was to let it go may not have seen it.
-    let is_left = gone_to.as_ref() == Some(&mask);
-    if mask != home.mask && !is_left {
-        return;
-    }
+    let place = change.place_of_caller(place as u32);
     match gathered_at(place) {
-        Some(there) if there.set() => GONE_TO.set(place),
-        None if is_left => _ = home.free.set(),
-        _ => {}
+        Some(there) => Some((there, place)),
+        None => is_ours.then_some((home.free, 0)),
     }
 }
 
@@ -352,7 +390,8 @@ fn gathered_at(place: u32) -> Option<Mask> {
 }
 
 /// Changes the place, under [`CHANGE`].
-fn set_place(place: u32) {
+fn set_place(place: u32, there: &Mask) {
+    SHARED.store(there.count() as u32, Ordering::Relaxed);
     let changes = PLACE.load(Ordering::Relaxed) & !(ONE_CHANGE - 1);
     PLACE.store(changes.wrapping_add(ONE_CHANGE) | u64::from(place), Ordering::Relaxed);
 }

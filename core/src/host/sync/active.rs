@@ -161,7 +161,7 @@ mod processors {
 
     /// How many processors there are for the guest's threads.
     pub(in crate::host) fn processors() -> u32 {
-        if gather::is_on_one_processor() { 1 } else { seats() + 1 }
+        gather::shared_processors().unwrap_or_else(|| seats() + 1)
     }
 
     /// Who finds no seat looks without one for so long, in nanoseconds, until one is free: a thread that ends another's
