@@ -156,6 +156,10 @@ impl AtomicMask {
     pub(super) fn has(&self, cpu: usize) -> bool {
         self.0.get(cpu / 64).is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (cpu % 64) != 0)
     }
+
+    pub(super) fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+    }
 }
 
 /// The smallest CPU quota, in CPUs, of the groups named by `memberships` (the text of `/proc/self/cgroup`) and of
@@ -296,6 +300,7 @@ mod tests {
         let used = AtomicMask::new();
         used.store(&Mask::only(70).with(3));
         assert_eq!([3, 4, 70, 8191, 8192].map(|cpu| used.has(cpu)), [true, false, true, false, false]);
+        assert_eq!(used.count(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So much is written down at most, some for each of many threads: a millisecond of threads that hand over all the time.
 const MOST: usize = 512;
@@ -24,9 +24,9 @@ struct Hand {
 }
 
 /// Threads that hand things to each other.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Group {
-    pub(super) threads: Vec<usize>,
+    pub(super) threads: BTreeSet<usize>,
     /// How often one of them has ended another's wait.
     pub(super) hands: usize,
 }
@@ -86,17 +86,10 @@ fn groups(hands: impl Iterator<Item = (usize, usize)>) -> Vec<Group> {
         if hands < OFTEN || 2 * hands < all {
             continue;
         }
-        let mut group = Group { threads: Vec::new(), hands };
-        for one in [to, by] {
-            match groups.iter().position(|group| group.threads.contains(&one)) {
-                Some(known) => {
-                    let known = groups.swap_remove(known);
-                    group.threads.extend(known.threads);
-                    group.hands += known.hands;
-                }
-                None if !group.threads.contains(&one) => group.threads.push(one),
-                None => {}
-            }
+        let mut group = Group { threads: BTreeSet::from([to, by]), hands };
+        for known in groups.extract_if(.., |known| !known.threads.is_disjoint(&group.threads)).collect::<Vec<_>>() {
+            group.threads.extend(known.threads);
+            group.hands += known.hands;
         }
         groups.push(group);
     }
@@ -109,13 +102,8 @@ mod tests {
 
     /// The groups, those with the most threads first.
     fn of(hands: &[(usize, usize)]) -> Vec<Vec<usize>> {
-        let mut groups: Vec<_> = groups(hands.iter().copied().cycle().take(4 * hands.len()))
-            .into_iter()
-            .map(|Group { mut threads, .. }| {
-                threads.sort();
-                threads
-            })
-            .collect();
+        let groups = groups(hands.iter().copied().cycle().take(4 * hands.len())).into_iter();
+        let mut groups: Vec<Vec<_>> = groups.map(|group| group.threads.into_iter().collect()).collect();
         groups.sort_by_key(|threads| (usize::MAX - threads.len(), threads[0]));
         groups
     }

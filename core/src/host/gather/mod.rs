@@ -30,7 +30,7 @@ use crate::host::{setting, sync};
 use core::cell::Cell;
 use core::cmp::Reverse;
 use core::mem;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use hands::Group;
 use libc::pid_t;
 use rumpscope_probes::{gathering_begins, gathering_ends, progress};
@@ -49,7 +49,7 @@ pub const VARIABLE: &str = "RUMPSCOPE_GATHER";
 /// | how many changes |    CPU + 1     |    0: wherever the host puts them; `IN_GROUPS`
 /// +------------------+----------------+
 /// ```
-/// Changed, and followed, under [`CHANGE`].
+/// Changed under [`CHANGE`]; who follows reads it there, and again when it has.
 static PLACE: AtomicU64 = AtomicU64::new(0);
 const ONE_CHANGE: u64 = 1 << 32;
 /// Each where [`Change::groups`] says, no CPU + 1.
@@ -89,8 +89,6 @@ impl Change {
 
 /// Those CPUs when threads were gathered last, for who cannot take the lock.
 static USED: AtomicMask = AtomicMask::new();
-/// How many they are; 0: nobody is gathered.
-static SHARED: AtomicU32 = AtomicU32::new(0);
 
 /// No wait is to be active.
 static ASLEEP: AtomicBool = AtomicBool::new(false);
@@ -145,7 +143,6 @@ extern "C" fn in_forked_child() {
     // Relaxed, here and below: hints, or read under a lock.
     DUE.store(NEVER, Ordering::Relaxed);
     PLACE.store(0, Ordering::Relaxed);
-    SHARED.store(0, Ordering::Relaxed);
     ASLEEP.store(false, Ordering::Relaxed);
     let Some(home) = HOME.get() else { return };
     let (seen, gone_to) = (SEEN.replace(0), gathered_at(GONE_TO.replace(0)));
@@ -175,7 +172,7 @@ pub fn is_gathered() -> bool {
 
 /// How many processors they share; `None`: they run wherever the host puts them.
 pub(super) fn shared_processors() -> Option<u32> {
-    Some(SHARED.load(Ordering::Relaxed)).filter(|count| *count != 0)
+    is_gathered().then(|| USED.count())
 }
 
 /// Whether waits are not to be active for a while, and nothing is to be learnt of how long they last.
@@ -226,7 +223,7 @@ fn step() {
         while !change_way(way) {
             (way, pause) = trials.cannot(way);
         }
-        if trials.begin() {
+        if trials.have_begun() {
             hands::begin();
         }
         // Relaxed: a hint.
@@ -312,7 +309,7 @@ fn change_to(place: u32, there: Mask, groups: Vec<(usize, usize)>) -> bool {
     let mut now = changing();
     *now = Change { others, ..change };
     USED.store(&there);
-    set_place(place, &there);
+    set_place(place);
     true
 }
 
@@ -320,7 +317,7 @@ fn change_to(place: u32, there: Mask, groups: Vec<(usize, usize)>) -> bool {
 pub fn scatter() {
     let mut change = changing();
     let Some(home) = HOME.get().filter(|_| PLACE.load(Ordering::Relaxed) as u32 != 0) else { return };
-    set_place(0, &Mask::NONE);
+    set_place(0);
     let before = mem::replace(&mut *change, Change::NONE);
     // From here on nobody comes to go there, and who comes to wait need not wait for this.
     drop(change);
@@ -390,8 +387,7 @@ fn gathered_at(place: u32) -> Option<Mask> {
 }
 
 /// Changes the place, under [`CHANGE`].
-fn set_place(place: u32, there: &Mask) {
-    SHARED.store(there.count() as u32, Ordering::Relaxed);
+fn set_place(place: u32) {
     let changes = PLACE.load(Ordering::Relaxed) & !(ONE_CHANGE - 1);
     PLACE.store(changes.wrapping_add(ONE_CHANGE) | u64::from(place), Ordering::Relaxed);
 }

@@ -134,8 +134,8 @@ impl Trials {
         }
     }
 
-    /// Whether this is the first of some trials one after the other.
-    pub(super) fn begin(&self) -> bool {
+    /// Whether a round of them has just begun.
+    pub(super) fn have_begun(&self) -> bool {
         matches!(self.stage, Stage::Look { .. }) && self.nth == 0 && self.won == 0
     }
 
