@@ -80,6 +80,7 @@ enum Stage {
 pub(super) struct Trials {
     /// How the threads run, but for trials.
     way: Way,
+    /// How many rounds of trials there were before, modulo 256.
     round: u8,
     /// Which of the others is tried now, or next.
     nth: usize,
