@@ -5,7 +5,7 @@
 use rumpuser::host::backend::{Backend, Native};
 use rumpuser::host::batch;
 use rumpuser::host::clock::Time;
-use rumpuser::host::sync::{Condvar, NO_NOTE, Owner};
+use rumpuser::host::sync::{Condvar, NO_NOTE, NO_REPLY, Owner};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -45,7 +45,7 @@ fn after_a_sleep(asked: fn() -> i32) -> i32 {
         thread::yield_now();
     }
     thread::sleep(std::time::Duration::from_millis(50));
-    condition.signal([Owner::NOBODY; 2], |_| ());
+    condition.signal([Owner::NOBODY; 2], |_| NO_REPLY);
     waits.join().expect("no panic")
 }
 

@@ -3,7 +3,9 @@
 
 use rumpuser::host::backend::{Backend, Condvar, Mutex, Native, Rwlock};
 use rumpuser::host::pthread::Pthread;
-use rumpuser::host::sync::{Deadline, Home, NO_NOTE, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner};
+use rumpuser::host::sync::{
+    Deadline, Home, NO_NOTE, NO_REPLY, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, Reply, Waited,
+};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -22,17 +24,21 @@ fn name(thread: usize) -> Owner {
 /// The names of a signaller that holds no waiter's mutex.
 const NOT_HELD: [Owner; 2] = [Owner::NOBODY; 2];
 
+/// What a signaller says.
+const REPLY: Reply = Reply { at: 1, lane: 2, stack: 3 };
+
 /// A note of whether anybody has been shown it, while its thread waits.
 fn note(shown: &Guarded<bool>) -> Note {
-    core::ptr::from_ref(shown).cast()
+    Note { address: core::ptr::from_ref(shown).cast(), ..NO_NOTE }
 }
 
 /// What a signaller does with it.
-fn told(note: Note) {
+fn told(note: Note) -> Reply {
     // SAFETY: null, or from `note`, of a thread that waits.
-    if let Some(shown) = unsafe { note.cast::<Guarded<bool>>().as_ref() } {
+    if let Some(shown) = unsafe { note.address.cast::<Guarded<bool>>().as_ref() } {
         shown.set(true);
     }
+    REPLY
 }
 
 /// Something that only a lock makes safe to share.
@@ -372,7 +378,8 @@ fn condvar_loses_no_signal<B: Backend>() {
         for _ in 0..ROUNDS / 4 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) = conditions[thread].wait(None, None, NO_NOTE, || unlock(&mutex, me).unwrap());
+                let Waited { outcome, .. } =
+                    conditions[thread].wait(None, None, NO_NOTE, || unlock(&mutex, me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
                 lock(&mutex, me);
                 // One waiter, no wake-up without a signal.
@@ -400,7 +407,7 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
         for round in 0..ROUNDS / 10 {
             lock(&mutex, me);
             while turn.get() != thread {
-                let (outcome, _) =
+                let Waited { outcome, .. } =
                     condition.wait(Some(Home::next(&mutex)), None, NO_NOTE, || unlock(&mutex, me).unwrap());
                 lock(&mutex, me);
                 if outcome == Outcome::Handed {
@@ -409,14 +416,14 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
                 }
                 if turn.get() != thread {
                     // A signal meant for another: pass it on.
-                    condition.signal([me; 2], |_| ());
+                    condition.signal([me; 2], |_| NO_REPLY);
                 }
             }
             turn.set((thread + 1) % RING);
             if round % 10 == 0 {
-                condition.broadcast([me; 2], |_| ());
+                condition.broadcast([me; 2], |_| NO_REPLY);
             } else {
-                condition.signal([me; 2], |_| ());
+                condition.signal([me; 2], |_| NO_REPLY);
             }
             unlock(&mutex, me).unwrap();
         }
@@ -451,8 +458,9 @@ fn condvar_counts_signals_exactly<B: Backend>() {
                 let deadline = Deadline::after(0, round % 7 * 10_000);
                 let noted = Guarded(UnsafeCell::new(false));
                 let release = || unlock(&mutex, me).unwrap();
-                let (outcome, _) = condition.wait(None, Some(&deadline), note(&noted), release);
+                let Waited { outcome, reply, .. } = condition.wait(None, Some(&deadline), note(&noted), release);
                 assert_eq!(noted.get(), outcome == Outcome::Signalled, "only a signal shows the note to anybody");
+                assert_eq!(reply, if noted.get() { REPLY } else { NO_REPLY });
                 if outcome == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
@@ -482,8 +490,10 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served<B: Backend>() {
             scope.spawn(move || {
                 lock(mutex, name(thread));
                 let noted = Guarded(UnsafeCell::new(false));
-                condition.wait(None, None, note(&noted), || unlock(mutex, name(thread)).unwrap());
+                let Waited { reply, .. } =
+                    condition.wait(None, None, note(&noted), || unlock(mutex, name(thread)).unwrap());
                 assert!(noted.get(), "who signals is shown the note first");
+                assert_eq!(reply, REPLY);
                 order.lock().unwrap().push(thread);
             });
             waiting(thread as u32 + 1);
@@ -508,7 +518,7 @@ fn past_deadlines_end_at_once<B: Backend>() {
     let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
-        assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).0, Outcome::TimedOut);
+        assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).outcome, Outcome::TimedOut);
     }
     assert_eq!(condition.waiters(), 0);
 }
@@ -519,7 +529,7 @@ fn far_deadlines_wait_for_the_signal<B: Backend>() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let deadline = Deadline::after(seconds, nanoseconds);
-                assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).0, Outcome::Signalled);
+                assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).outcome, Outcome::Signalled);
             });
             while condition.waiters() == 0 {
                 thread::yield_now();

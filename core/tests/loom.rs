@@ -12,7 +12,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use rumpuser::host::sync::{
-    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, Note, OtherReaders, Outcome, Owner, Rwlock,
+    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, NO_REPLY, Note, OtherReaders, Outcome, Owner, Reply, Rwlock,
+    Waited,
 };
 
 /// Explores `body` with up to `preemptions` switches that no thread asks for.
@@ -133,10 +134,14 @@ fn names() -> [Owner; 2] {
     [name(0); 2]
 }
 
+/// What it says.
+const REPLY: Reply = Reply { at: 1, lane: 2, stack: 3 };
+
 /// Marks the note of a waiter at the gate.
-fn told(note: Note) {
+fn told(note: Note) -> Reply {
     // SAFETY: of a thread that waits in `Gate::wait`.
-    unsafe { &*note.cast::<Guarded<bool>>() }.set(true);
+    unsafe { &*note.address.cast::<Guarded<bool>>() }.set(true);
+    REPLY
 }
 
 struct Gate {
@@ -167,11 +172,13 @@ impl Gate {
         }
         self.waiting.set(self.waiting.get() + 1);
         let noted = Guarded::new(false);
-        let (note, release) = (core::ptr::from_ref(&noted).cast(), || self.monitor.unlock(me).unwrap());
+        let note = Note { address: core::ptr::from_ref(&noted).cast(), ..NO_NOTE };
+        let release = || self.monitor.unlock(me).unwrap();
         let home = if self.later { Home::later(&self.monitor) } else { Home::next(&self.monitor) };
-        let (outcome, _) = self.condition.wait(Some(home), deadline, note, release);
+        let Waited { outcome, reply, .. } = self.condition.wait(Some(home), deadline, note, release);
         // Whoever signals has been shown it before, and nobody else.
         assert_eq!(noted.get(), outcome != Outcome::TimedOut);
+        assert_eq!(reply, if noted.get() { REPLY } else { NO_REPLY });
         let early = !self.monitor.mutex().try_lock(me);
         if early {
             self.monitor.mutex().lock(me);
@@ -337,7 +344,7 @@ fn condvar_is_destroyed_after_a_signal() {
         gate.1.set(true);
         // SAFETY: ended below.
         let destroyed = unsafe { &*condition };
-        destroyed.signal(names(), |_| ());
+        destroyed.signal(names(), |_| NO_REPLY);
         destroyed.retire().unwrap();
         gate.0.unlock(name(0)).unwrap();
         // SAFETY: nobody uses it any more. Who does all the same finds nonsense, and fails.

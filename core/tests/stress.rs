@@ -12,7 +12,8 @@
 
 use rumpuser::host::gather;
 use rumpuser::host::sync::{
-    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, OtherReaders, Outcome, Owner, Rwlock, about_to_wait, seed_delays,
+    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, NO_REPLY, OtherReaders, Outcome, Owner, Rwlock, Waited,
+    about_to_wait, seed_delays,
 };
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -214,12 +215,12 @@ fn ring(threads: u64, seed: u64) {
             let next = (thread + 1) % threads;
             turn.set(next);
             if choices.below(2) == 0 {
-                conditions[next as usize].signal([me; 2], |_| ());
+                conditions[next as usize].signal([me; 2], |_| NO_REPLY);
                 monitor.unlock(me).unwrap();
             } else {
                 monitor.unlock(me).unwrap();
                 // May come so late that it ends a later wait of the same thread, which therefore looks again.
-                conditions[next as usize].broadcast([me; 2], |_| ());
+                conditions[next as usize].broadcast([me; 2], |_| NO_REPLY);
             }
         }
     });
@@ -244,7 +245,8 @@ fn store_keeps_count(threads: u64, seed: u64) {
             while store.get() == if fills { ROOM } else { 0 } {
                 let deadline = (choices.below(3) == 0).then(|| Deadline::after(0, choices.below(60_000) as i64));
                 let home = home(&monitor, choices);
-                let (outcome, _) = mine.wait(Some(home), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
+                let Waited { outcome, .. } =
+                    mine.wait(Some(home), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
                 assert!(outcome != Outcome::TimedOut || deadline.is_some());
                 relock(&monitor, me, outcome, choices);
             }
@@ -252,9 +254,9 @@ fn store_keeps_count(threads: u64, seed: u64) {
             store.set(if fills { before + 1 } else { before - 1 });
             // A waiter whose deadline came first has not taken this one: whoever waited longest of the others has.
             if choices.below(4) == 0 {
-                others.broadcast([me; 2], |_| ());
+                others.broadcast([me; 2], |_| NO_REPLY);
             } else {
-                others.signal([me; 2], |_| ());
+                others.signal([me; 2], |_| NO_REPLY);
             }
             monitor.unlock(me).unwrap();
         }

@@ -64,15 +64,15 @@ impl<B: Backend> Cv<B> {
         home: Option<Home<'_, B::Mutex>>,
         deadline: Option<&Deadline>,
     ) -> Outcome {
-        let (outcome, active) = self.watch.wait_for_signal(call, |note, waits| {
-            let (outcome, active) = self.condition.wait(home, deadline, note, || {
+        let waited = self.watch.wait_for_signal(call, |note, waits| {
+            let waited = self.condition.wait(home, deadline, note, || {
                 mtx.exit(call, me);
                 waits();
             });
-            ((outcome, active), outcome != Outcome::TimedOut)
+            (waited, (waited.outcome != Outcome::TimedOut).then_some(waited.reply))
         });
-        transition::waited_actively(call, active);
-        outcome
+        transition::waited_actively(call, waited.active);
+        waited.outcome
     }
 }
 
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn rumpuser_cv_signal(cv: *mut Cv) {
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvSignal, || nobody().then_some(()), || {
             // SAFETY: the waiters' notes are from `wait_for_signal`, and shown by the condition variable while they wait.
-            unsafe { cv.watch.signal(Hypercall::CvSignal, |note| cv.condition.signal(names::<B>(), note)) };
+            unsafe { cv.watch.signal(Hypercall::CvSignal, |answer| cv.condition.signal(names::<B>(), answer)) };
         })
     })
 }
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn rumpuser_cv_broadcast(cv: *mut Cv) {
         let nobody = || cv.condition.waiters() == 0;
         measure_quick(Hypercall::CvBroadcast, || nobody().then_some(()), || {
             // SAFETY: as in `rumpuser_cv_signal`.
-            unsafe { cv.watch.signal(Hypercall::CvBroadcast, |note| cv.condition.broadcast(names::<B>(), note)) };
+            unsafe { cv.watch.signal(Hypercall::CvBroadcast, |answer| cv.condition.broadcast(names::<B>(), answer)) };
         })
     })
 }

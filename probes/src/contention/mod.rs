@@ -17,8 +17,9 @@
 //! Where a holder itself waited meanwhile, for a disk or another lock, that part is charged to its wait
 //! ([`Part::HolderWaited`]): this is how a chain of blocking finds its root.
 //!
-//! For a condition variable the "holder" is who gives the signal. It finds what the waiter has left for it with the waiter, in
-//! the condition variable's own queue, so neither of them uses the record until the wait is over.
+//! For a condition variable the "holder" is who gives the signal. It finds what the waiter shows it with the waiter, in the
+//! condition variable's own queue, and says there what it has to say ([`Note`], [`Reply`]), so neither of them uses the record
+//! until the wait is over.
 
 mod hash;
 mod ledger;
@@ -36,6 +37,7 @@ mod watch;
 pub(crate) use ledger::{Ledger, start_recording, stop_recording};
 pub use ledger::{alone, is_recorded};
 pub use model::{Contention, Lock, LockKind, Module, Part, StackId, Wait};
+pub use note::{Note, Reply};
 pub(crate) use reading::KeptContention;
 pub(crate) use record::Records;
 pub(crate) use stacks::Stacks;

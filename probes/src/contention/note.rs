@@ -1,72 +1,136 @@
-//! What a thread that waits for a signal leaves for whoever gives it.
+//! What a thread that waits for a signal shows to whoever gives it, and what that one says.
 //!
-//! The signaller reads and writes it while the waiter waits, and lets the waiter go on afterwards. So neither of them needs
-//! a lock for it, nor any memory that the waiter's own place in the queue does not bring along.
+//! Both are a few words that go with the waiter's place in the queue: the signaller has it from there in any case, and so has the
+//! waiter afterwards. So neither of them needs a lock for it, nor any memory that the other one would have to bring along.
 
 use super::ledger::Ledger;
-use super::model::StackId;
-use super::waiting::{Giver, Left, Waiting};
+use super::model::{Part, StackId};
+use super::pieces::{Piece, Pieces};
+use super::waiting::Left;
+use crate::clock;
 use core::cell::UnsafeCell;
 
-/// A wait for a signal.
-#[derive(Debug)]
-// Lines of its own: the signaller writes here while the waiter uses the memory around it.
-#[repr(align(64))]
-pub(super) struct Note {
-    /// The number of the condition variable.
-    lock: u32,
-    /// The signaller's, from when it has taken the waiter out of the queue until it lets it go on.
-    waiting: UnsafeCell<Waiting>,
+/// What a waiter shows. It says something to [`Watch::signal`](super::Watch::signal) only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Of what is not said in the reply, as long as the wait; null: nobody wants to know anything.
+    pub address: *const (),
+    /// When the wait began, in ticks.
+    pub since: u64,
+    /// The lane of who waits.
+    pub lane: u32,
 }
 
+/// What a signaller says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// When it gave the signal, in ticks; 0: it says nothing.
+    pub at: u64,
+    /// Its lane.
+    pub lane: u32,
+    /// Its call chain.
+    pub stack: StackId,
+}
+
+/// What a signaller says besides, most often nothing: on what the time until the signal was spent that was not its own doing.
+#[derive(Debug)]
+pub(super) struct More(UnsafeCell<Vec<Piece>>);
+
 impl Note {
-    pub(super) fn new(lock: u32, waiting: Waiting) -> Self {
-        Note { lock, waiting: UnsafeCell::new(waiting) }
-    }
+    /// That of one who has nothing to show.
+    pub const NONE: Note = Note { address: core::ptr::null(), since: 0, lane: 0 };
 
-    /// Where it is. Used by [`Note::signal`] as long as the wait is not over.
-    pub(super) fn address(&self) -> *const () {
-        core::ptr::from_ref(self).cast()
-    }
-
-    /// Notes at `address` that the thread of `ledger`, whose call chain is `stack`, gives the signal `now`; says who waits.
+    /// What the thread of `ledger`, whose call chain is `stack`, is to say as it gives the signal `now`, for condition variable
+    /// number `lock`.
     ///
     /// # Safety
-    /// It is from [`Note::address`], of a wait that lasts until this returns, and of which nobody else is told at this time.
-    pub(super) unsafe fn signal(address: *const (), now: u64, ledger: &Ledger, stack: StackId) -> u32 {
-        // SAFETY: the caller's word.
-        let note = unsafe { &*address.cast::<Note>() };
-        // SAFETY: the waiter looks when its wait is over, and nobody else does now.
-        let waiting = unsafe { &mut *note.waiting.get() };
-        waiting.charge(note.lock, now, Giver { ledger, stack });
-        waiting.lane
+    /// It is of a wait that lasts until this returns, and to which nobody else replies at this time; its address is that of a
+    /// [`More`].
+    pub(super) unsafe fn reply(self, lock: u32, now: u64, ledger: &Ledger, stack: StackId) -> Reply {
+        let lane = ledger.lane();
+        ledger.own.divide(lock, [self.since, now], |part, stack, ticks| {
+            // SAFETY: the caller's word.
+            let more = unsafe { &*self.address.cast::<More>() };
+            // SAFETY: the waiter looks when its wait is over, and nobody else does now.
+            Piece::new(part, stack, lane, ticks).add_to(unsafe { &mut *more.0.get() });
+        });
+        // Another processor's clock may be some ticks behind.
+        Reply { at: now.max(self.since), lane, stack }
+    }
+}
+
+impl Reply {
+    /// That of one who has nothing to say.
+    pub const NONE: Reply = Reply { at: 0, lane: 0, stack: 0 };
+}
+
+impl More {
+    /// `pieces`: room for it.
+    pub(super) fn new(pieces: Pieces) -> Self {
+        More(UnsafeCell::new(pieces.into_room()))
     }
 
-    /// The wait is over at `to`.
-    pub(super) fn end(self, to: u64) -> Left {
-        self.waiting.into_inner().end(to)
+    /// What the thread of `lane`, which waits from `since` on, shows while this is in its place.
+    pub(super) fn note(&self, since: u64, lane: u32) -> Note {
+        Note { address: core::ptr::from_ref(self).cast(), since, lane }
+    }
+
+    /// The wait, since then, is over at `to`; and what was said.
+    pub(super) fn end(self, since: u64, to: u64, Reply { at, lane, stack }: Reply) -> Left {
+        let more = self.0.into_inner();
+        if at == 0 {
+            return Left { pieces: Pieces::of(None, more), charged_until: since, released_by: None, to: to.max(since) };
+        }
+        let held = clock::between(since, at) - more.iter().map(|piece| piece.ticks).sum::<u64>();
+        let held = (held != 0).then(|| Piece::new(Part::Held, stack, lane, held));
+        Left { pieces: Pieces::of(held, more), charged_until: at, released_by: Some(lane), to: to.max(at) }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::model::Part;
-    use super::super::pieces::{Piece, Pieces};
+    use super::super::own::OwnWait;
     use super::*;
+    use crate::catalogue::Hypercall;
+
+    /// What is left of a wait of lane 7 for condition variable 3, from 1000 on to that time, if lane 9 with these waits of its own
+    /// gives the signal then, from chain 5.
+    fn left(waits: &[OwnWait], at: u64, to: u64) -> Left {
+        let mut giver = Ledger::new(9);
+        waits.iter().for_each(|own| giver.own.remember(*own));
+        let more = More::new(Pieces::default());
+        // SAFETY: the wait is not over.
+        let reply = unsafe { more.note(1_000, 7).reply(3, at, &giver, 5) };
+        more.end(1_000, to, reply)
+    }
 
     #[test]
-    fn a_wait_is_what_the_signaller_notes_and_the_way_from_there() {
-        let note = Note::new(3, Waiting::new(7, 1_000, Pieces::default()));
-        // SAFETY: the wait is not over.
-        assert_eq!(unsafe { Note::signal(note.address(), 1_600, &Ledger::new(9), 5) }, 7);
-        let left = note.end(1_900);
+    fn a_wait_is_what_the_signaller_says_and_the_way_from_there() {
+        let left = left(&[], 1_600, 1_900);
         assert_eq!((left.charged_until, left.released_by, left.to), (1_600, Some(9), 1_900));
         assert!(left.pieces.iter().eq([&Piece::new(Part::Held, 5, 9, 600)]));
     }
 
     #[test]
-    fn nobody_notes_anything_of_a_wait_that_ends_by_itself() {
-        let left = Note::new(3, Waiting::new(7, 1_000, Pieces::default())).end(1_900);
+    fn what_the_signaller_waited_for_itself_is_told_apart() {
+        let own = |lock, from, to| OwnWait { call: Hypercall::MutexEnter, lock, stack: 4, from, to };
+        let left = left(&[own(1, 900, 1_100), own(1, 1_150, 1_200), own(3, 1_300, 1_310)], 1_600, 1_900);
+        let waited = Piece::new(Part::HolderWaited(Hypercall::MutexEnter), 4, 9, 100);
+        let waited = Piece { ticks: 150, ..waited };
+        let pieces = [Piece::new(Part::Held, 5, 9, 440), Piece::new(Part::HandOver, 4, 9, 10), waited];
+        assert!(left.pieces.iter().eq(&pieces));
+    }
+
+    #[test]
+    fn another_processors_clock_may_be_behind() {
+        let left = left(&[], 990, 995);
+        assert_eq!((left.charged_until, left.released_by, left.to), (1_000, Some(9), 1_000));
+        assert_eq!(left.pieces.iter().count(), 0);
+    }
+
+    #[test]
+    fn nobody_says_anything_of_a_wait_that_ends_by_itself() {
+        let left = More::new(Pieces::default()).end(1_000, 1_900, Reply::NONE);
         assert_eq!((left.charged_until, left.released_by, left.to), (1_000, None, 1_900));
         assert_eq!(left.pieces.iter().count(), 0);
     }

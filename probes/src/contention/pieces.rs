@@ -24,6 +24,25 @@ impl Piece {
     pub(super) fn new(part: Part, holder: StackId, holder_lane: u32, ticks: u64) -> Self {
         Piece { part: wait::encode(part), holder, holder_lane, ticks, longest: ticks }
     }
+
+    /// Whether they agree in everything but the time.
+    fn is_like(&self, other: &Piece) -> bool {
+        (self.holder, self.holder_lane, self.part) == (other.holder, other.holder_lane, other.part)
+    }
+
+    /// Adds its time to one [like](Piece::is_like) it.
+    pub(super) fn merge_into(&self, known: &mut Piece) {
+        known.ticks += self.ticks;
+        known.longest = known.longest.max(self.longest);
+    }
+
+    /// Puts it with others.
+    pub(super) fn add_to(self, others: &mut Vec<Piece>) {
+        match others.iter_mut().rev().find(|known| known.is_like(&self)) {
+            Some(known) => self.merge_into(known),
+            None => others.push(self),
+        }
+    }
 }
 
 /// The pieces of one wait. They are few: the longer a wait is, the less often a piece of it is noted; and most often there is
@@ -35,20 +54,21 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
+    /// These. No two of them are alike.
+    pub(super) fn of(first: Option<Piece>, more: Vec<Piece>) -> Self {
+        Pieces { first, more }
+    }
+
+    /// The room for all but the first.
+    pub(super) fn into_room(self) -> Vec<Piece> {
+        self.more
+    }
+
     pub(super) fn add(&mut self, piece: Piece) {
-        let is_same = |known: &&mut Piece| {
-            (known.holder, known.holder_lane, known.part) == (piece.holder, piece.holder_lane, piece.part)
-        };
-        if self.first.is_none() {
-            self.first = Some(piece);
-            return;
-        }
-        match self.first.iter_mut().chain(&mut self.more).rev().find(is_same) {
-            Some(known) => {
-                known.ticks += piece.ticks;
-                known.longest = known.longest.max(piece.longest);
-            }
-            None => self.more.push(piece),
+        match &mut self.first {
+            Some(first) if !first.is_like(&piece) => piece.add_to(&mut self.more),
+            Some(first) => piece.merge_into(first),
+            None => self.first = Some(piece),
         }
     }
 

@@ -166,10 +166,10 @@ impl Record {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread of `lane` waits from `since` on for the lock that is at `lock`. `pieces`: room for what it waits for.
-    /// Returns which of those who wait it is.
-    pub(super) fn begin(&self, arena: &Arena, lock: usize, lane: u32, since: u64, pieces: Pieces) -> u32 {
-        let waiting = Waiting::new(lane, since, pieces);
+    /// A thread waits from `since` on for the lock that is at `lock`. `pieces`: room for what it waits for. Returns which of those
+    /// who wait it is.
+    pub(super) fn begin(&self, arena: &Arena, lock: usize, since: u64, pieces: Pieces) -> u32 {
+        let waiting = Waiting::new(since, pieces);
         let mut guarded = self.guarded();
         let place = match guarded.free.pop() {
             Some(free) => {
@@ -376,7 +376,7 @@ mod tests {
         let arena = arena(1 << 13);
         let origin = Origin { kind: LockKind::Rwlock, made: 0, address: 0x1000 };
         let record = Record::create(&arena, 1, origin, 1, false).unwrap();
-        let place = record.begin(&arena, 0x2000, 7, 1_000, Pieces::default());
+        let place = record.begin(&arena, 0x2000, 1_000, Pieces::default());
         let releaser = Ledger::new(3);
         record.release(&arena, 0x2000, None, 1_700, Giver { ledger: &releaser, stack: 5 });
 
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(arena.word(wait + cell::SUM).load(Ordering::Relaxed), 700);
 
         // Nobody gave anything back in time.
-        let place = record.begin(&arena, 0x2000, 7, 2_000, left.pieces);
+        let place = record.begin(&arena, 0x2000, 2_000, left.pieces);
         let left = record.ended(&arena, place, 2_100);
         assert_eq!((left.charged_until, left.released_by, left.to), (2_000, None, 2_100));
         record.count(&arena, left.length(2_000), Waited { spun: true, taken: 1 });

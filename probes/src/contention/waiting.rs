@@ -19,7 +19,6 @@ const LONGEST_PAUSE: u64 = 1_000_000;
 /// What others must know of a wait, and note of it.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    pub(super) lane: u32,
     since: u64,
     /// Up to when its time has been charged to others: to whom is in `pieces`.
     charged_until: u64,
@@ -54,9 +53,9 @@ impl Left {
 }
 
 impl Waiting {
-    /// That of the thread of `lane`, from `since` on. `pieces`: room for what it waits for.
-    pub(super) fn new(lane: u32, since: u64, pieces: Pieces) -> Self {
-        Waiting { lane, since, charged_until: since, pieces, released_by: None }
+    /// One from `since` on. `pieces`: room for what is waited for.
+    pub(super) fn new(since: u64, pieces: Pieces) -> Self {
+        Waiting { since, charged_until: since, pieces, released_by: None }
     }
 
     /// For how long a release need not be charged for this wait, `least` or more: the longer it is already, the less it

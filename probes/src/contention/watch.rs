@@ -2,10 +2,10 @@
 
 use super::ledger::{self, Account, Hold, Ledger, current_place, with_ledger};
 use super::model::{LockKind, Part, StackId};
-use super::note::Note;
+use super::note::{More, Note, Reply};
 use super::own::OwnWait;
 use super::record::{Held, Origin, Record, Waited};
-use super::waiting::{Giver, Left, Waiting};
+use super::waiting::{Giver, Left};
 use crate::arena::Arena;
 use crate::catalogue::Hypercall;
 use crate::clock;
@@ -269,8 +269,8 @@ impl Watch {
         None
     }
 
-    /// Runs `wait`, in which the calling thread waits for a signal; it says whether one came. It is to call what it is given
-    /// before it waits, and after it has given up what others wait for; and to show its note, an address, to whoever gives the
+    /// Runs `wait`, in which the calling thread waits for a signal; it says what came with the signal, if one came. It is to call
+    /// what it is given before it waits, and after it has given up what others wait for; and to show its note to whoever gives the
     /// signal ([`Watch::signal`]). The condition variable may be gone in the end.
     ///
     /// The wait is in the figures when this returns, before the caller takes anything that others wait for. Who gave the signal is
@@ -278,13 +278,14 @@ impl Watch {
     pub fn wait_for_signal<R>(
         &self,
         call: Hypercall,
-        wait: impl FnOnce(*const (), &mut dyn FnMut()) -> (R, bool),
+        wait: impl FnOnce(Note, &mut dyn FnMut()) -> (R, Option<Reply>),
     ) -> R {
         let begun = ledger::is_recorded().then(|| self.begin_signal(call)).flatten();
-        let Some((mut begun, note)) = begun else {
-            return wait(core::ptr::null(), &mut || ()).0;
+        let Some((mut begun, more)) = begun else {
+            return wait(Note::NONE, &mut || ()).0;
         };
-        let (outcome, signalled) = wait(note.address(), &mut || {
+        let note = more.note(begun.since, begun.account.waiter_lane);
+        let (outcome, reply) = wait(note, &mut || {
             with_ledger(|recorder, ledger| {
                 // In the wait itself: that is in the way of nobody.
                 begun.account.waiter = ledger.chain(recorder);
@@ -292,11 +293,11 @@ impl Watch {
                 begun.record.begin_signal(&recorder.arena);
             });
         });
-        let left = note.end(clock::now());
+        let left = more.end(begun.since, clock::now(), reply.unwrap_or(Reply::NONE));
         transition::wait_end(left.to);
-        let waited = Waited { spun: false, taken: signalled.into() };
+        let waited = Waited { spun: false, taken: reply.is_some().into() };
         with_ledger(|recorder, ledger| {
-            let end = End { begun, left, waited, signalled: Some(signalled) };
+            let end = End { begun, left, waited, signalled: Some(reply.is_some()) };
             end.remember(ledger);
             end.tell(&recorder.arena, ledger);
         });
@@ -304,15 +305,14 @@ impl Watch {
     }
 
     #[inline]
-    fn begin_signal(&self, call: Hypercall) -> Option<(Begun, Note)> {
+    fn begin_signal(&self, call: Hypercall) -> Option<(Begun, More)> {
         let since = transition::wait_begin();
         let record = self.record(LockKind::Condvar)?;
         let place = current_place();
         with_ledger(|_, ledger| {
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter: 0, waiter_lane };
-            let note = Note::new(record.number, Waiting::new(waiter_lane, since, ledger.spare.take()));
-            (Begun { record, place: 0, account, since }, note)
+            (Begun { record, place: 0, account, since }, More::new(ledger.spare.take()))
         })
     }
 
@@ -347,31 +347,31 @@ impl Watch {
         give_back()
     }
 
-    /// Runs `give`, in which `call` gives a signal; the condition variable may be gone then. It is to pass on the note of each
-    /// one who gets the signal, before that one goes on.
+    /// Runs `give`, in which `call` gives a signal; the condition variable may be gone then. It is to have the note of each one who
+    /// gets the signal replied to, and to pass on the reply, before that one goes on.
     ///
     /// # Safety
-    /// What `give` passes on is null or of a wait that is not over, and of which nobody else is told at the same time.
+    /// The notes are [none](Note::NONE), or of waits that are not over and to which nobody else replies at the same time.
     #[cold]
-    pub unsafe fn signal<R>(&self, call: Hypercall, give: impl FnOnce(&mut dyn FnMut(*const ())) -> R) -> R {
+    pub unsafe fn signal<R>(&self, call: Hypercall, give: impl FnOnce(&mut dyn FnMut(Note) -> Reply) -> R) -> R {
         // Who waits for something that is not recorded has no note.
-        if self.known_record().is_none() {
-            return give(&mut |_| ());
-        }
+        let Some(&Record { number, .. }) = self.known_record() else { return give(&mut |_| Reply::NONE) };
         let now = clock::now();
         let stack = with_ledger(|recorder, ledger| {
             ledger.woken.clear();
             ledger.chain(recorder)
         });
-        let Some(stack) = stack else { return give(&mut |_| ()) };
+        let Some(stack) = stack else { return give(&mut |_| Reply::NONE) };
         let outcome = give(&mut |note| {
-            if !note.is_null() {
-                with_ledger(|_, ledger| {
-                    // SAFETY: the caller's word.
-                    let lane = unsafe { Note::signal(note, now, ledger, stack) };
-                    ledger.woken.push(lane);
-                });
-            }
+            let reply = with_ledger(|_, ledger| {
+                if note.address.is_null() {
+                    return None;
+                }
+                ledger.woken.push(note.lane);
+                // SAFETY: the caller's word.
+                Some(unsafe { note.reply(number, now, ledger, stack) })
+            });
+            reply.flatten().unwrap_or(Reply::NONE)
         });
         // The timeline has an arrow from here to each of them.
         let woken = |nth: usize| with_ledger(|_, ledger| ledger.woken.get(nth).copied())?;
@@ -492,7 +492,7 @@ impl Watch {
             ledger.tell_put_off(&recorder.arena);
             let waiter_lane = ledger.lane();
             let account = Account { call, lock: record.number, place, waiter, waiter_lane };
-            let place = record.begin(&recorder.arena, lock, waiter_lane, since, ledger.spare.take());
+            let place = record.begin(&recorder.arena, lock, since, ledger.spare.take());
             Begun { record, place, account, since }
         })
     }

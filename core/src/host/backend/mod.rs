@@ -33,7 +33,7 @@ pub use native::Native;
 
 use super::clock::{self, Time};
 use super::errno::Errno;
-use super::sync::{Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
+use super::sync::{Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Owner, Reply, StillWaited, Waited};
 use super::thread;
 use core::ffi::{CStr, c_void};
 
@@ -243,24 +243,24 @@ pub trait Condvar: Sized + Send + Sync {
     fn waiters(&self) -> u32;
 
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting. The
-    /// mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
+    /// mutex is not locked again here.
     ///
     /// `home` is the mutex, if the caller takes it after the wait: then the wait may last until a signaller that holds it has
-    /// given it back. What `note` is the address of stays as long as the wait.
+    /// given it back. What is at the address in `note` stays as long as the wait.
     fn wait(
         &self,
         home: Option<Home<'_, Self::Mutex>>,
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),
-    ) -> (Outcome, u64);
+    ) -> Waited;
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
-    /// the waiter's mutex. `read` is shown the waiter's note while it waits; it makes no hypercall and waits for nobody.
-    fn signal(&self, names: [Owner; 2], read: impl FnMut(Note));
+    /// the waiter's mutex. `answer` replies to the waiter's note while it waits; it makes no hypercall and waits for nobody.
+    fn signal(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply);
 
-    /// Ends the wait of all who wait, each of whose notes `read` is shown. The rest as above.
-    fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note));
+    /// Ends the wait of all who wait, to each of whose notes `answer` replies. The rest as above.
+    fn broadcast(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply);
 
     /// To be called before the condition variable is dropped: waits for those whose time was up in the same moment and
     /// who still use it.

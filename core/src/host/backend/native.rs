@@ -3,7 +3,9 @@
 use super::{Backend, Condvar, Mutex, Rwlock};
 use crate::host::clock::{self, Time};
 use crate::host::errno::Errno;
-use crate::host::sync::{self, Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, StillWaited};
+use crate::host::sync::{
+    self, Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Owner, Reply, StillWaited, Waited,
+};
 use crate::host::{batch, gather};
 
 /// The default back end: [`sync`] and the host's threads.
@@ -147,24 +149,18 @@ impl Condvar for sync::Condvar {
         sync::Condvar::waiters(self)
     }
 
-    fn wait(
-        &self,
-        home: Option<Home<'_>>,
-        deadline: Option<&Deadline>,
-        note: Note,
-        release: impl FnOnce(),
-    ) -> (Outcome, u64) {
+    fn wait(&self, home: Option<Home<'_>>, deadline: Option<&Deadline>, note: Note, release: impl FnOnce()) -> Waited {
         sync::Condvar::wait(self, home, deadline, note, release)
     }
 
     #[inline(always)]
-    fn signal(&self, names: [Owner; 2], read: impl FnMut(Note)) {
-        sync::Condvar::signal(self, names, read);
+    fn signal(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
+        sync::Condvar::signal(self, names, answer);
     }
 
     #[inline(always)]
-    fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note)) {
-        sync::Condvar::broadcast(self, names, read);
+    fn broadcast(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
+        sync::Condvar::broadcast(self, names, answer);
     }
 
     fn retire(&self) -> Result<(), StillWaited> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host::backend::Backend;
-use crate::host::sync::{Condvar, Mutex, NO_NOTE, Outcome, Rwlock};
+use crate::host::sync::{Condvar, Mutex, NO_NOTE, NO_REPLY, Outcome, Rwlock};
 use crate::lwp;
 use core::ptr;
 use rumpscope_probes::CHAIN_DEPTH;
@@ -40,7 +40,7 @@ impl Counter {
     fn add(&self) {
         self.mutex.lock(Owner::NOBODY);
         self.value.store(self.value.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.changed.broadcast([Owner::NOBODY; 2], |_| ());
+        self.changed.broadcast([Owner::NOBODY; 2], |_| NO_REPLY);
         self.mutex.unlock(Owner::NOBODY).expect("locked");
     }
 
@@ -295,19 +295,22 @@ fn a_timed_wait_ends_by_the_clock_or_by_a_signal() {
         let (mutex, condition) = (Mutex::new(), Condvar::new());
         mutex.lock(Owner::NOBODY);
         let release = || mutex.unlock(Owner::NOBODY).expect("locked");
-        assert_eq!(condition.wait(None, Some(&Deadline::after(0, 2_000_000)), NO_NOTE, release).0, Outcome::TimedOut);
+        assert_eq!(
+            condition.wait(None, Some(&Deadline::after(0, 2_000_000)), NO_NOTE, release).outcome,
+            Outcome::TimedOut
+        );
         assert_eq!(condition.waiters(), 0);
         condition.retire().expect("nobody waits");
     }));
     let condition = Arc::new(Condvar::new());
     let waits = Arc::clone(&condition);
     let fiber = start(move || {
-        assert_eq!(waits.wait(None, Some(&Deadline::after(600, 0)), NO_NOTE, || ()).0, Outcome::Signalled)
+        assert_eq!(waits.wait(None, Some(&Deadline::after(600, 0)), NO_NOTE, || ()).outcome, Outcome::Signalled)
     });
     while condition.waiters() == 0 {
         thread::yield_now();
     }
-    condition.signal([Owner::NOBODY; 2], |_| ());
+    condition.signal([Owner::NOBODY; 2], |_| NO_REPLY);
     join(&fiber);
     assert_eq!(timers::next().filter(|next| *next > Deadline::after(60, 0).nanoseconds()), None, "the timer is gone");
 }

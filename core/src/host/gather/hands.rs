@@ -1,7 +1,7 @@
 //! Which threads of the guest hand things to each other: who ends whose waits.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So much is written down at most, some for each of many threads: a millisecond of threads that hand over all the time.
@@ -10,39 +10,48 @@ const MOST: usize = 512;
 const OFTEN: usize = 2;
 
 /// Who is not to be written down.
-pub const NOBODY: usize = 0;
+pub const NOBODY: u32 = 0;
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 /// How many there are, and more where there was no room.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static HANDS: [Hand; MOST] = [const { Hand { to: AtomicUsize::new(NOBODY), by: AtomicUsize::new(NOBODY) } }; MOST];
+static HANDS: [Hand; MOST] = [const { Hand { to: AtomicU32::new(NOBODY), by: AtomicU32::new(NOBODY) } }; MOST];
 
 /// One wait that somebody has ended. Approximate: it may be of two where they are written down and read at once.
 struct Hand {
-    to: AtomicUsize,
-    by: AtomicUsize,
+    to: AtomicU32,
+    by: AtomicU32,
 }
 
 /// Threads that hand things to each other.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Group {
-    pub(super) threads: BTreeSet<usize>,
+    pub(super) threads: BTreeSet<u32>,
     /// How often one of them has ended another's wait.
     pub(super) hands: usize,
 }
 
-/// A number of the calling thread that no other one has meanwhile.
+/// A number of the calling thread that no other one has, of 2^32 at least.
 #[inline]
-pub fn me() -> usize {
+pub fn me() -> u32 {
     thread_local! {
-        static ME: Cell<u8> = const { Cell::new(0) };
+        static ME: Cell<u32> = const { Cell::new(NOBODY) };
     }
-    ME.with(|me| me.as_ptr().addr())
+    match ME.get() {
+        NOBODY => {
+            static LAST: AtomicU32 = AtomicU32::new(NOBODY);
+            // Relaxed: a number. The one after the last is nobody's.
+            let me = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+            ME.set(me);
+            me
+        }
+        me => me,
+    }
 }
 
 /// The calling thread ends a wait of that one.
 #[inline]
-pub fn to(thread: usize) {
+pub fn to(thread: u32) {
     // Relaxed, here and below: who is on time, and what becomes of two at once, does not matter.
     if IS_ON.load(Ordering::Relaxed) && thread != NOBODY {
         write_down(thread, me());
@@ -50,7 +59,7 @@ pub fn to(thread: usize) {
 }
 
 #[cold]
-fn write_down(to: usize, by: usize) {
+fn write_down(to: u32, by: u32) {
     if let Some(hand) = HANDS.get(COUNT.fetch_add(1, Ordering::Relaxed)) {
         hand.to.store(to, Ordering::Relaxed);
         hand.by.store(by, Ordering::Relaxed);
@@ -73,8 +82,8 @@ pub(super) fn end() -> Vec<Group> {
 }
 
 /// Each thread is in the group of the one that ends most of its waits.
-fn groups(hands: impl Iterator<Item = (usize, usize)>) -> Vec<Group> {
-    let mut waits: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
+fn groups(hands: impl Iterator<Item = (u32, u32)>) -> Vec<Group> {
+    let mut waits: BTreeMap<u32, BTreeMap<u32, usize>> = BTreeMap::new();
     // Nobody: who writes it down is about to.
     for (to, by) in hands.filter(|(to, by)| ![*to, *by].contains(&NOBODY)) {
         *waits.entry(to).or_default().entry(by).or_default() += 1;
@@ -101,7 +110,7 @@ mod tests {
     use super::*;
 
     /// The groups, those with the most threads first.
-    fn of(hands: &[(usize, usize)]) -> Vec<Vec<usize>> {
+    fn of(hands: &[(u32, u32)]) -> Vec<Vec<u32>> {
         let groups = groups(hands.iter().copied().cycle().take(4 * hands.len())).into_iter();
         let mut groups: Vec<Vec<_>> = groups.map(|group| group.threads.into_iter().collect()).collect();
         groups.sort_by_key(|threads| (usize::MAX - threads.len(), threads[0]));

@@ -62,7 +62,7 @@ struct Change {
     /// The CPUs that they are on.
     there: Mask,
     /// Where in groups: the number of each thread that is in one ([`hands::me`]), and its CPU.
-    groups: Vec<(usize, usize)>,
+    groups: Vec<(u32, usize)>,
     /// Who was on one of them alone before it, because somebody else has put them there.
     others: Vec<pid_t>,
     /// When it was, for [`gathering_ends`].
@@ -285,7 +285,7 @@ pub fn gather_in_groups() -> bool {
 }
 
 /// A CPU for each thread: those that hand over most come first, each group where least is handed over by then.
-fn places(mut groups: Vec<Group>, cpus: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+fn places(mut groups: Vec<Group>, cpus: impl Iterator<Item = usize>) -> Vec<(u32, usize)> {
     groups.sort_by_key(|group| Reverse(group.hands));
     let mut cpus: Vec<_> = cpus.enumerate().map(|(nth, cpu)| (0, nth, cpu)).collect();
     let mut places = Vec::new();
@@ -298,7 +298,7 @@ fn places(mut groups: Vec<Group>, cpus: impl Iterator<Item = usize>) -> Vec<(usi
 }
 
 /// Gathers them there, who are scattered. Whether it has.
-fn change_to(place: u32, there: Mask, groups: Vec<(usize, usize)>) -> bool {
+fn change_to(place: u32, there: Mask, groups: Vec<(u32, usize)>) -> bool {
     // None: the host does not tell any more, so nobody could be let go.
     let mut others = cpus::threads();
     if !(1..=MOST_THREADS).contains(&others.len()) {

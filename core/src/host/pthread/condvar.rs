@@ -5,7 +5,7 @@
 use super::parker::Parker;
 use super::primitive::Raw;
 use crate::host::backend;
-use crate::host::sync::{Deadline, Home, Note, Outcome, Owner, StillWaited};
+use crate::host::sync::{Deadline, Home, Note, Outcome, Owner, Reply, StillWaited, Waited};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::VecDeque;
@@ -38,8 +38,8 @@ impl Condvar {
         })
     }
 
-    /// Tells up to `most` waiters, those who came first, and shows their notes to `read`. One whose time is up takes itself out.
-    fn tell(&self, most: usize, mut read: impl FnMut(Note)) {
+    /// Tells up to `most` waiters, those who came first, to whose notes `answer` replies. One whose time is up takes itself out.
+    fn tell(&self, most: usize, mut answer: impl FnMut(Note) -> Reply) {
         // Relaxed: see `with_queue`.
         if self.waiters.load(Ordering::Relaxed) == 0 {
             return;
@@ -48,7 +48,7 @@ impl Condvar {
             let mut left = most;
             queue.retain(|&parker| {
                 // SAFETY: what is in the queue is alive; who has been told may not be, and is taken out.
-                let told = left != 0 && unsafe { &*parker }.tell(&mut read);
+                let told = left != 0 && unsafe { &*parker }.tell(&mut answer);
                 left -= usize::from(told);
                 !told
             });
@@ -74,24 +74,24 @@ impl backend::Condvar for Condvar {
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),
-    ) -> (Outcome, u64) {
+    ) -> Waited {
         let parker = Parker::new(note);
         self.with_queue(|queue| queue.push_back(&parker));
         release();
-        let outcome = parker.wait(deadline);
+        let (outcome, reply) = parker.wait(deadline);
         // Once it has been told, the condition variable may be gone.
         if outcome == Outcome::TimedOut {
             self.with_queue(|queue| queue.retain(|other| !core::ptr::eq(*other, &parker)));
         }
-        (outcome, 0)
+        Waited { outcome, active: 0, reply }
     }
 
-    fn signal(&self, _names: [Owner; 2], read: impl FnMut(Note)) {
-        self.tell(1, read);
+    fn signal(&self, _names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
+        self.tell(1, answer);
     }
 
-    fn broadcast(&self, _names: [Owner; 2], read: impl FnMut(Note)) {
-        self.tell(usize::MAX, read);
+    fn broadcast(&self, _names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
+        self.tell(usize::MAX, answer);
     }
 
     fn retire(&self) -> Result<(), StillWaited> {

@@ -1,7 +1,7 @@
 //! One waiting thread, with a mutex and a condition variable of its own.
 
 use super::primitive::{Condition, Raw};
-use crate::host::sync::{Deadline, Note, Outcome};
+use crate::host::sync::{Deadline, NO_REPLY, Note, Outcome, Reply};
 use core::cell::UnsafeCell;
 
 /// A thread that waits to be told to go on. It lives on that thread's stack.
@@ -18,8 +18,8 @@ pub(super) struct Parker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
-    /// It may go on; whoever told it does not touch it any more after unlocking.
-    Told,
+    /// It may go on, and this was said; whoever told it does not touch it any more after unlocking.
+    Told(Reply),
     /// Its time was up before it was told: nobody can tell it any more.
     Leaving,
 }
@@ -29,19 +29,19 @@ impl Parker {
         Parker { lock: Raw::new(), state: UnsafeCell::new(State::Waiting), told: Condition::new(), note }
     }
 
-    /// Waits until it is told, or until the deadline. What was said first, stays.
-    pub(super) fn wait(&self, deadline: Option<&Deadline>) -> Outcome {
+    /// Waits until it is told, or until the deadline; whichever comes first, stays.
+    pub(super) fn wait(&self, deadline: Option<&Deadline>) -> (Outcome, Reply) {
         self.lock.with(|| {
             let mut late = false;
             loop {
                 // SAFETY: under the lock; the reference ends before the wait.
                 let state = unsafe { &mut *self.state.get() };
-                if *state == State::Told {
-                    return Outcome::Signalled;
+                if let State::Told(reply) = *state {
+                    return (Outcome::Signalled, reply);
                 }
                 if late {
                     *state = State::Leaving;
-                    return Outcome::TimedOut;
+                    return (Outcome::TimedOut, NO_REPLY);
                 }
                 // SAFETY: under the lock, which is the only one used with it.
                 late = unsafe { self.told.wait(&self.lock, deadline) } == Outcome::TimedOut;
@@ -49,16 +49,15 @@ impl Parker {
         })
     }
 
-    /// Tells it to go on, unless its time is up; shows its note to `read` before. Says whether it did; then the parker may be
+    /// Tells it to go on, unless its time is up, and what `answer` replies to its note. Says whether it did; then the parker may be
     /// gone.
-    pub(super) fn tell(&self, read: impl FnOnce(Note)) -> bool {
+    pub(super) fn tell(&self, answer: impl FnOnce(Note) -> Reply) -> bool {
         self.lock.with(|| {
             // SAFETY: under the lock.
             let state = unsafe { &mut *self.state.get() };
             let waits = *state == State::Waiting;
             if waits {
-                read(self.note);
-                *state = State::Told;
+                *state = State::Told(answer(self.note));
                 self.told.signal();
             }
             waits

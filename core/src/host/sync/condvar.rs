@@ -8,11 +8,11 @@ use super::monitor::Monitor;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
-use super::queue::{Message, Queue, SoFar, Taken, Waiter};
+use super::queue::{Message, Queue, ROOM, SoFar, Taken, Waiter};
 use super::turns::Turns;
 use crate::host::gather::hands;
 use core::ops::Range;
-use core::ptr;
+use core::{fmt, ptr};
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
 ///
@@ -29,12 +29,12 @@ pub struct Condvar {
     queue: UnsafeCell<Queue<About>>,
 }
 
-/// What a waiter has for whoever ends its wait by a signal: an address, which means nothing here. What is there stays as
-/// long as the wait.
-pub type Note = *const ();
+pub use rumpscope_probes::contention::{Note, Reply};
 
-/// None.
-pub const NO_NOTE: Note = ptr::null();
+/// A waiter that has nothing to show to whoever ends its wait.
+pub const NO_NOTE: Note = Note::NONE;
+/// And one who ends it has nothing to say.
+pub const NO_REPLY: Reply = Reply::NONE;
 
 /// Where a waiter goes after a signal: to a mutex, whose holder may keep it until then.
 #[derive(Debug)]
@@ -60,11 +60,49 @@ impl<'a, M> Home<'a, M> {
 pub(super) struct About {
     /// The mutex that it takes after a signal, which is there as long as the waiter waits; null: it does not say.
     home: *const Monitor,
-    /// Whether it can do nothing before.
-    is_next: bool,
-    /// Who waits, where it is told who ends its wait.
-    who: usize,
-    note: Note,
+    /// Who waits, if it has something else to do before; else nobody, see [`hands`].
+    who: u32,
+    /// The lane of its note.
+    lane: u32,
+    /// Once taken, the taker's.
+    slip: UnsafeCell<Slip>,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<About>() <= ROOM);
+
+/// First the waiter's, then the signaller's, in the same place: that has just gone to the signaller, and goes back in any case.
+#[derive(Clone, Copy)]
+union Slip {
+    /// What it shows, but for the lane.
+    note: (*const (), u64),
+    reply: Reply,
+}
+
+impl fmt::Debug for Slip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slip").finish_non_exhaustive()
+    }
+}
+
+impl About {
+    fn new(home: *const Monitor, who: u32, Note { address, since, lane }: Note) -> Self {
+        About { home, who, lane, slip: UnsafeCell::new(Slip { note: (address, since) }) }
+    }
+
+    /// Has `answer` reply to the note, once.
+    ///
+    /// # Safety
+    /// The waiter is taken, by the caller, and nobody has replied.
+    unsafe fn reply(&self, answer: impl FnOnce(Note) -> Reply) {
+        self.slip.with_mut(|slip| {
+            // SAFETY: the caller's word; it holds a note until somebody replies.
+            let (address, since) = unsafe { (*slip).note };
+            let reply = answer(Note { address, since, lane: self.lane });
+            // SAFETY: the caller's word.
+            unsafe { *slip = Slip { reply } };
+        });
+    }
 }
 
 // SAFETY: the queue is used under `lock` only; `Waiter`s are made to be reached from other threads.
@@ -82,6 +120,17 @@ pub enum Outcome {
     Handed,
     /// The deadline came first.
     TimedOut,
+}
+
+/// A wait that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How much of it was active, in nanoseconds.
+    pub active: u64,
+    /// What whoever ended it said; none if the deadline came first.
+    pub reply: Reply,
 }
 
 /// Threads wait on the condition variable that is to be destroyed.
@@ -130,7 +179,7 @@ impl Condvar {
     }
 
     /// Waits for a signal. `release` unlocks the caller's mutex: a signal given after that finds the caller waiting.
-    /// The mutex is not locked again here. Says also how much of the wait was active, in nanoseconds.
+    /// The mutex is not locked again here.
     ///
     /// `home` is the caller's mutex, if it takes that after the wait: then whoever signals while holding it may keep the caller
     /// waiting until it gives it back ([`Outcome::Handed`]). `note` is shown to whoever signals.
@@ -140,7 +189,7 @@ impl Condvar {
         deadline: Option<&Deadline>,
         note: Note,
         release: impl FnOnce(),
-    ) -> (Outcome, u64) {
+    ) -> Waited {
         let is_first = self.habit.is_new();
         let came_back = self.turns.comes_back();
         self.answers.wait(came_back);
@@ -148,7 +197,7 @@ impl Condvar {
         let (home, is_next) = home.map_or((ptr::null(), true), |home| (ptr::from_ref(home.mutex), home.is_next));
         // Where it can go on at once it may be a virtual CPU that it waits for: that is handed on by whoever has it.
         let who = if is_next { hands::NOBODY } else { hands::me() };
-        let waiter = Waiter::new(patience, deadline.is_some(), About { home, is_next, who, note });
+        let waiter = Waiter::new(patience, deadline.is_some(), About::new(home, who, note));
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -160,10 +209,11 @@ impl Condvar {
             habit::learn_first(waiter.since(), active, active::now(), looked);
         }
         // Where there is one, the condition variable may be gone by now.
-        match message {
-            Some(Message::TakeTurn) => return (Outcome::Handed, active),
-            Some(_) => return (Outcome::Signalled, active),
-            None => {}
+        if let Some(message) = message {
+            let outcome = if message == Message::TakeTurn { Outcome::Handed } else { Outcome::Signalled };
+            // SAFETY: whoever took the waiter has replied before it let it go on.
+            let reply = waiter.about.slip.with(|slip| unsafe { (*slip).reply });
+            return Waited { outcome, active, reply };
         }
         self.with_queue(|queue| {
             // SAFETY: nobody takes a waiter whose time is up, so it is still in the queue.
@@ -171,20 +221,20 @@ impl Condvar {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             self.habit.learn(waiter.since(), active::now(), looked);
         });
-        (Outcome::TimedOut, active)
+        Waited { outcome: Outcome::TimedOut, active, reply: NO_REPLY }
     }
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
-    /// the waiter's mutex. `read` is shown the waiter's note, as long as it waits.
+    /// the waiter's mutex. `answer` replies to the waiter's note, as long as it waits.
     #[inline(always)]
-    pub fn signal(&self, names: [Owner; 2], read: impl FnMut(Note)) {
+    pub fn signal(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
         if self.waiters() != 0 {
-            self.signal_first(names, read);
+            self.signal_first(names, answer);
         }
     }
 
     #[cold]
-    fn signal_first(&self, names: [Owner; 2], read: impl FnMut(Note)) {
+    fn signal_first(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
         let taken = self.with_queue(|queue| {
             let taken = queue.take_first();
             if let Some(taken) = &taken {
@@ -196,20 +246,20 @@ impl Condvar {
         self.turns.signal();
         // Last, and outside the lock: a thread that goes on may destroy the condition variable.
         if let Some(taken) = taken {
-            let_go(taken, names, self.waiters() == 0, read);
+            let_go(taken, names, self.waiters() == 0, answer);
         }
     }
 
     /// Ends the wait of all who wait. The rest as for [`Condvar::signal`].
     #[inline(always)]
-    pub fn broadcast(&self, names: [Owner; 2], read: impl FnMut(Note)) {
+    pub fn broadcast(&self, names: [Owner; 2], answer: impl FnMut(Note) -> Reply) {
         if self.waiters() != 0 {
-            self.signal_all(names, read);
+            self.signal_all(names, answer);
         }
     }
 
     #[cold]
-    fn signal_all(&self, names: [Owner; 2], mut read: impl FnMut(Note)) {
+    fn signal_all(&self, names: [Owner; 2], mut answer: impl FnMut(Note) -> Reply) {
         let (taken, count) = self.with_queue(|queue| {
             let (taken, count) = queue.take_all();
             self.waiters.fetch_sub(count, Ordering::Relaxed);
@@ -219,7 +269,7 @@ impl Condvar {
         });
         self.turns.signal();
         // As in `signal_first`.
-        taken.each(|taken| let_go(taken, names, count == 1, &mut read));
+        taken.each(|taken| let_go(taken, names, count == 1, &mut answer));
     }
 
     /// To be called before the condition variable is destroyed: waits for those whose time was up in the same moment
@@ -256,10 +306,12 @@ fn lesson(SoFar { since, patience, looked }: SoFar, now: u64, goes_on: bool, pay
 
 /// Lets a waiter go on: now, or where the caller holds the mutex that it needs, when that is given back. One that has something
 /// else to do first is most likely not through with that before, if it is the `only` one that wants the mutex.
-fn let_go(taken: Taken<About>, names: [Owner; 2], only: bool, mut read: impl FnMut(Note)) {
-    let About { home, is_next, who, note } = *taken.about();
-    read(note);
-    hands::to(who);
+fn let_go(taken: Taken<About>, names: [Owner; 2], only: bool, answer: impl FnOnce(Note) -> Reply) {
+    let about = taken.about();
+    // SAFETY: taken just now.
+    unsafe { about.reply(answer) };
+    let (home, is_next) = (about.home, about.who == hands::NOBODY);
+    hands::to(about.who);
     // SAFETY: null, or a mutex that the waiter will take: it is there.
     let home = unsafe { home.as_ref() }.filter(|home| home.is_held_by(names));
     // SAFETY: the caller holds it.
@@ -283,7 +335,7 @@ mod tests {
             let waiting = scope.spawn(|| {
                 monitor.mutex().lock(me);
                 let release = || monitor.unlock(me).expect("its owner");
-                let (outcome, _) = condition.wait(Some(Home::later(monitor)), None, NO_NOTE, release);
+                let Waited { outcome, .. } = condition.wait(Some(Home::later(monitor)), None, NO_NOTE, release);
                 monitor.mutex().lock(me);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.
@@ -296,7 +348,7 @@ mod tests {
                 thread::yield_now();
             }
             monitor.mutex().lock(other);
-            condition.signal([other; 2], |_| ());
+            condition.signal([other; 2], |_| NO_REPLY);
             monitor.unlock(other).expect("its owner");
             waiting.join().expect("no panic")
         })

@@ -32,7 +32,7 @@ use super::deadline::Deadline;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell};
 use super::{futex, futex::Wake};
 use crate::host::{batch, cpus, gather};
-use core::ptr;
+use core::{mem, ptr};
 
 const WAITING: u32 = 0;
 const TAKEN: u32 = 1;
@@ -76,35 +76,44 @@ pub(super) struct SoFar {
 
 /// One thread that waits; `T` is what others must know of it.
 #[derive(Debug)]
-// A line of its own: others look at it while the thread looks at its word.
-#[repr(align(64))]
+// In this order, and a line of its own: others look at it while the thread looks at its word, and each line more has to go to them
+// and back.
+#[repr(C, align(64))]
 pub(super) struct Waiter<T> {
     state: AtomicU32,
+    /// For how many nanoseconds the thread is to look before it sleeps.
+    patience: u16,
     /// Whether its time may be up before it is notified.
     may_leave: bool,
-    /// Protected by the lock of the queue; once taken, the taker's.
-    links: UnsafeCell<Links<T>>,
     /// When the wait began, in nanoseconds.
     since: u64,
-    /// For how many nanoseconds the thread is to look before it sleeps.
-    patience: u64,
+    /// Protected by the lock of the queue; once taken, the taker's.
+    links: UnsafeCell<Links<T>>,
     pub(super) about: T,
+    /// When it was notified in its sleep, in nanoseconds; otherwise 0. Once taken, the taker's.
+    notified: UnsafeCell<u64>,
 }
+
+const _: () = assert!(active::LONGEST <= u16::MAX as u64);
+
+/// How many bytes others may have to say of themselves in the line.
+pub(super) const ROOM: usize = 32;
+#[cfg(not(loom))]
+const _: () = assert!(mem::offset_of!(Waiter<[u64; ROOM / 8]>, notified) == 64);
 
 #[derive(Debug)]
 struct Links<T> {
     next: *const Waiter<T>,
     previous: *const Waiter<T>,
-    /// When it was notified in its sleep, in nanoseconds; otherwise 0.
-    notified: u64,
 }
 
 impl<T> Waiter<T> {
     /// For a thread that looks for up to `patience` nanoseconds before it sleeps.
     pub(super) fn new(patience: u64, may_leave: bool, about: T) -> Self {
-        let links = Links { next: ptr::null(), previous: ptr::null(), notified: 0 };
-        let (state, links) = (AtomicU32::new(WAITING), UnsafeCell::new(links));
-        Waiter { state, may_leave, links, since: active::now(), patience, about }
+        let links = UnsafeCell::new(Links { next: ptr::null(), previous: ptr::null() });
+        let (state, notified) = (AtomicU32::new(WAITING), UnsafeCell::new(0));
+        let patience = patience.try_into().unwrap_or(u16::MAX);
+        Waiter { state, patience, may_leave, since: active::now(), links, about, notified }
     }
 
     /// Waits until notified, actively as long as there is patience; `None`: the deadline came first; the waiter is
@@ -115,14 +124,14 @@ impl<T> Waiter<T> {
         // Relaxed: `sleep` looks again.
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
         gather::waits(self.since);
-        let (looked, active) = active::look(self.patience, deadline, notified);
+        let (looked, active) = active::look(self.patience.into(), deadline, notified);
         let message = self.sleep(looked, deadline);
         if message.is_some() {
             self.tell_if_late();
         }
         // Relaxed: only the mark is read, which has come with the message.
         let in_the_way = looked == Looked::InVain && self.state.load(Ordering::Relaxed) & IN_THE_WAY != 0;
-        let looked = if in_the_way { Looked::InTheWay(self.patience) } else { looked };
+        let looked = if in_the_way { Looked::InTheWay(self.patience.into()) } else { looked };
         #[cfg(not(loom))]
         super::spread::looked(looked, active::now);
         (message, looked, active)
@@ -143,8 +152,8 @@ impl<T> Waiter<T> {
 
     /// When it was notified in its sleep, in nanoseconds; otherwise 0. For the waiter itself, once it is notified.
     fn notified(&self) -> u64 {
-        // SAFETY: the waiter is notified, so its links are nobody else's any more.
-        self.links.with(|links| unsafe { (*links).notified })
+        // SAFETY: the waiter is notified, so that is nobody else's any more.
+        self.notified.with(|notified| unsafe { *notified })
     }
 
     /// Where the caller was asleep when it was notified, it may have been late to go on.
@@ -194,7 +203,7 @@ impl<T> Waiter<T> {
 
     /// What the wait has been, if it ends now.
     fn so_far(&self) -> SoFar {
-        SoFar { since: self.since, patience: self.patience, looked: self.looked() }
+        SoFar { since: self.since, patience: self.patience.into(), looked: self.looked() }
     }
 
     /// What has come of looking, if the wait ends now.
@@ -204,7 +213,7 @@ impl<T> Waiter<T> {
         match state & (ASLEEP | IN_VAIN) {
             0 if self.patience != 0 => Looked::Well,
             0 | ASLEEP => Looked::No,
-            _ if state & PROCESSOR == processor() => Looked::InTheWay(self.patience),
+            _ if state & PROCESSOR == processor() => Looked::InTheWay(self.patience.into()),
             _ => Looked::InVain,
         }
     }
@@ -282,7 +291,7 @@ impl<T> Queue<T> {
         // SAFETY: every waiter in the queue is alive, and its links are ours under the queue's lock.
         unsafe {
             let next = if previous.is_null() { self.first } else { next_of(previous) };
-            (*waiter).links.with_mut(|links| *links = Links { next, previous, notified: 0 });
+            (*waiter).links.with_mut(|links| *links = Links { next, previous });
             match previous.as_ref() {
                 Some(previous) => previous.links.with_mut(|links| (*links).next = waiter),
                 None => self.first = waiter,
@@ -360,7 +369,19 @@ impl<T> Queue<T> {
 
     /// Takes all whose time is not up, and says how many that are.
     pub(super) fn take_all(&mut self) -> (TakenList<T>, u32) {
-        self.take_each_that(|_| true)
+        let mut count = 0;
+        let mut waiter = self.first;
+        // SAFETY: what is in the queue is alive.
+        while let Some(one) = unsafe { waiter.as_ref() } {
+            if one.may_leave {
+                return self.take_each_that(|_| true);
+            }
+            count += 1;
+            // SAFETY: as above; its links are ours under the queue's lock.
+            waiter = unsafe { next_of(waiter) };
+        }
+        // As they are linked: nothing is written where they look.
+        (TakenList { queue: mem::replace(self, Queue::new()) }, count)
     }
 
     /// The same of those that are such.
@@ -446,8 +467,8 @@ impl<T> Taken<T> {
         // Relaxed: who goes to sleep just now is not asked whether it is late.
         // SAFETY: as in `about`.
         if unsafe { (*state).load(Ordering::Relaxed) } & ASLEEP != 0 {
-            // SAFETY: since it was taken its links are ours.
-            unsafe { (*self.0).links.with_mut(|links| (*links).notified = active::now()) };
+            // SAFETY: since it was taken that is ours.
+            unsafe { (*self.0).notified.with_mut(|notified| *notified = active::now()) };
         }
         // Release: the waiter sees all that went before. From here on it may be gone.
         // SAFETY: as above.
