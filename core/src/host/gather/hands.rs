@@ -74,9 +74,14 @@ pub fn begin() {
     IS_ON.store(true, Ordering::Relaxed);
 }
 
-/// It is no longer written down. The threads that have handed things to each other since it was begun.
-pub(super) fn end() -> Vec<Group> {
+/// It is no longer written down.
+pub(super) fn pause() {
     IS_ON.store(false, Ordering::Relaxed);
+}
+
+/// The same. The threads that have handed things to each other since it was begun.
+pub(super) fn end() -> Vec<Group> {
+    pause();
     let count = COUNT.load(Ordering::Relaxed).min(MOST);
     groups(HANDS[..count].iter().map(|hand| (hand.to.load(Ordering::Relaxed), hand.by.load(Ordering::Relaxed))))
 }

@@ -221,10 +221,12 @@ fn step() {
     let due = progress().map_or(NEVER, |calls| {
         let (mut way, mut pause) = trials.step(now, calls);
         while !change_way(way) {
-            (way, pause) = trials.cannot(way);
+            (way, pause) = trials.cannot(way, now, calls);
         }
-        if trials.have_begun() {
+        if trials.are_to_have_groups() {
             hands::begin();
+        } else {
+            hands::pause();
         }
         // Relaxed: a hint.
         ASLEEP.store(way == Way::Asleep, Ordering::Relaxed);

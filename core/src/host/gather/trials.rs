@@ -4,6 +4,13 @@
 const WINDOW: u64 = 1_000_000;
 /// For how long nobody looks after a change: threads change as they come to wait.
 const SETTLE: u64 = 300_000;
+/// Who makes less than this part of the calls after so much of that is given up at once.
+const HOPELESS: u64 = 2;
+const GLANCE: u64 = WINDOW / 4;
+/// Where so many times as much is done as in the rest before, the guest has just begun with it, and how long its waits last is still
+/// to be learnt: no trial for so long, in nanoseconds.
+const JUST_BEGUN: u64 = 2;
+const BEGINNING: u64 = 5_000_000;
 /// From one trial to the next at first; then so many times as long each time, up to the most: so long may it take to see that
 /// the guest does something else.
 const PAUSE: u64 = 10_000_000;
@@ -65,10 +72,13 @@ impl Way {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
+    /// The guest boots.
+    New,
     /// Nothing is tried.
     Rest,
-    /// It is looked how much is done as it is, since then and from so many calls on.
-    Look { since: u64, calls: u64 },
+    /// It is looked how much is done as it is, since then and from so many calls on; in the rest before, so many were made in a
+    /// second, if that is to be looked at.
+    Look { since: u64, calls: u64, rested: Option<u64> },
     /// It is the other way now, but not for long enough; before, so many calls were made in a second.
     Settle { before: u64 },
     /// It is looked how much is done so.
@@ -89,45 +99,62 @@ pub(super) struct Trials {
     won: u32,
     /// From the end of this trial to the next one.
     pause: u64,
+    /// When this round's rest began, and how many calls had been made by then; `None`: not known, or the guest has had its time.
+    rested: Option<(u64, u64)>,
 }
 
 impl Trials {
     pub(super) const NEW: Trials =
-        Trials { way: Way::Apart, round: 0, nth: 0, stage: Stage::Rest, won: 0, pause: PAUSE };
+        Trials { way: Way::Apart, round: 0, nth: 0, stage: Stage::New, won: 0, pause: PAUSE, rested: None };
 
     /// To be asked at `now`, or some time later than it said, when `calls` have been made. Says how the threads are to run from now
     /// on, and in how many nanoseconds to ask again.
     pub(super) fn step(&mut self, now: u64, calls: u64) -> (Way, u64) {
-        let other = self.way.others(self.round)[self.nth];
+        let other = self.other();
         match self.stage {
+            Stage::New => {
+                (self.stage, self.rested) = (Stage::Rest, Some((now, calls)));
+                (self.way, PAUSE)
+            }
             Stage::Rest => {
-                self.stage = Stage::Look { since: now, calls };
+                let rest = self.rested.take();
+                let rested =
+                    rest.map(|(since, before)| in_a_second(now.saturating_sub(since), calls.saturating_sub(before)));
+                self.stage = Stage::Look { since: now, calls, rested };
                 (self.way, WINDOW)
             }
-            Stage::Look { since, calls: before } => match rate(since, before, now, calls) {
+            Stage::Look { since, calls: first, rested } => match rate(since, first, now, calls) {
+                Some(before) if rested.is_some_and(|rested| before >= JUST_BEGUN * rested) => {
+                    self.stage = Stage::Rest;
+                    (self.way, BEGINNING)
+                }
                 Some(before) => {
                     self.stage = Stage::Settle { before };
                     (other, SETTLE)
                 }
                 None => {
                     self.way = Way::Apart;
-                    self.rest(LONGEST_UNUSUAL)
+                    self.rest(LONGEST_UNUSUAL, now, calls)
                 }
             },
             Stage::Settle { before } => {
                 self.stage = Stage::Try { before, since: now, calls };
-                (other, WINDOW)
+                (other, GLANCE)
             }
             Stage::Try { before, since, calls: first } => {
+                let (time, made) = (now.saturating_sub(since), calls.saturating_sub(first));
+                if time < WINDOW && !is_hopeless(before, time, made) {
+                    return (other, WINDOW - time);
+                }
                 let (needed, better) = other.needs();
                 let after = rate(since, first, now, calls);
                 if after.is_none_or(|after| after * 100 <= before * (100 + better)) {
-                    return self.next();
+                    return self.next(now, calls);
                 }
                 self.won += 1;
                 if self.won == needed {
                     (self.way, self.pause) = (other, PAUSE);
-                    return self.rest(PAUSE);
+                    return self.rest(PAUSE, now, calls);
                 }
                 self.stage = Stage::Rest;
                 (self.way, SETTLE)
@@ -135,35 +162,42 @@ impl Trials {
         }
     }
 
-    /// Whether a round of them has just begun.
-    pub(super) fn have_begun(&self) -> bool {
-        matches!(self.stage, Stage::Look { .. }) && self.nth == 0 && self.won == 0
+    /// Whether it is to be written down who hands things to whom: before threads are tried in groups, and while nothing is looked at,
+    /// because that takes its time.
+    pub(super) fn are_to_have_groups(&self) -> bool {
+        matches!(self.stage, Stage::Rest) && self.nth != 0 && self.won == 0 && self.other() == Way::InGroups
+    }
+
+    /// The way that is tried now, or next.
+    fn other(&self) -> Way {
+        self.way.others(self.round)[self.nth]
     }
 
     /// To be asked where the threads cannot run in that way now, as [`step`](Trials::step) wants it. Says the same as that.
-    pub(super) fn cannot(&mut self, way: Way) -> (Way, u64) {
+    pub(super) fn cannot(&mut self, way: Way, now: u64, calls: u64) -> (Way, u64) {
         if self.way == way {
             (self.way, self.nth) = (Way::Apart, 0);
         }
-        self.next()
+        self.next(now, calls)
     }
 
     /// The one that is being tried is not better. After a moment the next one is tried, if there is one.
-    fn next(&mut self) -> (Way, u64) {
+    fn next(&mut self, now: u64, calls: u64) -> (Way, u64) {
         self.nth += 1;
         if self.nth == self.way.others(self.round).len() {
-            return self.rest(self.way.longest_pause());
+            return self.rest(self.way.longest_pause(), now, calls);
         }
         (self.stage, self.won) = (Stage::Rest, 0);
-        (self.way, SETTLE)
+        (self.way, if self.are_to_have_groups() { SETTLE + WINDOW } else { SETTLE })
     }
 
     /// Nothing is tried for a while, and the next time for longer, up to `longest`.
-    fn rest(&mut self, longest: u64) -> (Way, u64) {
+    fn rest(&mut self, longest: u64, now: u64, calls: u64) -> (Way, u64) {
         let pause = self.pause.min(longest);
         let next = longest.max(self.way.longest_pause()).min(MORE * pause);
         let round = self.round.wrapping_add(1);
-        *self = Trials { way: self.way, round, nth: 0, stage: Stage::Rest, won: 0, pause: next };
+        let rested = Some((now, calls));
+        *self = Trials { way: self.way, round, nth: 0, stage: Stage::Rest, won: 0, pause: next, rested };
         (self.way, pause)
     }
 }
@@ -171,8 +205,17 @@ impl Trials {
 /// Calls in a second; `None`: too few to say anything.
 fn rate(since: u64, before: u64, now: u64, calls: u64) -> Option<u64> {
     let (time, calls) = (now.saturating_sub(since), calls.saturating_sub(before));
-    (time <= WINDOW + LATE && calls >= FEW)
-        .then(|| (u128::from(calls) * 1_000_000_000 / u128::from(time.max(1))) as u64)
+    (time <= WINDOW + LATE && calls >= FEW).then(|| in_a_second(time, calls))
+}
+
+fn in_a_second(time: u64, calls: u64) -> u64 {
+    (u128::from(calls) * 1_000_000_000 / u128::from(time.max(1))) as u64
+}
+
+/// Whether so many calls in so much time are that much less than before that they say something.
+fn is_hopeless(before: u64, time: u64, calls: u64) -> bool {
+    let expected = (u128::from(before) * u128::from(time) / 1_000_000_000) as u64;
+    expected >= FEW && HOPELESS * calls < expected
 }
 
 #[cfg(test)]
@@ -202,7 +245,7 @@ mod tests {
             while self.now < end {
                 let (mut way, mut pause) = self.trials.step(self.now, self.calls);
                 while self.cannot.contains(&way) {
-                    (way, pause) = self.trials.cannot(way);
+                    (way, pause) = self.trials.cannot(way, self.now, self.calls);
                 }
                 self.way = way;
                 self.ran[way as usize] += pause;
@@ -221,7 +264,7 @@ mod tests {
     #[test]
     fn the_best_way_is_found_soon_and_kept() {
         let mut guest = Guest::new([3, 6, 4, 4]);
-        assert_eq!(guest.run(20_000_000).way, Way::Together);
+        assert_eq!(guest.run(30_000_000).way, Way::Together);
         assert!(guest.run(2_000_000_000).percent(Way::Together) >= 96, "{:?}", guest.ran);
         // It does something else now, and again.
         for (rates, best) in [
@@ -264,7 +307,30 @@ mod tests {
             calls += (1_000 + (random >> 33) % 1_000) * pause / 1_000_000;
             ran[way as usize] += pause;
         }
-        assert!(ran[Way::Apart as usize] * 10 > now * 9, "{ran:?}");
+        assert!(ran[Way::Apart as usize] * 100 > now * 85, "{ran:?}");
+    }
+
+    #[test]
+    fn a_trial_that_loses_much_is_short() {
+        let mut guest = Guest::new([8, 3, 7, 3]);
+        guest.run(60_000_000);
+        let rounds = u64::from(guest.trials.round);
+        let short = rounds * (SETTLE + GLANCE);
+        assert_eq!(guest.ran[1..], [short, rounds * (SETTLE + WINDOW), short], "{rounds} rounds");
+    }
+
+    #[test]
+    fn a_guest_that_has_just_begun_has_time_to_learn() {
+        let mut guest = Guest::new([0; 4]);
+        guest.run(150_000_000);
+        // Its waits are not active yet.
+        guest.rates = [2, 3, 3, 3];
+        while guest.calls < 6_000 {
+            guest.run(100_000);
+            assert_eq!(guest.way, Way::Apart);
+        }
+        guest.rates = [4, 3, 3, 3];
+        assert!(guest.run(100_000_000).percent(Way::Apart) >= 88, "{:?}", guest.ran);
     }
 
     #[test]
@@ -297,10 +363,12 @@ mod tests {
     fn who_comes_late_says_nothing_of_the_time_before() {
         let mut trials = Trials::NEW;
         trials.step(0, 0);
-        assert_eq!(trials.step(WINDOW + LATE + 1, 1 << 40).0, Way::Apart);
-        trials.step(50_000_000, 0);
-        assert_eq!(trials.step(50_000_000 + WINDOW, 100_000).0, Way::Together);
-        trials.step(50_500_000 + WINDOW, 100_000);
+        trials.step(PAUSE, 0);
+        assert_eq!(trials.step(PAUSE + WINDOW + LATE + 1, 1 << 40).0, Way::Apart);
+        let in_ms = |ms: u64| (1 << 40) + 100_000 * ms;
+        trials.step(50_000_000, in_ms(40));
+        assert_eq!(trials.step(50_000_000 + WINDOW, in_ms(41)).0, Way::Together);
+        trials.step(50_500_000 + WINDOW, in_ms(42));
         assert_eq!(trials.step(51_000_000 + 2 * WINDOW + LATE, 1 << 40).0, Way::Apart);
     }
 }
