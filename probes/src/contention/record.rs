@@ -50,6 +50,8 @@ struct Place {
 
 /// A lock's record, or that of several locks made at one place. It outlives them.
 #[derive(Debug)]
+// In this order: who gives a signal reads the first line only, and whoever waits for one writes to the second.
+#[repr(C, align(64))]
 pub(super) struct Record {
     pub(super) number: u32,
     position: usize,
@@ -57,6 +59,13 @@ pub(super) struct Record {
     shared: bool,
     kind: LockKind,
     made: StackId,
+    changing: Changing,
+}
+
+/// What changes of it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Changing {
     /// When the next release is to be charged, in ticks; earlier ones are not, see `PAUSE`.
     due: AtomicU64,
     /// So many releases do not look at the clock for that, and so many did not the last time.
@@ -138,10 +147,7 @@ impl Record {
             shared,
             kind: origin.kind,
             made: origin.made,
-            due: AtomicU64::new(0),
-            skip: AtomicU32::new(0),
-            skipped: AtomicU32::new(0),
-            guarded: Mutex::default(),
+            changing: Changing::default(),
         })))
     }
 
@@ -163,7 +169,7 @@ impl Record {
 
     fn guarded(&self) -> impl core::ops::DerefMut<Target = Guarded> + '_ {
         // Nothing panics while it is locked.
-        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changing.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A thread waits from `since` on for the lock that is at `lock`. `pieces`: room for what it waits for. Returns which of those
@@ -183,7 +189,7 @@ impl Record {
         };
         guarded.order.push((lock, place));
         // Relaxed, here and below: that it is seen late leaves a release out.
-        self.due.store(0, Relaxed);
+        self.changing.due.store(0, Relaxed);
         self.tell_waiters(arena, &guarded);
         place
     }
@@ -299,24 +305,24 @@ impl Record {
     /// The same of a release at `now`.
     #[inline]
     pub(super) fn is_due_at(&self, now: u64) -> bool {
-        now >= self.due.load(Relaxed)
+        now >= self.changing.due.load(Relaxed)
     }
 
     /// The same, where several threads give back the lock side by side, and so have no count of releases between them. Where
     /// these follow one another so fast that reading the clock would be felt, it is read more and more seldom.
     #[inline]
     pub(super) fn is_due_shared(&self) -> bool {
-        let (due, skip) = (self.due.load(Relaxed), self.skip.load(Relaxed));
+        let (due, skip) = (self.changing.due.load(Relaxed), self.changing.skip.load(Relaxed));
         if due != 0 && skip != 0 {
-            self.skip.store(skip - 1, Relaxed);
+            self.changing.skip.store(skip - 1, Relaxed);
             return false;
         }
         if clock::now() >= due {
             return true;
         }
-        let skip = (2 * self.skipped.load(Relaxed) + 1).min(MOST_SKIPPED);
-        self.skipped.store(skip, Relaxed);
-        self.skip.store(skip, Relaxed);
+        let skip = (2 * self.changing.skipped.load(Relaxed) + 1).min(MOST_SKIPPED);
+        self.changing.skipped.store(skip, Relaxed);
+        self.changing.skip.store(skip, Relaxed);
         false
     }
 
@@ -329,11 +335,11 @@ impl Record {
         let least = clock::ticks(PAUSE) * guarded.order.len().max(1) as u64;
         let is_due = |waiting: &Waiting| waiting.is_due(now, least);
         guarded.each(lock, DEBTORS, is_due, |waiting| waiting.charge(self.number, now, giver));
-        self.skipped.store(0, Relaxed);
-        self.skip.store(0, Relaxed);
+        self.changing.skipped.store(0, Relaxed);
+        self.changing.skip.store(0, Relaxed);
         let first = guarded.order.first().and_then(|(_, first)| guarded.waiting.get(*first as usize));
         let pause = first.map_or(least, |first| first.pause(now, least));
-        self.due.store(now + pause, Relaxed);
+        self.changing.due.store(now + pause, Relaxed);
     }
 }
 
