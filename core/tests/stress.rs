@@ -207,7 +207,7 @@ fn ring(threads: u64, seed: u64) {
             monitor.mutex().lock(me);
             while turn.get() != thread {
                 let home = home(&monitor, choices);
-                let (outcome, _) =
+                let Waited { outcome, .. } =
                     conditions[thread as usize].wait(Some(home), None, NO_NOTE, || monitor.unlock(me).unwrap());
                 assert_ne!(outcome, Outcome::TimedOut);
                 relock(&monitor, me, outcome, choices);
