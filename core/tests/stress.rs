@@ -278,6 +278,9 @@ fn stop_at_the_first_panic() {
     }));
 }
 
+/// What so many threads do, as a seed has it.
+type Scenario = fn(u64, u64);
+
 #[test]
 fn stress() {
     let number = |variable: &str| Some(std::env::var(variable).ok()?.parse::<u64>().expect("a number"));
@@ -287,7 +290,7 @@ fn stress() {
     rumpuser::host::batch::begin();
     gather::begin();
     let mut wind = Choices(first);
-    let scenarios: [(&str, fn(u64, u64)); 5] = [
+    let scenarios: [(&str, Scenario); 5] = [
         ("mutex_excludes", mutex_excludes),
         ("rwlock_excludes", rwlock_excludes),
         ("ring_loses_no_signal", ring_loses_no_signal),
