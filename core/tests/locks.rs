@@ -24,12 +24,16 @@ fn name(thread: usize) -> Owner {
 /// The names of a signaller that holds no waiter's mutex.
 const NOT_HELD: [Owner; 2] = [Owner::NOBODY; 2];
 
-/// What a signaller says.
-const REPLY: Reply = Reply { at: 1, lane: 2, stack: 3 };
+/// What a signaller says to who shows this.
+fn reply_to(note: Note) -> Reply {
+    Reply { at: note.since + 1, lane: note.lane, stack: 3 }
+}
 
 /// A note of whether anybody has been shown it, while its thread waits.
 fn note(shown: &Guarded<bool>) -> Note {
-    Note { address: core::ptr::from_ref(shown).cast(), ..NO_NOTE }
+    // Others show something else.
+    let address = core::ptr::from_ref(shown);
+    Note { address: address.cast(), since: address.addr() as u64, lane: address.addr() as u32 }
 }
 
 /// What a signaller does with it.
@@ -38,7 +42,7 @@ fn told(note: Note) -> Reply {
     if let Some(shown) = unsafe { note.address.cast::<Guarded<bool>>().as_ref() } {
         shown.set(true);
     }
-    REPLY
+    reply_to(note)
 }
 
 /// Something that only a lock makes safe to share.
@@ -460,7 +464,7 @@ fn condvar_counts_signals_exactly<B: Backend>() {
                 let release = || unlock(&mutex, me).unwrap();
                 let Waited { outcome, reply, .. } = condition.wait(None, Some(&deadline), note(&noted), release);
                 assert_eq!(noted.get(), outcome == Outcome::Signalled, "only a signal shows the note to anybody");
-                assert_eq!(reply, if noted.get() { REPLY } else { NO_REPLY });
+                assert_eq!(reply, if noted.get() { reply_to(note(&noted)) } else { NO_REPLY });
                 if outcome == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
@@ -493,7 +497,7 @@ fn broadcast_ends_every_wait_and_first_come_is_first_served<B: Backend>() {
                 let Waited { reply, .. } =
                     condition.wait(None, None, note(&noted), || unlock(mutex, name(thread)).unwrap());
                 assert!(noted.get(), "who signals is shown the note first");
-                assert_eq!(reply, REPLY);
+                assert_eq!(reply, reply_to(note(&noted)));
                 order.lock().unwrap().push(thread);
             });
             waiting(thread as u32 + 1);

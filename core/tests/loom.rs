@@ -134,14 +134,16 @@ fn names() -> [Owner; 2] {
     [name(0); 2]
 }
 
-/// What it says.
-const REPLY: Reply = Reply { at: 1, lane: 2, stack: 3 };
+/// What it says to who shows this.
+fn reply_to(note: Note) -> Reply {
+    Reply { at: note.since + 1, lane: note.lane, stack: 3 }
+}
 
 /// Marks the note of a waiter at the gate.
 fn told(note: Note) -> Reply {
     // SAFETY: of a thread that waits in `Gate::wait`.
     unsafe { &*note.address.cast::<Guarded<bool>>() }.set(true);
-    REPLY
+    reply_to(note)
 }
 
 struct Gate {
@@ -172,13 +174,15 @@ impl Gate {
         }
         self.waiting.set(self.waiting.get() + 1);
         let noted = Guarded::new(false);
-        let note = Note { address: core::ptr::from_ref(&noted).cast(), ..NO_NOTE };
+        // Others show something else.
+        let address = core::ptr::from_ref(&noted);
+        let note = Note { address: address.cast(), since: address.addr() as u64, lane: address.addr() as u32 };
         let release = || self.monitor.unlock(me).unwrap();
         let home = if self.later { Home::later(&self.monitor) } else { Home::next(&self.monitor) };
         let Waited { outcome, reply, .. } = self.condition.wait(Some(home), deadline, note, release);
         // Whoever signals has been shown it before, and nobody else.
         assert_eq!(noted.get(), outcome != Outcome::TimedOut);
-        assert_eq!(reply, if noted.get() { REPLY } else { NO_REPLY });
+        assert_eq!(reply, if noted.get() { reply_to(note) } else { NO_REPLY });
         let early = !self.monitor.mutex().try_lock(me);
         if early {
             self.monitor.mutex().lock(me);
@@ -316,6 +320,23 @@ fn condvar_signal_and_deadline() {
             gate.condition.signal(names(), told);
         }
         patient.join().unwrap();
+        assert_eq!(gate.condition.waiters(), 0);
+    });
+}
+
+/// A broadcast that meets a waiter whose time is up, and one that has none.
+#[test]
+fn condvar_broadcast_and_deadline() {
+    explore(3, || {
+        let gate = Arc::new(Gate::new());
+        let (patient, hasty) = (gate.clone(), gate.clone());
+        let patient = thread::spawn(move || patient.wait(name(1), None));
+        let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
+        if gate.open(name(0)) > 0 {
+            gate.condition.broadcast(names(), told);
+        }
+        patient.join().unwrap();
+        hasty.join().unwrap();
         assert_eq!(gate.condition.waiters(), 0);
     });
 }

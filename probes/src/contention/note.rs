@@ -92,6 +92,7 @@ mod tests {
     use super::super::own::OwnWait;
     use super::*;
     use crate::catalogue::Hypercall;
+    use proptest::prelude::*;
 
     /// What is left of a wait of lane 7 for condition variable 3, from 1000 on to that time, if lane 9 with these waits of its own
     /// gives the signal then, from chain 5.
@@ -119,6 +120,26 @@ mod tests {
         let waited = Piece { ticks: 150, ..waited };
         let pieces = [Piece::new(Part::Held, 5, 9, 440), Piece::new(Part::HandOver, 4, 9, 10), waited];
         assert!(left.pieces.iter().eq(&pieces));
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_whole(
+            waits in prop::collection::vec((1..4_u32, 0..100_u64, 0..200_u64), 0..20),
+            at in 900..2_000_u64,
+            to in 900..2_000_u64,
+        ) {
+            let mut now = 800;
+            let mut own = |(lock, pause, length)| {
+                let from = now + pause;
+                now = from + length;
+                OwnWait { call: Hypercall::MutexEnter, lock, stack: lock + 10, from, to: now }
+            };
+            let waits: Vec<_> = waits.into_iter().map(&mut own).collect();
+            let left = left(&waits, at, to);
+            let pieces: u64 = left.pieces.iter().map(|piece| piece.ticks).sum();
+            prop_assert_eq!(pieces + clock::between(left.charged_until, left.to), left.length(1_000));
+        }
     }
 
     #[test]

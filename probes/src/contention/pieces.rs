@@ -31,7 +31,7 @@ impl Piece {
     }
 
     /// Adds its time to one [like](Piece::is_like) it.
-    pub(super) fn merge_into(&self, known: &mut Piece) {
+    fn merge_into(&self, known: &mut Piece) {
         known.ticks += self.ticks;
         known.longest = known.longest.max(self.longest);
     }

@@ -50,7 +50,7 @@ struct Place {
 
 /// A lock's record, or that of several locks made at one place. It outlives them.
 #[derive(Debug)]
-// In this order: who gives a signal reads the first line only, and whoever waits for one writes to the second.
+// In this order: who gives a signal reads the first line only, and whoever waits for one writes to the others.
 #[repr(C, align(64))]
 pub(super) struct Record {
     pub(super) number: u32,

@@ -23,11 +23,11 @@ pub(super) struct Waiting {
     /// Up to when its time has been charged to others: to whom is in `pieces`.
     charged_until: u64,
     pieces: Pieces,
-    /// The lane of who gave the lock back last (or the signal).
+    /// The lane of who gave the lock back last.
     released_by: Option<u32>,
 }
 
-/// Who gives a lock back, or a signal: the thread's ledger, and its call chain.
+/// Who gives a lock back: the thread's ledger, and its call chain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Giver<'a> {
     pub(super) ledger: &'a Ledger,

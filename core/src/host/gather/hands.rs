@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So much is written down at most, some for each of many threads: a millisecond of threads that hand over all the time.
+/// So much is written down at most, some for each of many threads: a millisecond or so of threads that hand over all the time.
 const MOST: usize = 512;
 /// So often must one thread end the waits of another, and in every other of its waits, to hand things to it.
 const OFTEN: usize = 2;
@@ -140,22 +140,31 @@ mod tests {
     #[test]
     fn it_is_written_down_between_begin_and_end() {
         // Other tests may end waits meanwhile.
-        let with_7 = || end().into_iter().find(|group| group.threads.contains(&7));
-        to(7);
+        const ONE: u32 = u32::MAX;
+        let with = |thread| end().into_iter().find(|group| group.threads.contains(&thread));
+        to(ONE);
         let twice = || {
             begin();
-            to(7);
+            to(ONE);
             to(NOBODY);
-            to(7);
-            with_7()
+            to(ONE);
+            with(ONE)
         };
         let Group { threads, hands } = (0..100).find_map(|_| twice()).expect("one");
         assert!(threads.contains(&me()) && !threads.contains(&NOBODY) && hands >= 2);
-        to(7);
+        to(ONE);
         begin();
-        assert_eq!(with_7(), None);
+        assert_eq!(with(ONE), None);
+        let while_paused = || {
+            begin();
+            (0..2).for_each(|_| to(ONE));
+            pause();
+            (0..2).for_each(|_| to(ONE - 1));
+            with(ONE)
+        };
+        assert!(!(0..100).find_map(|_| while_paused()).expect("one").threads.contains(&(ONE - 1)));
         begin();
-        (0..2 * MOST).for_each(|_| to(7));
-        assert!((2..=MOST).contains(&with_7().expect("as many as there is room for").hands));
+        (0..2 * MOST).for_each(|_| to(ONE));
+        assert!((2..=MOST).contains(&with(ONE).expect("as many as there is room for").hands));
     }
 }

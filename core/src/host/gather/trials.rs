@@ -162,10 +162,11 @@ impl Trials {
         }
     }
 
-    /// Whether it is to be written down who hands things to whom: before threads are tried in groups, and while nothing is looked at,
-    /// because that takes its time.
+    /// Whether it is to be written down who hands things to whom: before threads are put in groups, on trial or again after trials of
+    /// another way, and while nothing is looked at, because it takes its time.
     pub(super) fn are_to_have_groups(&self) -> bool {
-        matches!(self.stage, Stage::Rest) && self.nth != 0 && self.won == 0 && self.other() == Way::InGroups
+        let is_again = self.way == Way::InGroups && self.nth == 0;
+        matches!(self.stage, Stage::Rest) && self.won == 0 && (self.other() == Way::InGroups || is_again)
     }
 
     /// The way that is tried now, or next.
@@ -196,7 +197,8 @@ impl Trials {
         let pause = self.pause.min(longest);
         let next = longest.max(self.way.longest_pause()).min(MORE * pause);
         let round = self.round.wrapping_add(1);
-        let rested = Some((now, calls));
+        // Only there anything is learnt.
+        let rested = (self.way == Way::Apart).then_some((now, calls));
         *self = Trials { way: self.way, round, nth: 0, stage: Stage::Rest, won: 0, pause: next, rested };
         (self.way, pause)
     }
@@ -296,18 +298,44 @@ mod tests {
 
     #[test]
     fn chance_does_not_keep_them_away_from_the_usual_way() {
-        let mut trials = Trials::NEW;
-        let (mut now, mut calls, mut random) = (0, 0, 1_u64);
         let mut ran = [0; 4];
-        while now < 20_000_000_000 {
-            let (way, pause) = trials.step(now, calls);
-            // Whatever way: between 1000 and 2000 calls in each millisecond (Knuth's MMIX generator).
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            now += pause;
-            calls += (1_000 + (random >> 33) % 1_000) * pause / 1_000_000;
-            ran[way as usize] += pause;
+        for seed in 1..=20 {
+            let mut trials = Trials::NEW;
+            let (mut now, mut calls, mut random) = (0, 0, seed);
+            while now < 20_000_000_000 {
+                let (way, pause) = trials.step(now, calls);
+                // Whatever way: between 1000 and 2000 calls in each millisecond (Knuth's MMIX generator).
+                random = 6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1_442_695_040_888_963_407);
+                now += pause;
+                calls += (1_000 + (random >> 33) % 1_000) * pause / 1_000_000;
+                ran[way as usize] += pause;
+            }
         }
-        assert!(ran[Way::Apart as usize] * 100 > now * 85, "{ran:?}");
+        assert!(ran[Way::Apart as usize] * 100 > ran.iter().sum::<u64>() * 88, "{ran:?}");
+    }
+
+    #[test]
+    fn whoever_is_in_groups_is_looked_at_before_each_return_to_them() {
+        let mut guest = Guest::new([3, 5, 8, 6]);
+        guest.run(200_000_000);
+        assert_eq!(guest.trials.way, Way::InGroups);
+        let (mut returns, mut before, mut looked) = (0, guest.way, None::<bool>);
+        for _ in 0..1_000 {
+            let (way, pause) = guest.trials.step(guest.now, guest.calls);
+            let returned = way == Way::InGroups && before != Way::InGroups && guest.trials.won == 0;
+            if let Some(looked) = looked.filter(|_| returned) {
+                assert!(looked, "{:?}", guest.trials);
+                returns += 1;
+            }
+            // In the rest before each round.
+            if guest.trials.nth == 0 && matches!(guest.trials.stage, Stage::Rest) {
+                looked = Some(guest.trials.are_to_have_groups());
+            }
+            before = way;
+            guest.now += pause;
+            guest.calls += guest.rates[way as usize] * pause / 1_000;
+        }
+        assert!(returns >= 100, "{returns}");
     }
 
     #[test]
@@ -331,6 +359,14 @@ mod tests {
         }
         guest.rates = [4, 3, 3, 3];
         assert!(guest.run(100_000_000).percent(Way::Apart) >= 88, "{:?}", guest.ran);
+    }
+
+    #[test]
+    fn it_is_tried_soon_what_is_better_for_one_that_has_just_begun() {
+        let mut guest = Guest::new([0; 4]);
+        guest.run(150_000_000);
+        guest.rates = [2, 4, 2, 2];
+        assert_eq!(guest.run(LONGEST_UNUSUAL + BEGINNING + 10_000_000).way, Way::Together);
     }
 
     #[test]
@@ -361,14 +397,22 @@ mod tests {
 
     #[test]
     fn who_comes_late_says_nothing_of_the_time_before() {
-        let mut trials = Trials::NEW;
-        trials.step(0, 0);
-        trials.step(PAUSE, 0);
-        assert_eq!(trials.step(PAUSE + WINDOW + LATE + 1, 1 << 40).0, Way::Apart);
-        let in_ms = |ms: u64| (1 << 40) + 100_000 * ms;
-        trials.step(50_000_000, in_ms(40));
-        assert_eq!(trials.step(50_000_000 + WINDOW, in_ms(41)).0, Way::Together);
-        trials.step(50_500_000 + WINDOW, in_ms(42));
-        assert_eq!(trials.step(51_000_000 + 2 * WINDOW + LATE, 1 << 40).0, Way::Apart);
+        let in_ms = |ms: u64| 100_000 * ms;
+        let begun = || {
+            let mut trials = Trials::NEW;
+            trials.step(0, 0);
+            trials.step(PAUSE, in_ms(10));
+            trials
+        };
+        assert_eq!(begun().step(PAUSE + WINDOW + LATE, in_ms(21)).0, Way::Together);
+        assert_eq!(begun().step(PAUSE + WINDOW + LATE + 1, in_ms(21)).0, Way::Apart);
+        let tried = |late| {
+            let mut trials = begun();
+            trials.step(PAUSE + WINDOW, in_ms(11));
+            trials.step(PAUSE + WINDOW + SETTLE, in_ms(12));
+            trials.step(PAUSE + 2 * WINDOW + SETTLE + LATE + late, in_ms(100));
+            trials.won
+        };
+        assert_eq!([tried(0), tried(1)], [1, 0]);
     }
 }

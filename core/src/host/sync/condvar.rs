@@ -8,7 +8,7 @@ use super::monitor::Monitor;
 use super::mutex::Mutex;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
-use super::queue::{Message, Queue, ROOM, SoFar, Taken, Waiter};
+use super::queue::{Message, Queue, SoFar, Taken, Waiter};
 use super::turns::Turns;
 use crate::host::gather::hands;
 use core::ops::Range;
@@ -69,7 +69,7 @@ pub(super) struct About {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<About>() <= ROOM);
+const _: () = assert!(size_of::<About>() <= super::queue::ROOM);
 
 /// First the waiter's, then the signaller's, in the same place: that has just gone to the signaller, and goes back in any case.
 #[derive(Clone, Copy)]

@@ -97,6 +97,7 @@ pub(super) struct Waiter<T> {
 const _: () = assert!(active::LONGEST <= u16::MAX as u64);
 
 /// How many bytes others may have to say of themselves in the line.
+#[cfg(not(loom))]
 pub(super) const ROOM: usize = 32;
 #[cfg(not(loom))]
 const _: () = assert!(mem::offset_of!(Waiter<[u64; ROOM / 8]>, notified) == 64);
@@ -574,6 +575,38 @@ mod tests {
         let looked = waiter.join().expect("no panic");
         assert_eq!(looked, so_far, "both know the same");
         (looked != Looked::No).then_some(looked)
+    }
+
+    #[test]
+    fn all_are_taken_whose_time_is_not_up() {
+        for may_leave in [[false; 4], [false, true, false, true], [true; 4]] {
+            for leaving in
+                [None, Some(1), Some(3)].into_iter().filter(|nth| nth.is_none_or(|nth: usize| may_leave[nth]))
+            {
+                let waiters: Vec<_> = may_leave.into_iter().map(|may_leave| Waiter::new(0, may_leave, ())).collect();
+                let mut queue = Queue::new();
+                for (nth, waiter) in waiters.iter().enumerate() {
+                    // SAFETY: it stays until it is notified or removed.
+                    unsafe { queue.push_back(waiter) };
+                    if leaving == Some(nth) {
+                        waiter.state.store(LEAVING, Ordering::Relaxed);
+                    }
+                }
+                let (taken, count) = queue.take_all();
+                let mut order = Vec::new();
+                taken.each(|taken| {
+                    order.extend(waiters.iter().position(|waiter| ptr::eq(waiter, taken.0)));
+                    taken.notify(Message::Go);
+                });
+                assert_eq!(order, (0..4).filter(|nth| leaving != Some(*nth)).collect::<Vec<_>>());
+                assert_eq!((count as usize, queue.is_empty()), (order.len(), leaving.is_none()));
+                if let Some(nth) = leaving {
+                    // SAFETY: nobody takes it.
+                    unsafe { queue.remove(&waiters[nth]) };
+                }
+                assert!(queue.is_empty());
+            }
+        }
     }
 
     #[test]
