@@ -4,7 +4,7 @@
 const WINDOW: u64 = 1_000_000;
 /// For how long nobody looks after a change: threads change as they come to wait.
 const SETTLE: u64 = 300_000;
-/// Who makes less than this part of the calls after so much of that is given up at once.
+/// A trial in which less than one in so many of the calls is made by then, in nanoseconds, is given up at once.
 const HOPELESS: u64 = 2;
 const GLANCE: u64 = WINDOW / 4;
 /// Where so many times as much is done as in the rest before, the guest has just begun with it, and how long its waits last is still
