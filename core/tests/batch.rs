@@ -5,7 +5,7 @@
 use rumpuser::host::backend::{Backend, Native};
 use rumpuser::host::batch;
 use rumpuser::host::clock::Time;
-use rumpuser::host::sync::{Condvar, NO_NOTE, NO_REPLY, Owner};
+use rumpuser::host::sync::{Condvar, Note, Owner, Reply};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -37,7 +37,7 @@ fn after_a_sleep(asked: fn() -> i32) -> i32 {
     let condition = Arc::new(Condvar::new());
     let waiter = Arc::clone(&condition);
     let waits = thread::spawn(move || {
-        waiter.wait(None, None, NO_NOTE, || ());
+        waiter.wait(None, None, Note::NONE, || ());
         asked()
     });
     // Whether it sleeps already is not to be seen from here; nobody looks for so long.
@@ -45,7 +45,7 @@ fn after_a_sleep(asked: fn() -> i32) -> i32 {
         thread::yield_now();
     }
     thread::sleep(std::time::Duration::from_millis(50));
-    condition.signal([Owner::NOBODY; 2], |_| NO_REPLY);
+    condition.signal([Owner::NOBODY; 2], |_| Reply::NONE);
     waits.join().expect("no panic")
 }
 

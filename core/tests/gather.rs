@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 
 use rumpuser::host::gather;
-use rumpuser::host::sync::{Condvar, Home, Monitor, NO_NOTE, NO_REPLY, Outcome, Owner, Waited};
+use rumpuser::host::sync::{Condvar, Home, Monitor, Note, Outcome, Owner, Reply, Waited};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
@@ -55,9 +55,9 @@ fn wait_for_a_moment() {
                 thread::yield_now();
             }
             thread::sleep(Duration::from_millis(1));
-            condition.signal([Owner::NOBODY; 2], |_| NO_REPLY);
+            condition.signal([Owner::NOBODY; 2], |_| Reply::NONE);
         });
-        condition.wait(None, None, NO_NOTE, || ());
+        condition.wait(None, None, Note::NONE, || ());
     });
 }
 
@@ -83,7 +83,7 @@ impl Pair {
             while self.turn.load(Ordering::Relaxed) != me {
                 let release = || self.monitor.unlock(owner).expect("its owner");
                 let Waited { outcome, .. } =
-                    self.turns[me].wait(Some(Home::later(&self.monitor)), None, NO_NOTE, release);
+                    self.turns[me].wait(Some(Home::later(&self.monitor)), None, Note::NONE, release);
                 self.monitor.mutex().lock(owner);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.
@@ -99,7 +99,7 @@ impl Pair {
             }
             let stop = stop.load(Ordering::Relaxed);
             self.turn.store(1 - me, Ordering::Relaxed);
-            self.turns[1 - me].signal([owner; 2], |_| NO_REPLY);
+            self.turns[1 - me].signal([owner; 2], |_| Reply::NONE);
             self.monitor.unlock(owner).expect("its owner");
             if stop {
                 return;

@@ -3,9 +3,7 @@
 
 use rumpuser::host::backend::{Backend, Condvar, Mutex, Native, Rwlock};
 use rumpuser::host::pthread::Pthread;
-use rumpuser::host::sync::{
-    Deadline, Home, NO_NOTE, NO_REPLY, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, Reply, Waited,
-};
+use rumpuser::host::sync::{Deadline, Home, NotHeld, NotOwner, Note, OtherReaders, Outcome, Owner, Reply, Waited};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -383,7 +381,7 @@ fn condvar_loses_no_signal<B: Backend>() {
             lock(&mutex, me);
             while turn.get() != thread {
                 let Waited { outcome, .. } =
-                    conditions[thread].wait(None, None, NO_NOTE, || unlock(&mutex, me).unwrap());
+                    conditions[thread].wait(None, None, Note::NONE, || unlock(&mutex, me).unwrap());
                 assert_eq!(outcome, Outcome::Signalled);
                 lock(&mutex, me);
                 // One waiter, no wake-up without a signal.
@@ -412,7 +410,7 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
             lock(&mutex, me);
             while turn.get() != thread {
                 let Waited { outcome, .. } =
-                    condition.wait(Some(Home::next(&mutex)), None, NO_NOTE, || unlock(&mutex, me).unwrap());
+                    condition.wait(Some(Home::next(&mutex)), None, Note::NONE, || unlock(&mutex, me).unwrap());
                 lock(&mutex, me);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.
@@ -420,14 +418,14 @@ fn signalled_under_the_mutex_nobody_is_forgotten<B: Backend>() {
                 }
                 if turn.get() != thread {
                     // A signal meant for another: pass it on.
-                    condition.signal([me; 2], |_| NO_REPLY);
+                    condition.signal([me; 2], |_| Reply::NONE);
                 }
             }
             turn.set((thread + 1) % RING);
             if round % 10 == 0 {
-                condition.broadcast([me; 2], |_| NO_REPLY);
+                condition.broadcast([me; 2], |_| Reply::NONE);
             } else {
-                condition.signal([me; 2], |_| NO_REPLY);
+                condition.signal([me; 2], |_| Reply::NONE);
             }
             unlock(&mutex, me).unwrap();
         }
@@ -464,7 +462,7 @@ fn condvar_counts_signals_exactly<B: Backend>() {
                 let release = || unlock(&mutex, me).unwrap();
                 let Waited { outcome, reply, .. } = condition.wait(None, Some(&deadline), note(&noted), release);
                 assert_eq!(noted.get(), outcome == Outcome::Signalled, "only a signal shows the note to anybody");
-                assert_eq!(reply, if noted.get() { reply_to(note(&noted)) } else { NO_REPLY });
+                assert_eq!(reply, if noted.get() { reply_to(note(&noted)) } else { Reply::NONE });
                 if outcome == Outcome::Signalled {
                     signalled.fetch_add(1, Ordering::Relaxed);
                 }
@@ -522,7 +520,7 @@ fn past_deadlines_end_at_once<B: Backend>() {
     let condition = B::Condvar::new();
     for (seconds, nanoseconds) in [(0, 0), (-1, 0), (0, -1), (i64::MIN, i64::MIN), (1, -1_000_000_000)] {
         let deadline = Deadline::after(seconds, nanoseconds);
-        assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).outcome, Outcome::TimedOut);
+        assert_eq!(condition.wait(None, Some(&deadline), Note::NONE, || ()).outcome, Outcome::TimedOut);
     }
     assert_eq!(condition.waiters(), 0);
 }
@@ -533,7 +531,7 @@ fn far_deadlines_wait_for_the_signal<B: Backend>() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let deadline = Deadline::after(seconds, nanoseconds);
-                assert_eq!(condition.wait(None, Some(&deadline), NO_NOTE, || ()).outcome, Outcome::Signalled);
+                assert_eq!(condition.wait(None, Some(&deadline), Note::NONE, || ()).outcome, Outcome::Signalled);
             });
             while condition.waiters() == 0 {
                 thread::yield_now();

@@ -12,8 +12,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use rumpuser::host::sync::{
-    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, NO_REPLY, Note, OtherReaders, Outcome, Owner, Reply, Rwlock,
-    Waited,
+    Condvar, Deadline, Home, Monitor, Mutex, Note, OtherReaders, Outcome, Owner, Reply, Rwlock, Waited,
 };
 
 /// Explores `body` with up to `preemptions` switches that no thread asks for.
@@ -182,7 +181,7 @@ impl Gate {
         let Waited { outcome, reply, .. } = self.condition.wait(Some(home), deadline, note, release);
         // Whoever signals has been shown it before, and nobody else.
         assert_eq!(noted.get(), outcome != Outcome::TimedOut);
-        assert_eq!(reply, if noted.get() { reply_to(note) } else { NO_REPLY });
+        assert_eq!(reply, if noted.get() { reply_to(note) } else { Reply::NONE });
         let early = !self.monitor.mutex().try_lock(me);
         if early {
             self.monitor.mutex().lock(me);
@@ -304,41 +303,41 @@ fn condvar_two_signals_under_the_mutex() {
     });
 }
 
-/// A signal that meets a waiter whose time is up goes to the next one: it does not end nothing.
-#[test]
-fn condvar_signal_and_deadline() {
-    explore(3, || {
+/// Opens the gate for one who waits without a deadline and one whose time is up: `end` ends the waits, if there are some, and `end_rest`
+/// may end what is left of them, when it is told how the second one's ended.
+fn open_for_patient_and_hasty(end: fn(&Condvar), end_rest: fn(&Condvar, Option<Outcome>)) {
+    explore(3, move || {
         let gate = Arc::new(Gate::new());
         let (patient, hasty) = (gate.clone(), gate.clone());
         let patient = thread::spawn(move || patient.wait(name(1), None));
         let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
         if gate.open(name(0)) > 0 {
-            gate.condition.signal(names(), told);
+            end(&gate.condition);
         }
-        if matches!(hasty.join().unwrap(), Some(Outcome::Signalled | Outcome::Handed)) {
-            // The signal was not the patient one's.
-            gate.condition.signal(names(), told);
-        }
+        end_rest(&gate.condition, hasty.join().unwrap());
         patient.join().unwrap();
         assert_eq!(gate.condition.waiters(), 0);
     });
 }
 
-/// A broadcast that meets a waiter whose time is up, and one that has none.
+/// A signal that meets a waiter whose time is up goes to the next one: it does not end nothing.
+#[test]
+fn condvar_signal_and_deadline() {
+    open_for_patient_and_hasty(
+        |condition| condition.signal(names(), told),
+        |condition, hasty| {
+            if matches!(hasty, Some(Outcome::Signalled | Outcome::Handed)) {
+                // The signal was not the patient one's.
+                condition.signal(names(), told);
+            }
+        },
+    );
+}
+
+/// A broadcast that meets such a waiter ends the other one's wait.
 #[test]
 fn condvar_broadcast_and_deadline() {
-    explore(3, || {
-        let gate = Arc::new(Gate::new());
-        let (patient, hasty) = (gate.clone(), gate.clone());
-        let patient = thread::spawn(move || patient.wait(name(1), None));
-        let hasty = thread::spawn(move || hasty.wait(name(2), Some(&Deadline::after(0, 0))));
-        if gate.open(name(0)) > 0 {
-            gate.condition.broadcast(names(), told);
-        }
-        patient.join().unwrap();
-        hasty.join().unwrap();
-        assert_eq!(gate.condition.waiters(), 0);
-    });
+    open_for_patient_and_hasty(|condition| condition.broadcast(names(), told), |_, _| ());
 }
 
 /// The condition variable is destroyed as soon as nobody waits; a waiter whose time was up must not touch it then.
@@ -358,14 +357,14 @@ fn condvar_is_destroyed_after_a_signal() {
                 }
                 // SAFETY: the other thread ends it when nobody waits any more, and says so under the mutex.
                 let condition = unsafe { &*core::ptr::with_exposed_provenance::<Condvar>(address) };
-                condition.wait(None, Some(&Deadline::after(0, 0)), NO_NOTE, || gate.0.unlock(name(1)).unwrap());
+                condition.wait(None, Some(&Deadline::after(0, 0)), Note::NONE, || gate.0.unlock(name(1)).unwrap());
             })
         };
         gate.0.lock(name(0));
         gate.1.set(true);
         // SAFETY: ended below.
         let destroyed = unsafe { &*condition };
-        destroyed.signal(names(), |_| NO_REPLY);
+        destroyed.signal(names(), |_| Reply::NONE);
         destroyed.retire().unwrap();
         gate.0.unlock(name(0)).unwrap();
         // SAFETY: nobody uses it any more. Who does all the same finds nonsense, and fails.

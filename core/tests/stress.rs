@@ -12,8 +12,8 @@
 
 use rumpuser::host::gather;
 use rumpuser::host::sync::{
-    Condvar, Deadline, Home, Monitor, Mutex, NO_NOTE, NO_REPLY, OtherReaders, Outcome, Owner, Rwlock, Waited,
-    about_to_wait, seed_delays,
+    Condvar, Deadline, Home, Monitor, Mutex, Note, OtherReaders, Outcome, Owner, Reply, Rwlock, Waited, about_to_wait,
+    seed_delays,
 };
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -208,19 +208,19 @@ fn ring(threads: u64, seed: u64) {
             while turn.get() != thread {
                 let home = home(&monitor, choices);
                 let Waited { outcome, .. } =
-                    conditions[thread as usize].wait(Some(home), None, NO_NOTE, || monitor.unlock(me).unwrap());
+                    conditions[thread as usize].wait(Some(home), None, Note::NONE, || monitor.unlock(me).unwrap());
                 assert_ne!(outcome, Outcome::TimedOut);
                 relock(&monitor, me, outcome, choices);
             }
             let next = (thread + 1) % threads;
             turn.set(next);
             if choices.below(2) == 0 {
-                conditions[next as usize].signal([me; 2], |_| NO_REPLY);
+                conditions[next as usize].signal([me; 2], |_| Reply::NONE);
                 monitor.unlock(me).unwrap();
             } else {
                 monitor.unlock(me).unwrap();
                 // May come so late that it ends a later wait of the same thread, which therefore looks again.
-                conditions[next as usize].broadcast([me; 2], |_| NO_REPLY);
+                conditions[next as usize].broadcast([me; 2], |_| Reply::NONE);
             }
         }
     });
@@ -246,7 +246,7 @@ fn store_keeps_count(threads: u64, seed: u64) {
                 let deadline = (choices.below(3) == 0).then(|| Deadline::after(0, choices.below(60_000) as i64));
                 let home = home(&monitor, choices);
                 let Waited { outcome, .. } =
-                    mine.wait(Some(home), deadline.as_ref(), NO_NOTE, || monitor.unlock(me).unwrap());
+                    mine.wait(Some(home), deadline.as_ref(), Note::NONE, || monitor.unlock(me).unwrap());
                 assert!(outcome != Outcome::TimedOut || deadline.is_some());
                 relock(&monitor, me, outcome, choices);
             }
@@ -254,9 +254,9 @@ fn store_keeps_count(threads: u64, seed: u64) {
             store.set(if fills { before + 1 } else { before - 1 });
             // A waiter whose deadline came first has not taken this one: whoever waited longest of the others has.
             if choices.below(4) == 0 {
-                others.broadcast([me; 2], |_| NO_REPLY);
+                others.broadcast([me; 2], |_| Reply::NONE);
             } else {
-                others.signal([me; 2], |_| NO_REPLY);
+                others.signal([me; 2], |_| Reply::NONE);
             }
             monitor.unlock(me).unwrap();
         }

@@ -50,8 +50,6 @@ struct Place {
 
 /// A lock's record, or that of several locks made at one place. It outlives them.
 #[derive(Debug)]
-// In this order: who gives a signal reads the first line only, and whoever waits for one writes to the others.
-#[repr(C, align(64))]
 pub(super) struct Record {
     pub(super) number: u32,
     position: usize,
@@ -64,6 +62,7 @@ pub(super) struct Record {
 
 /// What changes of it.
 #[derive(Debug, Default)]
+// Lines of its own: who gives a signal reads only the rest, and whoever waits for one writes here.
 #[repr(align(64))]
 struct Changing {
     /// When the next release is to be charged, in ticks; earlier ones are not, see `PAUSE`.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host::backend::Backend;
-use crate::host::sync::{Condvar, Mutex, NO_NOTE, NO_REPLY, Outcome, Rwlock};
+use crate::host::sync::{Condvar, Mutex, Note, Outcome, Reply, Rwlock};
 use crate::lwp;
 use core::ptr;
 use rumpscope_probes::CHAIN_DEPTH;
@@ -40,14 +40,14 @@ impl Counter {
     fn add(&self) {
         self.mutex.lock(Owner::NOBODY);
         self.value.store(self.value.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.changed.broadcast([Owner::NOBODY; 2], |_| NO_REPLY);
+        self.changed.broadcast([Owner::NOBODY; 2], |_| Reply::NONE);
         self.mutex.unlock(Owner::NOBODY).expect("locked");
     }
 
     fn wait_for(&self, value: usize) {
         self.mutex.lock(Owner::NOBODY);
         while self.value.load(Ordering::Relaxed) < value {
-            self.changed.wait(None, None, NO_NOTE, || self.mutex.unlock(Owner::NOBODY).expect("locked"));
+            self.changed.wait(None, None, Note::NONE, || self.mutex.unlock(Owner::NOBODY).expect("locked"));
             self.mutex.lock(Owner::NOBODY);
         }
         self.mutex.unlock(Owner::NOBODY).expect("locked");
@@ -296,7 +296,7 @@ fn a_timed_wait_ends_by_the_clock_or_by_a_signal() {
         mutex.lock(Owner::NOBODY);
         let release = || mutex.unlock(Owner::NOBODY).expect("locked");
         assert_eq!(
-            condition.wait(None, Some(&Deadline::after(0, 2_000_000)), NO_NOTE, release).outcome,
+            condition.wait(None, Some(&Deadline::after(0, 2_000_000)), Note::NONE, release).outcome,
             Outcome::TimedOut
         );
         assert_eq!(condition.waiters(), 0);
@@ -305,12 +305,12 @@ fn a_timed_wait_ends_by_the_clock_or_by_a_signal() {
     let condition = Arc::new(Condvar::new());
     let waits = Arc::clone(&condition);
     let fiber = start(move || {
-        assert_eq!(waits.wait(None, Some(&Deadline::after(600, 0)), NO_NOTE, || ()).outcome, Outcome::Signalled)
+        assert_eq!(waits.wait(None, Some(&Deadline::after(600, 0)), Note::NONE, || ()).outcome, Outcome::Signalled)
     });
     while condition.waiters() == 0 {
         thread::yield_now();
     }
-    condition.signal([Owner::NOBODY; 2], |_| NO_REPLY);
+    condition.signal([Owner::NOBODY; 2], |_| Reply::NONE);
     join(&fiber);
     assert_eq!(timers::next().filter(|next| *next > Deadline::after(60, 0).nanoseconds()), None, "the timer is gone");
 }

@@ -1,7 +1,7 @@
 //! One waiting thread, with a mutex and a condition variable of its own.
 
 use super::primitive::{Condition, Raw};
-use crate::host::sync::{Deadline, NO_REPLY, Note, Outcome, Reply};
+use crate::host::sync::{Deadline, Note, Outcome, Reply};
 use core::cell::UnsafeCell;
 
 /// A thread that waits to be told to go on. It lives on that thread's stack.
@@ -41,7 +41,7 @@ impl Parker {
                 }
                 if late {
                     *state = State::Leaving;
-                    return (Outcome::TimedOut, NO_REPLY);
+                    return (Outcome::TimedOut, Reply::NONE);
                 }
                 // SAFETY: under the lock, which is the only one used with it.
                 late = unsafe { self.told.wait(&self.lock, deadline) } == Outcome::TimedOut;

@@ -31,11 +31,6 @@ pub struct Condvar {
 
 pub use rumpscope_probes::contention::{Note, Reply};
 
-/// A waiter that has nothing to show to whoever ends its wait.
-pub const NO_NOTE: Note = Note::NONE;
-/// And one who ends it has nothing to say.
-pub const NO_REPLY: Reply = Reply::NONE;
-
 /// Where a waiter goes after a signal: to a mutex, whose holder may keep it until then.
 #[derive(Debug)]
 pub struct Home<'a, M = Monitor> {
@@ -221,7 +216,7 @@ impl Condvar {
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             self.habit.learn(waiter.since(), active::now(), looked);
         });
-        Waited { outcome: Outcome::TimedOut, active, reply: NO_REPLY }
+        Waited { outcome: Outcome::TimedOut, active, reply: Reply::NONE }
     }
 
     /// Ends the wait of the thread that has waited longest, if any waits. `names`: those under which the caller may hold
@@ -335,7 +330,7 @@ mod tests {
             let waiting = scope.spawn(|| {
                 monitor.mutex().lock(me);
                 let release = || monitor.unlock(me).expect("its owner");
-                let Waited { outcome, .. } = condition.wait(Some(Home::later(monitor)), None, NO_NOTE, release);
+                let Waited { outcome, .. } = condition.wait(Some(Home::later(monitor)), None, Note::NONE, release);
                 monitor.mutex().lock(me);
                 if outcome == Outcome::Handed {
                     // SAFETY: locked above.
@@ -348,7 +343,7 @@ mod tests {
                 thread::yield_now();
             }
             monitor.mutex().lock(other);
-            condition.signal([other; 2], |_| NO_REPLY);
+            condition.signal([other; 2], |_| Reply::NONE);
             monitor.unlock(other).expect("its owner");
             waiting.join().expect("no panic")
         })

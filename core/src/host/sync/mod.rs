@@ -34,7 +34,7 @@ mod spread;
 mod turns;
 
 pub(super) use active::{Looked, look, monotonic, now, processors};
-pub use condvar::{Condvar, Home, NO_NOTE, NO_REPLY, Note, Outcome, Reply, StillWaited, Waited};
+pub use condvar::{Condvar, Home, Note, Outcome, Reply, StillWaited, Waited};
 pub use deadline::Deadline;
 #[cfg(delays)]
 pub use delayed::seed_delays;
