@@ -13,6 +13,7 @@ use super::turns::Turns;
 use crate::host::gather::hands;
 use core::ops::Range;
 use core::{fmt, ptr};
+pub use rumpscope_probes::contention::{Note, Reply};
 
 /// A condition variable. It does not know its mutex; different waiters may use different ones.
 ///
@@ -28,8 +29,6 @@ pub struct Condvar {
     lock: Mutex,
     queue: UnsafeCell<Queue<About>>,
 }
-
-pub use rumpscope_probes::contention::{Note, Reply};
 
 /// Where a waiter goes after a signal: to a mutex, whose holder may keep it until then.
 #[derive(Debug)]
