@@ -67,6 +67,8 @@ struct Pair {
     monitor: Monitor,
     turns: [Condvar; 2],
     turn: AtomicUsize,
+    /// How many turns they have had.
+    taken: AtomicUsize,
     /// For each the only processor that it may run on, and one more; 0: there are several.
     places: [AtomicUsize; 2],
     /// What one of them is to do, once it is on one processor only.
@@ -99,6 +101,7 @@ impl Pair {
             }
             let stop = stop.load(Ordering::Relaxed);
             self.turn.store(1 - me, Ordering::Relaxed);
+            self.taken.fetch_add(1, Ordering::Relaxed);
             self.turns[1 - me].signal([owner; 2], |_| Reply::NONE);
             self.monitor.unlock(owner).expect("its owner");
             if stop {
@@ -295,6 +298,44 @@ fn pairs_have_processors_of_their_own() {
     });
 }
 
+/// How often threads of this process have slept.
+fn sleeps() -> usize {
+    // SAFETY: all zero is one; the host writes no more than that.
+    let usage = unsafe {
+        let mut usage: libc::rusage = core::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
+        usage
+    };
+    usage.ru_nvcsw as usize
+}
+
+#[test]
+fn two_that_share_a_processor_need_not_sleep() {
+    if std::env::var("IN_TURN").is_err() {
+        return;
+    }
+    gather::begin();
+    assert!(gather::gather());
+    let (pair, stop): (&Pair, _) = (&Default::default(), &AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _ends = Sets(stop);
+        for me in 0..2 {
+            scope.spawn(move || pair.take_turns(me, stop));
+        }
+        let began = Instant::now();
+        loop {
+            let (slept, taken) = (sleeps(), pair.taken.load(Ordering::Relaxed));
+            thread::sleep(Duration::from_millis(20));
+            let (slept, taken) = (sleeps() - slept, pair.taken.load(Ordering::Relaxed) - taken);
+            // Where others want the processor they sleep.
+            if pair.place().is_some_and(|place| place != 0) && taken > 100 && slept < taken / 4 {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{slept} times in {taken} turns");
+        }
+    });
+}
+
 /// What it writes to standard error.
 fn in_a_process_of_its_own(part: &str, variables: [(&str, &str); 2]) -> String {
     let mut process = Command::new(std::env::current_exe().expect("this program"));
@@ -319,4 +360,5 @@ fn the_environment_decides() {
         assert_eq!(said.contains("not one of on, off; on is used"), setting == "nonsense", "{said}");
     }
     in_a_process_of_its_own("pairs_have_processors_of_their_own", [(gather::VARIABLE, "on"), ("IN_GROUPS", "")]);
+    in_a_process_of_its_own("two_that_share_a_processor_need_not_sleep", [(gather::VARIABLE, "on"), ("IN_TURN", "")]);
 }

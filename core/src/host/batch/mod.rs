@@ -77,7 +77,7 @@ fn want(policy: Policy) {
     WANTED.store(policy as u8, Ordering::Relaxed);
 }
 
-/// The calling thread is about to sleep in a lock.
+/// The calling thread is about to sleep in a lock, or to offer its processor instead.
 #[inline]
 pub(super) fn before_sleep() {
     let mut wanted = WANTED.load(Ordering::Relaxed);

@@ -10,7 +10,8 @@
 //! processor, and if more calls are made than before ([`progress`](rumpscope_probes::progress()), the reason why this needs calls
 //! to be counted) they stay there until it is tried the other way round. Each thread goes there by itself as it comes to wait for
 //! another one, so those that compute stay where they are; and all that are there are let go at once. Waits that begin meanwhile
-//! are not active, and nothing is learnt of how long those last that end meanwhile.
+//! are not active, but for signals the processor is offered to the others before a thread sleeps; and nothing is learnt of how long
+//! those last that end meanwhile.
 //!
 //! Where several groups of threads hand things to each other, but not one group to another, there is work for more processors. So
 //! it is tried as well to have each group on a processor of its own, as found by who ends whose waits ([`hands`]).

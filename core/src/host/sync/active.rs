@@ -15,7 +15,7 @@
 //! Who looks does not offer the processor to others (`sched_yield`). Linux puts whoever does that behind the others for as
 //! long as a time slice, some milliseconds. Measured, it loses more than it gains wherever threads are more than
 //! processors. Only those offer it who have waited for so long that they stay awake whatever others want
-//! ([`stay_awake_politely`]).
+//! ([`stay_awake_politely`]), and threads that share a processor, instead of looking ([`Offers`](super::offers::Offers)).
 
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};
@@ -122,6 +122,12 @@ pub(super) fn others() -> u32 {
     1
 }
 
+/// Whether there is one processor only.
+#[cfg(loom)]
+pub(super) fn is_alone() -> bool {
+    false
+}
+
 /// How many processors there are.
 #[cfg(loom)]
 pub(in crate::host) fn processors() -> u32 {
@@ -129,7 +135,7 @@ pub(in crate::host) fn processors() -> u32 {
 }
 
 #[cfg(not(loom))]
-pub(super) use processors::others;
+pub(super) use processors::{is_alone, others};
 #[cfg(not(loom))]
 pub(in crate::host) use processors::{monotonic, now, processors};
 
@@ -159,6 +165,11 @@ mod processors {
         seats().max(1)
     }
 
+    /// Whether there is one processor only.
+    pub(in super::super) fn is_alone() -> bool {
+        seats() == 0
+    }
+
     /// How many processors there are for the guest's threads.
     pub(in crate::host) fn processors() -> u32 {
         gather::shared_processors().unwrap_or_else(|| seats() + 1)
@@ -181,7 +192,7 @@ mod processors {
 
     pub(super) fn look(patience: u64, deadline: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> (Looked, u64) {
         let start = now();
-        if seats() == 0 || gather::is_quiet() {
+        if is_alone() || gather::is_quiet() {
             return (Looked::No, 0);
         }
         let end = start.saturating_add(patience);

@@ -22,10 +22,12 @@ mod futex;
 mod habit;
 mod monitor;
 mod mutex;
+mod offers;
 mod owner;
 mod pace;
 mod primitive;
 mod queue;
+mod returns;
 mod rwlock;
 #[cfg(not(loom))]
 mod seats;
