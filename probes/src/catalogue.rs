@@ -210,7 +210,7 @@ impl Hypercall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Quantity {
-    /// The whole call, from entry to return.
+    /// The whole call, from entry to return; if not [`Slow`](Quantity::Slow) or [`First`](Quantity::First).
     Call = 0,
     /// Giving up the virtual CPU (inside the guest's unschedule).
     Unschedule = 1,
@@ -226,7 +226,7 @@ pub enum Quantity {
     Gap = 6,
     /// Scheduled on another virtual CPU than before (a count; no time).
     Migration = 7,
-    /// The active part of a wait, which is a part of `Off`, `Call` or `Slow`: on a processor, looking for its end.
+    /// The active part of a wait, which is a part of `Off`, `Call`, `Slow` or `First`: on a processor, looking for its end.
     Spin = 8,
     /// A quick call ([`Timing::Quick`]) that did not find what it needs at hand, from there to its return. Such a call is
     /// counted here and not as `Call`.
@@ -239,11 +239,17 @@ pub enum Quantity {
     /// All threads of the guest that wait for each other on one processor of the host, or each group of them on one, from their
     /// gathering until they were let go. Of no call: under [`Hypercall::GuestOwn`].
     Gathered = 12,
+    /// The first call of its kind that a thread makes at a place, where only a sample of them is timed: it finds nothing in the
+    /// processor's caches, so it is timed and stands for no other. It is counted here and not as `Call`.
+    First = 13,
 }
 
 impl Quantity {
+    /// The kinds of whole calls: each that has returned is one of these.
+    pub const CALLS: [Quantity; 3] = [Quantity::Call, Quantity::Slow, Quantity::First];
+
     /// All of them, in the order of their numbers.
-    pub const ALL: [Quantity; 13] = [
+    pub const ALL: [Quantity; 14] = [
         Quantity::Call,
         Quantity::Unschedule,
         Quantity::Off,
@@ -257,6 +263,7 @@ impl Quantity {
         Quantity::SlowUnschedule,
         Quantity::SlowReschedule,
         Quantity::Gathered,
+        Quantity::First,
     ];
 
     /// The name in reports and in the segment.
@@ -275,6 +282,7 @@ impl Quantity {
             Quantity::SlowUnschedule => "slow unschedule",
             Quantity::SlowReschedule => "slow reschedule",
             Quantity::Gathered => "gathered",
+            Quantity::First => "first",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::catalogue::{Hypercall, Metric};
 /// "RUMPSCOP" as bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"RUMPSCOP");
 /// Grows with every change of the format.
-pub const VERSION: u64 = 8;
+pub const VERSION: u64 = 9;
 /// Blocks begin on multiples of this: 128 bytes, so that two writers never share a cache line, nor the pair of lines
 /// that x86-64 prefetches together (Intel 64 and IA-32 Optimization Reference Manual, 3.7.3).
 pub const BLOCK_ALIGN: usize = 16;

@@ -46,10 +46,10 @@ extern "C" fn measure_cheap<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     if let Some(untimed) = local::with(|local| local.way_off(call)) {
         return count_short(untimed, body);
     }
-    let start = begin_rare(call);
+    let begun = local::with(|local| local.begin_cheap(call));
     let outcome = body();
-    if start != 0 {
-        end(call, start);
+    if let Some((start, whole)) = begun {
+        end_as(call, whole, start);
     }
     outcome
 }
@@ -74,8 +74,8 @@ fn begin_rare(call: Hypercall) -> u64 {
             local.make_plan();
         }
         match (local.plan, call.entry().timing) {
-            (Plan::Unknown | Plan::Off, _) => 0,
-            (_, Timing::Sampled) => local.begin_cheap(call),
+            // Those that are sampled have a way of their own.
+            (Plan::Unknown | Plan::Off, _) | (_, Timing::Sampled) => 0,
             (Plan::Count, _) | (_, Timing::Never) => local.count(call),
             (Plan::Sample, _) => local.count_or_sample(call),
             (Plan::TimeByTsc | Plan::TimeByMonotonic, Timing::Always | Timing::Quick) => clock::now(),
@@ -155,13 +155,14 @@ impl Local {
         0
     }
 
-    /// Counts a call that costs less than reading a clock, or begins to time it.
-    fn begin_cheap(&mut self, call: Hypercall) -> u64 {
-        // SAFETY: set with the plan; the process's recorder is never freed.
-        let Some(recorder) = (unsafe { self.recorder.as_ref() }) else { return 0 };
+    /// Counts a call that costs less than reading a clock, or begins to time it. Says when it began, and as what it
+    /// is recorded.
+    fn begin_cheap(&mut self, call: Hypercall) -> Option<(u64, Quantity)> {
+        let recorder = self.recorder()?;
         let row = self.row_now(recorder);
-        let Some(tally) = self.tally(recorder, row, call) else { return 0 };
+        let tally = self.tally(recorder, row, call)?;
         let is_timed = tally.one_more().is_none();
+        let is_first = tally.is_new();
         if is_timed {
             tally.leave_out(match self.plan {
                 Plan::Count => LONGEST_GAP,
@@ -171,10 +172,10 @@ impl Local {
         }
         if !is_timed || self.plan == Plan::Count {
             tally.count();
-            return 0;
+            return None;
         }
         self.forget_spent();
-        clock::now()
+        Some((clock::now(), if is_first { Quantity::First } else { Quantity::Call }))
     }
 
     /// Counts a call that is not timed, or begins to time it, where only a sample is timed.
@@ -191,6 +192,12 @@ impl Local {
 
 #[inline(always)]
 fn end(call: Hypercall, start: u64) {
+    end_as(call, Quantity::Call, start);
+}
+
+/// The end of a call that is recorded as `whole`.
+#[inline(always)]
+fn end_as(call: Hypercall, whole: Quantity, start: u64) {
     local::with(|local| {
         let now = if local.plan == Plan::TimeByTsc { clock::tsc() } else { clock::now() };
         // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
@@ -199,10 +206,10 @@ fn end(call: Hypercall, start: u64) {
             local.record_call(recorder, call, start, now);
         }
         if local.blocked != 0 {
-            return end_blocked(call, Quantity::Call, [start, now], recorder, local);
+            return end_blocked(call, whole, [start, now], recorder, local);
         }
         let ticks = clock::between(start, now);
-        if let Some(cell) = local.cell(recorder, local.known_row(), Metric::call(call).number()) {
+        if let Some(cell) = local.cell(recorder, local.known_row(), Metric { quantity: whole, call }.number()) {
             cell.record(&recorder.arena, ticks);
         }
     })

@@ -5,7 +5,8 @@
 //! sample: at random intervals, so that no period of the guest can hide from it. The second part, a wait for a lock or
 //! the waking of threads, is always timed, since there the clock costs little; its time begins when the first part has
 //! failed, a few nanoseconds into the call. The two kinds of calls are counted apart ([`Quantity::Slow`]), so that a
-//! reader can weigh the sample for what it stands for.
+//! reader can weigh the sample for what it stands for. And so is the first one of a thread at a place ([`Quantity::First`]), which is
+//! timed and stands for no other.
 
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::clock;
@@ -170,14 +171,16 @@ impl Local {
         // Its tally was not known, and now it turns out that it was not its turn.
         let left_out = tally.one_more().is_some();
         let timed = start.zip(now).filter(|_| !left_out);
-        let is_first = tally.is_first();
+        // Where all are timed none stands for others.
+        let is_first = self.quick_gap != 0 && tally.is_new();
         // Also where there is no room for its time.
         if !left_out {
             tally.leave_out(self.quick_gap());
         }
         match timed {
             Some((start, now)) => {
-                let cell = self.cell(recorder, row, Metric::call(call).number())?;
+                let quantity = if is_first { Quantity::First } else { Quantity::Call };
+                let cell = self.cell(recorder, row, Metric { quantity, call }.number())?;
                 cell.record(&recorder.arena, clock::between(start, now));
                 // A sample of them would tell a tale with holes.
                 if self.records && self.quick_gap == 0 {

@@ -224,6 +224,6 @@ impl Snapshot {
 
     /// How many calls of `call` have returned; exact.
     pub fn calls(&self, call: Hypercall) -> u64 {
-        [Quantity::Call, Quantity::Slow].map(|quantity| self.total(Metric { quantity, call }).count()).iter().sum()
+        Quantity::CALLS.map(|quantity| self.total(Metric { quantity, call }).count()).iter().sum()
     }
 }

@@ -89,9 +89,9 @@ impl Tally {
         self.set(self.one_more().unwrap_or_else(out_of_turn));
     }
 
-    /// Whether no call was counted yet.
-    pub(crate) fn is_first(self) -> bool {
-        self.word().load(Ordering::Relaxed) >> tally::COUNT_SHIFT == 0
+    /// Whether none was counted yet, nor is to be before one is timed.
+    pub(crate) fn is_new(self) -> bool {
+        self.word().load(Ordering::Relaxed) == 0
     }
 
     /// The next `gap` calls, or [`LONGEST_GAP`], are not to be timed.

@@ -6,7 +6,7 @@ use crate::process::{self, Ended};
 use crate::tally;
 use libtest_mimic::Trial;
 use rumpscope_probes::{
-    CATALOGUE, Distribution, ENV_SWITCH, ENV_TIMING, Hypercall, Metric, Mode, Quantity, Snapshot, Timing,
+    CATALOGUE, Distribution, ENV_SWITCH, ENV_TIMING, Entry, Hypercall, Metric, Mode, Quantity, Snapshot, Timing,
 };
 use rumpuser::host::backend::choice::{NAMES, VARIABLE};
 
@@ -59,8 +59,10 @@ fn every_hypercall(mode: Mode, backend: &str) {
         let made = tally::told(&ended, entry.call);
         assert_ne!(made, 0, "{} was not made: add it to calls.rs", entry.name);
         assert_eq!(snapshot.calls(entry.call), made, "{} in mode {}", entry.name, mode.name());
-        timed_as_said(entry.name, entry.timing, mode, &snapshot.total(Metric::call(entry.call)));
-        slow_ones(entry.timing, mode, &snapshot.total(Metric { quantity: Quantity::Slow, call: entry.call }));
+        let of = |quantity| snapshot.total(Metric { quantity, call: entry.call });
+        timed_as_said(entry.name, entry.timing, mode, &of(Quantity::Call));
+        first_ones(entry, mode, &of(Quantity::First), of(Quantity::Call).count());
+        slow_ones(entry.timing, mode, &of(Quantity::Slow));
     }
     if matches!(mode, Mode::Full | Mode::Exact) {
         parts::add_up(&snapshot);
@@ -70,26 +72,31 @@ fn every_hypercall(mode: Mode, backend: &str) {
 
 fn timed_as_said(name: &str, timing: Timing, mode: Mode, counted: &Distribution) {
     let (timed, count) = (counted.timed(), counted.count());
+    let at_least = |least| assert!(timed >= least && timed <= count, "{name}: {timed} of {count}");
     match (mode, timing) {
         (Mode::Full | Mode::Exact, Timing::Always) | (Mode::Exact, Timing::Quick) => assert_eq!(timed, count, "{name}"),
-        // Between two samples at most 2046 are left out (uniform, mean 1024), and the first is one.
-        (Mode::Full | Mode::Exact, Timing::Sampled) => {
-            assert!(timed >= count / 2047 && timed < count, "{name}: {timed} of {count}");
-        }
-        // Likewise 254; there may be none that ended at once.
-        (Mode::Full, Timing::Quick) => {
-            assert!(timed >= count.div_ceil(255) && timed <= count, "{name}: {timed} of {count}");
-        }
-        (Mode::Sampled, Timing::Quick) => {
-            assert!(timed >= count.div_ceil(127) && timed <= count, "{name}: {timed} of {count}");
-        }
-        // Likewise 126; of a call that was made once by each thread, all are.
-        (Mode::Sampled, Timing::Always | Timing::Sampled) => {
-            assert!(timed >= count / 127 && timed >= 1 && timed <= count, "{name}: {timed} of {count}");
-        }
+        // Between two samples at most 2046 are left out (uniform, mean 1024).
+        (Mode::Full | Mode::Exact, Timing::Sampled) => at_least(count / 2047),
+        // Likewise 254.
+        (Mode::Full, Timing::Quick) => at_least(count / 255),
+        // Likewise 126.
+        (Mode::Sampled, Timing::Quick | Timing::Sampled) => at_least(count / 127),
+        // Of a call that was made once by each thread, all are.
+        (Mode::Sampled, Timing::Always) => at_least(count.div_ceil(127)),
         (Mode::Counts | Mode::Off, _) | (_, Timing::Never) => assert_eq!(timed, 0, "{name}"),
     }
     assert!(timed != 0 || counted.sum == 0, "{name}: {} ticks in no call", counted.sum);
+}
+
+/// Where calls are timed as a sample, the first of each thread is timed and stands for no other; `later` were counted otherwise.
+fn first_ones(entry: &Entry, mode: Mode, first: &Distribution, later: u64) {
+    let is_sampled = match entry.timing {
+        Timing::Quick => matches!(mode, Mode::Full | Mode::Sampled),
+        Timing::Sampled => !matches!(mode, Mode::Counts | Mode::Off),
+        Timing::Always | Timing::Never => false,
+    };
+    assert_eq!(first.timed(), first.count(), "{}", entry.name);
+    assert_eq!(first.count() != 0, is_sampled && first.count() + later != 0, "{}", entry.name);
 }
 
 /// Quick calls that did not end at once are all timed, where anything is; other calls are never counted as such.

@@ -41,7 +41,7 @@ pub fn add_up(snapshot: &Snapshot) {
 fn of_call(snapshot: &Snapshot, call: Hypercall) {
     let of = |quantity| snapshot.total(Metric { quantity, call });
     let (name, mut all, own) = (call.name(), of(Quantity::Call), of(Quantity::Own));
-    all.merge(&of(Quantity::Slow));
+    [Quantity::Slow, Quantity::First].iter().for_each(|kind| all.merge(&of(*kind)));
     let [unschedule, mut off, reschedule] = [Quantity::Unschedule, Quantity::Off, Quantity::Reschedule].map(of);
     if LEAVE.contains(&call) {
         off = Default::default();

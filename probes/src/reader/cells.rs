@@ -403,7 +403,7 @@ fn metric(calls: &[Option<Hypercall>], number: usize) -> Option<Metric> {
 impl Total {
     fn of(quantity: Quantity) -> Option<Self> {
         match quantity {
-            Quantity::Call | Quantity::Slow => Some(Total::Calls),
+            Quantity::Call | Quantity::Slow | Quantity::First => Some(Total::Calls),
             Quantity::Run => Some(Total::Run),
             Quantity::Off => Some(Total::Off),
             Quantity::Reschedule | Quantity::SlowReschedule => Some(Total::Wanted),

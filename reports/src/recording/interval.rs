@@ -48,8 +48,7 @@ impl Sums {
     /// Those of `sample`, since measuring began.
     pub fn of(sample: &Sample) -> Self {
         let snapshot = &sample.snapshot;
-        let is_call = |quantity| matches!(quantity, Quantity::Call | Quantity::Slow);
-        let calls = snapshot.cells.iter().filter(|((_, metric), _)| is_call(metric.quantity));
+        let calls = snapshot.cells.iter().filter(|((_, metric), _)| Quantity::CALLS.contains(&metric.quantity));
         let locks = snapshot.contention.locks.values().filter(|lock| lock.kind != LockKind::Condvar);
         Sums {
             calls: calls.fold(0, |sum, (_, of)| sum.saturating_add(of.count())),

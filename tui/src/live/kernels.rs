@@ -118,8 +118,7 @@ impl Kernels {
 }
 
 fn calls(snapshot: &Snapshot) -> u64 {
-    let is_call = |quantity| matches!(quantity, Quantity::Call | Quantity::Slow);
-    let calls = snapshot.cells.iter().filter(|((_, metric), _)| is_call(metric.quantity));
+    let calls = snapshot.cells.iter().filter(|((_, metric), _)| Quantity::CALLS.contains(&metric.quantity));
     calls.fold(0, |sum, (_, calls)| sum.saturating_add(calls.count()))
 }
 

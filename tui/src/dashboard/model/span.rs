@@ -1,7 +1,7 @@
 //! What happened in a time: the last interval, or all since the start.
 
 use super::{Figures, Heat};
-use rumpscope_probes::{Distribution, Hypercall, Quantity, Snapshot};
+use rumpscope_probes::{Hypercall, Quantity, Snapshot, WholeCalls};
 use rumpscope_reports::{Sample, Vcpu, interval};
 use std::collections::BTreeMap;
 
@@ -137,35 +137,30 @@ impl VcpuSpan {
     }
 }
 
-/// The kinds of calls of one hypercall, over all places: those that were over at once and those that were not are timed
-/// apart, and must be weighed apart.
-fn kinds(snapshot: &Snapshot) -> BTreeMap<Hypercall, [Distribution; 2]> {
-    let mut kinds = BTreeMap::<Hypercall, [Distribution; 2]>::new();
+/// The calls of each hypercall, over all places.
+fn of_all_places(snapshot: &Snapshot) -> BTreeMap<Hypercall, WholeCalls> {
+    let mut calls = BTreeMap::<Hypercall, WholeCalls>::new();
     for ((_, metric), distribution) in &snapshot.cells {
-        let kind = match metric.quantity {
-            Quantity::Call => 0,
-            Quantity::Slow => 1,
-            _ => continue,
-        };
-        kinds.entry(metric.call).or_default()[kind].merge(distribution);
+        if Quantity::CALLS.contains(&metric.quantity) {
+            calls.entry(metric.call).or_default().add(metric.quantity, distribution);
+        }
     }
-    kinds
+    calls
 }
 
 fn calls(snapshot: &Snapshot, seconds: f64) -> Vec<CallSpan> {
-    let mut calls: Vec<_> = kinds(snapshot)
-        .iter()
-        .map(|(call, kinds)| {
-            let slow = kinds[1].count() != 0;
-            let kinds = if slow { &kinds[..] } else { &kinds[..1] };
-            let times = Figures::new(kinds, &snapshot.clock);
+    let mut calls: Vec<_> = of_all_places(snapshot)
+        .into_iter()
+        .map(|(call, calls)| {
+            let kinds = calls.kinds();
+            let times = Figures::new(&kinds, &snapshot.clock);
             CallSpan {
-                call: *call,
+                call,
                 times,
                 per_second: times.count as f64 / seconds,
                 threads: times.total_ns / 1e9 / seconds,
                 share: 0.0,
-                heat: Heat::new(kinds, &snapshot.clock),
+                heat: Heat::new(&kinds, &snapshot.clock),
             }
         })
         .filter(|call| call.times.count != 0)

@@ -2,7 +2,7 @@
 
 use crate::dashboard::model::{Figures, Heat, quantiles};
 use crate::dashboard::screen::View;
-use rumpscope_probes::{Distribution, Hypercall, Place, Quantity};
+use rumpscope_probes::{Distribution, Hypercall, Place, Quantity, WholeCalls};
 use std::collections::BTreeMap;
 
 /// What the time of a call was.
@@ -76,13 +76,11 @@ impl Profile {
     pub fn new(view: &View<'_>, call: Hypercall) -> Self {
         let snapshot = &view.span.snapshot;
         let clock = &snapshot.clock;
-        let (mut all, mut places) = ([Distribution::default(), Distribution::default()], BTreeMap::new());
+        let (mut all, mut places) = (WholeCalls::default(), BTreeMap::<Place, WholeCalls>::new());
         let mut parts: [Vec<Distribution>; Part::ALL.len()] = Default::default();
         for ((place, metric), distribution) in snapshot.cells.iter().filter(|((_, metric), _)| metric.call == call) {
-            // Quick calls and slow ones are timed apart, and must be weighed apart.
-            if let Some(kind) = [Quantity::Call, Quantity::Slow].iter().position(|kind| *kind == metric.quantity) {
-                all[kind].merge(distribution);
-                places.entry(*place).or_insert_with(Vec::new).push(distribution.clone());
+            if all.add(metric.quantity, distribution) {
+                places.entry(*place).or_default().add(metric.quantity, distribution);
             }
             for (part, kinds) in Part::ALL.iter().zip(&mut parts) {
                 if part.quantities().contains(&metric.quantity) {
@@ -90,7 +88,7 @@ impl Profile {
                 }
             }
         }
-        let kinds = if all[1].count() == 0 { &all[..1] } else { &all[..] };
+        let kinds = all.kinds();
         let mut whole = Distribution::default();
         kinds.iter().for_each(|kind| whole.merge(&kind.extrapolated()));
         let parts = Part::ALL.into_iter().zip(&parts).map(|(part, kinds)| (part, Figures::new(kinds, clock)));
@@ -98,9 +96,12 @@ impl Profile {
         let has_left = parts.iter().any(|(part, _)| matches!(part, Part::Off | Part::Wanted));
         Profile {
             call,
-            times: Figures::new(kinds, clock),
-            heat: Heat::new(kinds, clock),
-            places: places.iter().map(|(place, kinds)| (place_name(*place), Figures::new(kinds, clock))).collect(),
+            times: Figures::new(&kinds, clock),
+            heat: Heat::new(&kinds, clock),
+            places: places
+                .into_iter()
+                .map(|(place, calls)| (place_name(place), Figures::new(&calls.kinds(), clock)))
+                .collect(),
             parts: if has_left { parts } else { Vec::new() },
             ladder: quantiles(&whole, LADDER.map(|rung| rung.1), clock),
         }
@@ -134,14 +135,12 @@ mod tests {
     use crate::dashboard::testing;
     use crate::dashboard::theme::Theme;
     use ratatui::layout::Rect;
-    use rumpscope_probes::Metric;
     use rumpscope_reports::Totals;
 
     fn profile(call: Hypercall) -> (Profile, Totals) {
         let (scene, theme, keys) = (testing::scene(2, 4), Theme::default(), KeyMap::default());
         let view = testing::view(&scene, &theme, &keys, Rect::new(0, 0, 80, 24));
-        let metrics = [Quantity::Call, Quantity::Slow].map(|quantity| Metric { quantity, call });
-        (Profile::new(&view, call), Totals::new(&view.span.snapshot, &metrics))
+        (Profile::new(&view, call), Totals::of_calls(&view.span.snapshot, call))
     }
 
     #[test]
