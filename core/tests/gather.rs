@@ -298,15 +298,16 @@ fn pairs_have_processors_of_their_own() {
     });
 }
 
-/// How often threads of this process have slept.
-fn sleeps() -> usize {
+/// How often threads of this process have slept, and for how long they have run.
+fn sleeps() -> (usize, Duration) {
     // SAFETY: all zero is one; the host writes no more than that.
     let usage = unsafe {
         let mut usage: libc::rusage = core::mem::zeroed();
         assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
         usage
     };
-    usage.ru_nvcsw as usize
+    let time = |time: libc::timeval| Duration::from_micros(time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64);
+    (usage.ru_nvcsw as usize, time(usage.ru_utime) + time(usage.ru_stime))
 }
 
 #[test]
@@ -322,16 +323,24 @@ fn two_that_share_a_processor_need_not_sleep() {
         for me in 0..2 {
             scope.spawn(move || pair.take_turns(me, stop));
         }
-        let began = Instant::now();
+        let (began, mut alone) = (Instant::now(), 0);
         loop {
-            let (slept, taken) = (sleeps(), pair.taken.load(Ordering::Relaxed));
+            let (window, (slept, ran), taken) = (Instant::now(), sleeps(), pair.taken.load(Ordering::Relaxed));
             thread::sleep(Duration::from_millis(20));
-            let (slept, taken) = (sleeps() - slept, pair.taken.load(Ordering::Relaxed) - taken);
-            // Where others want the processor they sleep.
-            if pair.place().is_some_and(|place| place != 0) && taken > 100 && slept < taken / 4 {
+            let (now_slept, now_ran) = sleeps();
+            let (slept, taken) = (now_slept - slept, pair.taken.load(Ordering::Relaxed) - taken);
+            let is_together = pair.place().is_some_and(|place| place != 0);
+            if is_together && taken > 100 && slept < taken / 4 {
                 break;
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "{slept} times in {taken} turns");
+            // Where others want the processor they sleep, and for a second after that.
+            let has_all = is_together && now_ran - ran > window.elapsed() * 9 / 10;
+            alone = if has_all { alone + 1 } else { 0 };
+            assert!(alone < 500, "{slept} times in {taken} turns");
+            if began.elapsed() > Duration::from_secs(60) {
+                eprintln!("skipped: others want the processor all the time");
+                break;
+            }
         }
     });
 }

@@ -226,7 +226,7 @@ pub enum Quantity {
     Gap = 6,
     /// Scheduled on another virtual CPU than before (a count; no time).
     Migration = 7,
-    /// The active part of a wait, which is a part of `Off`, `Call`, `Slow` or `First`: on a processor, looking for its end.
+    /// The active part of a wait, which is a part of `Off`, `Call` or `Slow`: on a processor, looking for its end.
     Spin = 8,
     /// A quick call ([`Timing::Quick`]) that did not find what it needs at hand, from there to its return. Such a call is
     /// counted here and not as `Call`.
@@ -239,8 +239,9 @@ pub enum Quantity {
     /// All threads of the guest that wait for each other on one processor of the host, or each group of them on one, from their
     /// gathering until they were let go. Of no call: under [`Hypercall::GuestOwn`].
     Gathered = 12,
-    /// The first call of its kind that a thread makes at a place, where only a sample of them is timed: it finds nothing in the
-    /// processor's caches, so it is timed and stands for no other. It is counted here and not as `Call`.
+    /// The first call of a thread at a place that ended at once, of a hypercall that is timed as a sample in mode `full`
+    /// ([`Timing::Quick`], [`Timing::Sampled`]): it finds nothing in the processor's caches, so it is timed and stands for no other.
+    /// It is counted here and not as `Call`. (Threads that follow another one in its lane have none.)
     First = 13,
 }
 

@@ -16,8 +16,8 @@ use crate::tally::Tallies;
 use core::cell::UnsafeCell;
 use std::collections::BTreeMap;
 
-/// What a lane counts at one place. Its cells: those of whole calls are found by one look; those of transitions by two, because
-/// most threads have them for few calls.
+/// What a lane counts at one place. Its cells: those of whole calls are found by one look; those of other quantities by
+/// two, because most threads have them for few calls.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) place: Place,

@@ -46,7 +46,6 @@ pub mod thread;
 pub mod transition;
 mod unwind;
 mod vcpu;
-mod whole_calls;
 
 pub use catalogue::{CATALOGUE, Entry, Family, Hypercall, Metric, Quantity, Timing};
 pub use contention::ENV_CONTENTION;
@@ -70,4 +69,3 @@ pub use snapshot::{
 };
 pub use start::{ENV_SEGMENT, ENV_SWITCH, ENV_TIMING, EXTENSION, begin, own_folder, segment_folder};
 pub use unwind::{DEPTH as CHAIN_DEPTH, call_chain};
-pub use whole_calls::WholeCalls;

@@ -5,8 +5,8 @@
 //! sample: at random intervals, so that no period of the guest can hide from it. The second part, a wait for a lock or
 //! the waking of threads, is always timed, since there the clock costs little; its time begins when the first part has
 //! failed, a few nanoseconds into the call. The two kinds of calls are counted apart ([`Quantity::Slow`]), so that a
-//! reader can weigh the sample for what it stands for. And so is the first one of a thread at a place ([`Quantity::First`]), which is
-//! timed and stands for no other.
+//! reader can weigh the sample for what it stands for. And so is the first one of a thread at a place
+//! ([`Quantity::First`]), which is timed and stands for no other.
 
 use crate::catalogue::{Hypercall, Metric, Quantity};
 use crate::clock;

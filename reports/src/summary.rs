@@ -131,7 +131,7 @@ impl Summary {
 fn hypercalls(snapshot: &Snapshot, duration_ns: u64) -> Vec<HypercallTimes> {
     let row = |entry: &Entry| {
         let metric = |quantity| Metric { quantity, call: entry.call };
-        let times = Totals::of_calls(snapshot, entry.call);
+        let times = Totals::new(snapshot, &Quantity::CALLS.map(metric));
         HypercallTimes {
             name: entry.name,
             family: entry.family.name(),

@@ -1,7 +1,7 @@
 //! The distribution of a time, in nanoseconds.
 
 use hdrhistogram::Histogram;
-use rumpscope_probes::{ClockInfo, Distribution, Hypercall, Metric, Place, Snapshot, WholeCalls};
+use rumpscope_probes::{ClockInfo, Distribution, Metric, Place, Snapshot};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -137,20 +137,6 @@ pub(crate) fn place_name(place: Place) -> String {
 }
 
 impl Totals {
-    /// All calls of `call`, over all places and at each.
-    pub fn of_calls(snapshot: &Snapshot, call: Hypercall) -> Self {
-        let (mut all, mut places) = (WholeCalls::default(), BTreeMap::<Place, WholeCalls>::new());
-        let of_call = snapshot.cells.iter().filter(|((_, metric), _)| metric.call == call);
-        for ((place, metric), distribution) in of_call {
-            if all.add(metric.quantity, distribution) {
-                places.entry(*place).or_default().add(metric.quantity, distribution);
-            }
-        }
-        let times = |calls: WholeCalls| Times::new(&calls.kinds(), &snapshot.clock);
-        let at = |(place, calls)| PlaceTimes { place: place_name(place), times: times(calls) };
-        Totals { all: times(all), places: places.into_iter().map(at).collect() }
-    }
-
     /// The events of `metrics`, which are kinds of one thing, over all places and at each.
     pub fn new(snapshot: &Snapshot, metrics: &[Metric]) -> Self {
         let mut places = BTreeMap::<Place, Vec<&Distribution>>::new();

@@ -38,6 +38,7 @@ fn snapshot() -> Snapshot {
     cell(vcpu0, Quantity::Call, Hypercall::MutexEnter, spread(30_000, 60, 5 * MICROSECOND));
     cell(vcpu1, Quantity::Call, Hypercall::MutexEnter, spread(10_000, 60, 9 * MICROSECOND));
     cell(vcpu0, Quantity::Call, Hypercall::MutexExit, sampled(39_000, spread(300, 25, 70)));
+    cell(vcpu0, Quantity::First, Hypercall::MutexExit, spread(2, 2 * MICROSECOND, 6 * MICROSECOND));
     cell(vcpu0, Quantity::Slow, Hypercall::MutexExit, spread(700, 900, 4 * MICROSECOND));
     cell(vcpu0, Quantity::Call, Hypercall::CvWait, spread(400, 30 * MICROSECOND, 90_000 * MICROSECOND));
     cell(vcpu0, Quantity::Call, Hypercall::Curlwp, sampled(1_250_000, spread(1_300, 38, 60)));

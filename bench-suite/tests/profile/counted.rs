@@ -75,20 +75,24 @@ fn timed_as_said(name: &str, timing: Timing, mode: Mode, counted: &Distribution)
     let at_least = |least| assert!(timed >= least && timed <= count, "{name}: {timed} of {count}");
     match (mode, timing) {
         (Mode::Full | Mode::Exact, Timing::Always) | (Mode::Exact, Timing::Quick) => assert_eq!(timed, count, "{name}"),
-        // Between two samples at most 2046 are left out (uniform, mean 1024).
-        (Mode::Full | Mode::Exact, Timing::Sampled) => at_least(count / 2047),
-        // Likewise 254.
-        (Mode::Full, Timing::Quick) => at_least(count / 255),
-        // Likewise 126.
-        (Mode::Sampled, Timing::Quick | Timing::Sampled) => at_least(count / 127),
+        // Between two samples at most 2047 are left out (uniform, mean 1024); some threads made too few.
+        (Mode::Full | Mode::Exact, Timing::Sampled) => {
+            at_least(count / 4096);
+            assert!(timed < count.max(100), "{name}: {timed} of {count}");
+        }
+        // Likewise 255.
+        (Mode::Full, Timing::Quick) => at_least(count / 510),
+        // Likewise 127.
+        (Mode::Sampled, Timing::Quick | Timing::Sampled) => at_least(count / 254),
         // Of a call that was made once by each thread, all are.
-        (Mode::Sampled, Timing::Always) => at_least(count.div_ceil(127)),
+        (Mode::Sampled, Timing::Always) => at_least(count.div_ceil(128)),
         (Mode::Counts | Mode::Off, _) | (_, Timing::Never) => assert_eq!(timed, 0, "{name}"),
     }
     assert!(timed != 0 || counted.sum == 0, "{name}: {} ticks in no call", counted.sum);
 }
 
-/// Where calls are timed as a sample, the first of each thread is timed and stands for no other; `later` were counted otherwise.
+/// Where calls are timed as a sample (in mode `sampled` those that others time always have no first one), the first one of a thread is
+/// timed and stands for no other; `later` were counted otherwise.
 fn first_ones(entry: &Entry, mode: Mode, first: &Distribution, later: u64) {
     let is_sampled = match entry.timing {
         Timing::Quick => matches!(mode, Mode::Full | Mode::Sampled),

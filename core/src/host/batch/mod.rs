@@ -77,7 +77,7 @@ fn want(policy: Policy) {
     WANTED.store(policy as u8, Ordering::Relaxed);
 }
 
-/// The calling thread is about to sleep in a lock, or to offer its processor instead.
+/// The calling thread is about to sleep in a lock.
 #[inline]
 pub(super) fn before_sleep() {
     let mut wanted = WANTED.load(Ordering::Relaxed);
@@ -95,9 +95,9 @@ pub(super) fn before_sleep() {
     crowd::deals();
 }
 
-/// The calling thread is about to wake another.
+/// The calling thread is about to wake another, or has let others go first.
 #[inline]
-pub(super) fn before_wake() {
+pub(super) fn has_dealt() {
     if WANTED.load(Ordering::Relaxed) != Policy::Unknown as u8 {
         crowd::deals();
     }

@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use trials::{Trials, Way};
 
-/// `on` (default) or `off`: threads run wherever the host puts them.
+/// `on` (default) or `off`: threads run wherever the host puts them, and do not offer their processors to each other.
 pub const VARIABLE: &str = "RUMPSCOPE_GATHER";
 
 /// Where the guest's threads are to be.
@@ -123,6 +123,9 @@ const MOST_THREADS: usize = 256;
 /// How often [`scatter`] looks for threads that were made while it looked.
 const LOOKS: usize = 3;
 
+/// There is one processor only: threads need not be gathered.
+static ONLY_ONE: AtomicBool = AtomicBool::new(false);
+
 /// The guest's threads may be gathered from now on, unless the environment says otherwise, or there is one processor only, or the
 /// host does not tell what threads there are.
 pub fn begin() {
@@ -131,7 +134,10 @@ pub fn begin() {
     }
     // How many processors there are is found out before there seems to be only one.
     let is_possible = sync::processors() > 1 && !cpus::threads().is_empty();
-    if let Some(mask) = Mask::of_caller().filter(|_| is_possible) {
+    let mask = Mask::of_caller();
+    // Relaxed: a fact by itself; it is only begun once.
+    ONLY_ONE.store(mask.as_ref().is_some_and(|mask| mask.count() == 1), Ordering::Relaxed);
+    if let Some(mask) = mask.filter(|_| is_possible) {
         HOME.get_or_init(|| Home { free: *mask.with_later_ones(), mask });
         // SAFETY: the handler makes system calls and writes to atomics and the thread's own storage, which is allowed after a fork.
         unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
@@ -169,6 +175,17 @@ pub(crate) fn continue_in_forked_child() {
 pub fn is_gathered() -> bool {
     // Relaxed, here and below: who sees it late waits in the other way for once.
     PLACE.load(Ordering::Relaxed) as u32 != 0
+}
+
+/// Whether the calling thread has gone where they are, and has not been let go.
+#[inline]
+pub fn has_gone() -> bool {
+    is_gathered() && GONE_TO.get() != 0
+}
+
+/// Whether all share the only processor that there was in the beginning, and nobody has said that nothing is to be tried.
+pub(super) fn is_only_one() -> bool {
+    ONLY_ONE.load(Ordering::Relaxed)
 }
 
 /// How many processors they share; `None`: they run wherever the host puts them.

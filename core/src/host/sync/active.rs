@@ -15,7 +15,7 @@
 //! Who looks does not offer the processor to others (`sched_yield`). Linux puts whoever does that behind the others for as
 //! long as a time slice, some milliseconds. Measured, it loses more than it gains wherever threads are more than
 //! processors. Only those offer it who have waited for so long that they stay awake whatever others want
-//! ([`stay_awake_politely`]), and threads that share a processor, instead of looking ([`Offers`](super::offers::Offers)).
+//! ([`stay_awake_politely`]), and threads that share a processor, instead of looking ([`offers`](super::offers)).
 
 use super::deadline::Deadline;
 use super::primitive::{spin_loop, yield_now};
@@ -122,9 +122,9 @@ pub(super) fn others() -> u32 {
     1
 }
 
-/// Whether there is one processor only.
+/// Whether all threads are on one processor, because there is no other, and may offer it to each other.
 #[cfg(loom)]
-pub(super) fn is_alone() -> bool {
+pub(super) fn shares_the_only_one() -> bool {
     false
 }
 
@@ -135,9 +135,9 @@ pub(in crate::host) fn processors() -> u32 {
 }
 
 #[cfg(not(loom))]
-pub(super) use processors::{is_alone, others};
-#[cfg(not(loom))]
 pub(in crate::host) use processors::{monotonic, now, processors};
+#[cfg(not(loom))]
+pub(super) use processors::{others, shares_the_only_one};
 
 #[cfg(not(loom))]
 mod processors {
@@ -165,9 +165,10 @@ mod processors {
         seats().max(1)
     }
 
-    /// Whether there is one processor only.
-    pub(in super::super) fn is_alone() -> bool {
-        seats() == 0
+    /// Whether all threads are on one processor, because there is no other, and may offer it to each other. (Where time on more is
+    /// limited to that of one they are not.)
+    pub(in super::super) fn shares_the_only_one() -> bool {
+        seats() == 0 && gather::is_only_one()
     }
 
     /// How many processors there are for the guest's threads.
@@ -192,7 +193,7 @@ mod processors {
 
     pub(super) fn look(patience: u64, deadline: Option<&Deadline>, mut is_over: impl FnMut() -> bool) -> (Looked, u64) {
         let start = now();
-        if is_alone() || gather::is_quiet() {
+        if seats() == 0 || gather::is_quiet() {
             return (Looked::No, 0);
         }
         let end = start.saturating_add(patience);

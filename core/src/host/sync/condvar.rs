@@ -6,7 +6,6 @@ use super::deadline::Deadline;
 use super::habit::{self, Habit};
 use super::monitor::Monitor;
 use super::mutex::Mutex;
-use super::offers::Offers;
 use super::owner::Owner;
 use super::primitive::{AtomicU32, Ordering, UnsafeCell, yield_now};
 use super::queue::{Message, Queue, SoFar, Taken, Waiter};
@@ -27,7 +26,6 @@ pub struct Condvar {
     habit: Habit,
     turns: Turns,
     answers: Answers,
-    offers: Offers,
     lock: Mutex,
     queue: UnsafeCell<Queue<About>>,
 }
@@ -148,7 +146,6 @@ impl Condvar {
             habit: Habit::new(),
             turns: Turns::new(),
             answers: Answers::new(),
-            offers: Offers::new(),
             lock,
             queue,
         }
@@ -166,9 +163,6 @@ impl Condvar {
     /// The wait that has been `so_far` is over at `now`, by a signal of one that goes on without an answer or not.
     fn learn(&self, so_far: SoFar, now: u64, goes_on: bool) {
         self.habit.learn(so_far.since, now, lesson(so_far, now, goes_on, self.habit.pays()));
-        if let Some(was_of_use) = so_far.offered {
-            self.offers.learn(was_of_use);
-        }
     }
 
     /// How many threads wait for a signal. Who has got one is no longer among them, even if it does not run yet.
@@ -197,8 +191,7 @@ impl Condvar {
         let (home, is_next) = home.map_or((ptr::null(), true), |home| (ptr::from_ref(home.mutex), home.is_next));
         // Where it can go on at once it may be a virtual CPU that it waits for: that is handed on by whoever has it.
         let who = if is_next { hands::NOBODY } else { hands::me() };
-        let about = About::new(home, who, note);
-        let waiter = Waiter::new(patience, deadline.is_some(), about).offering(self.offers.are_of_use());
+        let waiter = Waiter::new(patience, deadline.is_some(), About::new(home, who, note));
         self.with_queue(|queue| {
             // SAFETY: `waiter` is unlinked or notified before this function returns.
             unsafe { queue.push_back(&waiter) };
@@ -221,9 +214,6 @@ impl Condvar {
             unsafe { queue.remove(&waiter) };
             self.waiters.fetch_sub(1, Ordering::Relaxed);
             self.habit.learn(waiter.since(), active::now(), looked);
-            if waiter.offers() {
-                self.offers.learn(false);
-            }
         });
         Waited { outcome: Outcome::TimedOut, active, reply: Reply::NONE }
     }
@@ -300,7 +290,7 @@ const DELAYED: Range<u64> = 8_000..3 * active::LONGEST;
 
 /// What is to be learnt of a wait that is over at `now`, whose signaller goes on without an answer or not. `pays`: whether
 /// waits are active as a rule; those on trial may be in vain because others sleep.
-fn lesson(SoFar { since, patience, looked, .. }: SoFar, now: u64, goes_on: bool, pays: bool) -> Looked {
+fn lesson(SoFar { since, patience, looked }: SoFar, now: u64, goes_on: bool, pays: bool) -> Looked {
     match looked {
         Looked::Well if goes_on => Looked::ForNothing,
         Looked::InVain if pays && DELAYED.contains(&now.saturating_sub(since + patience)) => Looked::InTheWay(patience),
@@ -374,7 +364,7 @@ mod tests {
     #[test]
     fn what_is_learnt_of_a_look() {
         let learnt = |looked, patience: u64, after: u64, goes_on, pays| {
-            lesson(SoFar { since: 1_000, patience, looked, offered: None }, 1_000 + patience + after, goes_on, pays)
+            lesson(SoFar { since: 1_000, patience, looked }, 1_000 + patience + after, goes_on, pays)
         };
         assert_eq!(learnt(Well, 25_000, 0, false, true), Well);
         assert_eq!(learnt(Well, 25_000, 0, true, true), ForNothing, "nobody waits for an answer");

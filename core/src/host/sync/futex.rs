@@ -120,7 +120,7 @@ fn wake_thread<W: Word>(word: *const W) {
 }
 
 fn wake_threads<W: Word>(word: *const W, most: libc::c_int) {
-    batch::before_wake();
+    batch::has_dealt();
     // SAFETY: the host looks up sleepers by address and reads nothing there. It may answer EFAULT where nothing is
     // mapped any more; then nobody sleeps there either.
     unsafe { libc::syscall(libc::SYS_futex, W::address(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, most) };

@@ -73,8 +73,6 @@ pub(super) struct SoFar {
     pub(super) since: u64,
     pub(super) patience: u64,
     pub(super) looked: Looked,
-    /// Whether the thread has been awake all the time, if it offers its processor.
-    pub(super) offered: Option<bool>,
 }
 
 /// One thread that waits; `T` is what others must know of it.
@@ -88,8 +86,6 @@ pub(super) struct Waiter<T> {
     patience: u16,
     /// Whether its time may be up before it is notified.
     may_leave: bool,
-    /// Whether the thread offers its processor before it sleeps.
-    offers: bool,
     /// When the wait began, in nanoseconds.
     since: u64,
     /// Protected by the lock of the queue; once taken, the taker's.
@@ -119,12 +115,7 @@ impl<T> Waiter<T> {
         let links = UnsafeCell::new(Links { next: ptr::null(), previous: ptr::null() });
         let (state, notified) = (AtomicU32::new(WAITING), UnsafeCell::new(0));
         let patience = patience.try_into().unwrap_or(u16::MAX);
-        Waiter { state, patience, may_leave, offers: false, since: active::now(), links, about, notified }
-    }
-
-    /// Instead of looking, if so: it offers its processor.
-    pub(super) fn offering(self, offers: bool) -> Self {
-        Waiter { offers, patience: if offers { 0 } else { self.patience }, ..self }
+        Waiter { state, patience, may_leave, since: active::now(), links, about, notified }
     }
 
     /// Waits until notified, actively as long as there is patience; `None`: the deadline came first; the waiter is
@@ -135,7 +126,8 @@ impl<T> Waiter<T> {
         // Relaxed: `sleep` looks again.
         let notified = || !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN);
         gather::waits(self.since);
-        if self.offers {
+        // Who has to be on time had better be woken.
+        if !self.may_leave {
             offers::offer(notified);
         }
         let (looked, active) = active::look(self.patience.into(), deadline, notified);
@@ -157,11 +149,6 @@ impl<T> Waiter<T> {
         // Relaxed: `sleep` looks again.
         let active = active::stay_awake_politely(|| !matches!(self.state.load(Ordering::Relaxed), WAITING | TAKEN));
         (self.sleep(Looked::No, None), Looked::No, active)
-    }
-
-    /// Whether the thread offers its processor.
-    pub(super) fn offers(&self) -> bool {
-        self.offers
     }
 
     /// When the wait began, in nanoseconds.
@@ -222,9 +209,7 @@ impl<T> Waiter<T> {
 
     /// What the wait has been, if it ends now.
     fn so_far(&self) -> SoFar {
-        // Relaxed: as in `looked`.
-        let offered = self.offers.then(|| self.state.load(Ordering::Relaxed) & ASLEEP == 0);
-        SoFar { since: self.since, patience: self.patience.into(), looked: self.looked(), offered }
+        SoFar { since: self.since, patience: self.patience.into(), looked: self.looked() }
     }
 
     /// What has come of looking, if the wait ends now.
@@ -654,18 +639,6 @@ mod tests {
         assert_eq!(waiter.wait(None).0, Some(Message::Go));
         assert!((waiter.since()..=active::now()).contains(&waiter.notified()));
         notifier.join().expect("no panic");
-    }
-
-    #[test]
-    fn who_ends_a_wait_knows_whether_the_thread_slept() {
-        let waiter = Waiter::new(5_000, false, ()).offering(true);
-        assert_eq!(waiter.so_far().offered, Some(true));
-        // As `sleep` has it.
-        waiter.state.fetch_or(ASLEEP, Ordering::Relaxed);
-        let so_far = waiter.so_far();
-        assert_eq!((so_far.offered, so_far.patience, so_far.looked), (Some(false), 0, Looked::No));
-        let waiter = Waiter::new(5_000, false, ()).offering(false);
-        assert_eq!((waiter.so_far().offered, waiter.so_far().patience), (None, 5_000));
     }
 
     #[test]

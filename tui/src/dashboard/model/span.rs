@@ -1,7 +1,7 @@
 //! What happened in a time: the last interval, or all since the start.
 
 use super::{Figures, Heat};
-use rumpscope_probes::{Hypercall, Quantity, Snapshot, WholeCalls};
+use rumpscope_probes::{Distribution, Hypercall, Quantity, Snapshot};
 use rumpscope_reports::{Sample, Vcpu, interval};
 use std::collections::BTreeMap;
 
@@ -137,22 +137,21 @@ impl VcpuSpan {
     }
 }
 
-/// The calls of each hypercall, over all places.
-fn of_all_places(snapshot: &Snapshot) -> BTreeMap<Hypercall, WholeCalls> {
-    let mut calls = BTreeMap::<Hypercall, WholeCalls>::new();
+/// The kinds of calls of one hypercall, over all places: each is timed by a rule of its own, and must be weighed apart.
+fn kinds(snapshot: &Snapshot) -> BTreeMap<Hypercall, [Distribution; Quantity::CALLS.len()]> {
+    let mut kinds = BTreeMap::<_, [Distribution; Quantity::CALLS.len()]>::new();
     for ((_, metric), distribution) in &snapshot.cells {
-        if Quantity::CALLS.contains(&metric.quantity) {
-            calls.entry(metric.call).or_default().add(metric.quantity, distribution);
+        if let Some(kind) = Quantity::CALLS.iter().position(|kind| *kind == metric.quantity) {
+            kinds.entry(metric.call).or_default()[kind].merge(distribution);
         }
     }
-    calls
+    kinds
 }
 
 fn calls(snapshot: &Snapshot, seconds: f64) -> Vec<CallSpan> {
-    let mut calls: Vec<_> = of_all_places(snapshot)
+    let mut calls: Vec<_> = kinds(snapshot)
         .into_iter()
-        .map(|(call, calls)| {
-            let kinds = calls.kinds();
+        .map(|(call, kinds)| {
             let times = Figures::new(&kinds, &snapshot.clock);
             CallSpan {
                 call,

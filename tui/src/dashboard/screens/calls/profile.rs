@@ -2,7 +2,7 @@
 
 use crate::dashboard::model::{Figures, Heat, quantiles};
 use crate::dashboard::screen::View;
-use rumpscope_probes::{Distribution, Hypercall, Place, Quantity, WholeCalls};
+use rumpscope_probes::{Distribution, Hypercall, Place, Quantity};
 use std::collections::BTreeMap;
 
 /// What the time of a call was.
@@ -76,11 +76,13 @@ impl Profile {
     pub fn new(view: &View<'_>, call: Hypercall) -> Self {
         let snapshot = &view.span.snapshot;
         let clock = &snapshot.clock;
-        let (mut all, mut places) = (WholeCalls::default(), BTreeMap::<Place, WholeCalls>::new());
+        let (mut kinds, mut places): ([Distribution; Quantity::CALLS.len()], _) = (Default::default(), BTreeMap::new());
         let mut parts: [Vec<Distribution>; Part::ALL.len()] = Default::default();
         for ((place, metric), distribution) in snapshot.cells.iter().filter(|((_, metric), _)| metric.call == call) {
-            if all.add(metric.quantity, distribution) {
-                places.entry(*place).or_default().add(metric.quantity, distribution);
+            // Each kind of calls is timed by a rule of its own, and must be weighed apart.
+            if let Some(kind) = Quantity::CALLS.iter().position(|kind| *kind == metric.quantity) {
+                kinds[kind].merge(distribution);
+                places.entry(*place).or_insert_with(Vec::new).push(distribution.clone());
             }
             for (part, kinds) in Part::ALL.iter().zip(&mut parts) {
                 if part.quantities().contains(&metric.quantity) {
@@ -88,7 +90,6 @@ impl Profile {
                 }
             }
         }
-        let kinds = all.kinds();
         let mut whole = Distribution::default();
         kinds.iter().for_each(|kind| whole.merge(&kind.extrapolated()));
         let parts = Part::ALL.into_iter().zip(&parts).map(|(part, kinds)| (part, Figures::new(kinds, clock)));
@@ -98,10 +99,7 @@ impl Profile {
             call,
             times: Figures::new(&kinds, clock),
             heat: Heat::new(&kinds, clock),
-            places: places
-                .into_iter()
-                .map(|(place, calls)| (place_name(place), Figures::new(&calls.kinds(), clock)))
-                .collect(),
+            places: places.into_iter().map(|(place, kinds)| (place_name(place), Figures::new(&kinds, clock))).collect(),
             parts: if has_left { parts } else { Vec::new() },
             ladder: quantiles(&whole, LADDER.map(|rung| rung.1), clock),
         }
@@ -135,12 +133,14 @@ mod tests {
     use crate::dashboard::testing;
     use crate::dashboard::theme::Theme;
     use ratatui::layout::Rect;
+    use rumpscope_probes::Metric;
     use rumpscope_reports::Totals;
 
     fn profile(call: Hypercall) -> (Profile, Totals) {
         let (scene, theme, keys) = (testing::scene(2, 4), Theme::default(), KeyMap::default());
         let view = testing::view(&scene, &theme, &keys, Rect::new(0, 0, 80, 24));
-        (Profile::new(&view, call), Totals::of_calls(&view.span.snapshot, call))
+        let metrics = Quantity::CALLS.map(|quantity| Metric { quantity, call });
+        (Profile::new(&view, call), Totals::new(&view.span.snapshot, &metrics))
     }
 
     #[test]
