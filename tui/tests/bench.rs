@@ -54,7 +54,7 @@ fn every_variant_runs_in_every_round_and_all_that_was_asked_for_is_done() {
         let Probes::Read { timing, backend, .. } = &measured.probes else { panic!("{run:?}") };
         assert_eq!(timing, if run.variant == 2 { "full" } else { "counts" });
         assert!(backend.contains("native"), "{backend}");
-        let timed = measured.probes.latency("curlwp").is_some();
+        let timed = measured.probes.latency("thread_create").is_some();
         assert_eq!(timed, run.variant == 2, "only `full` times");
     }
     // Four loads and all together, two variants against the first.
