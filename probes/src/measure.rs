@@ -48,8 +48,10 @@ extern "C" fn measure_cheap<R>(call: Hypercall, body: impl FnOnce() -> R) -> R {
     }
     let begun = local::with(|local| local.begin_cheap(call));
     let outcome = body();
-    if let Some((start, whole)) = begun {
-        end_as(call, whole, start);
+    match begun {
+        None => {}
+        Some((start, false)) => end(call, start),
+        Some((start, true)) => end_first(call, start),
     }
     outcome
 }
@@ -155,9 +157,9 @@ impl Local {
         0
     }
 
-    /// Counts a call that costs less than reading a clock, or begins to time it. Says when it began, and as what it
-    /// is recorded.
-    fn begin_cheap(&mut self, call: Hypercall) -> Option<(u64, Quantity)> {
+    /// Counts a call that costs less than reading a clock, or begins to time it. Says when it began, and whether it is
+    /// the first one.
+    fn begin_cheap(&mut self, call: Hypercall) -> Option<(u64, bool)> {
         let recorder = self.recorder()?;
         let row = self.row_now(recorder);
         let tally = self.tally(recorder, row, call)?;
@@ -175,7 +177,7 @@ impl Local {
             return None;
         }
         self.forget_spent();
-        Some((clock::now(), if is_first { Quantity::First } else { Quantity::Call }))
+        Some((clock::now(), is_first))
     }
 
     /// Counts a call that is not timed, or begins to time it, where only a sample is timed.
@@ -192,12 +194,6 @@ impl Local {
 
 #[inline(always)]
 fn end(call: Hypercall, start: u64) {
-    end_as(call, Quantity::Call, start);
-}
-
-/// The end of a call that is recorded as `whole`.
-#[inline(always)]
-fn end_as(call: Hypercall, whole: Quantity, start: u64) {
     local::with(|local| {
         let now = if local.plan == Plan::TimeByTsc { clock::tsc() } else { clock::now() };
         // SAFETY: the call is timed, so there is a plan, and with it a recorder, which is never freed.
@@ -206,13 +202,23 @@ fn end_as(call: Hypercall, whole: Quantity, start: u64) {
             local.record_call(recorder, call, start, now);
         }
         if local.blocked != 0 {
-            return end_blocked(call, whole, [start, now], recorder, local);
+            return end_blocked(call, Quantity::Call, [start, now], recorder, local);
         }
         let ticks = clock::between(start, now);
-        if let Some(cell) = local.cell(recorder, local.known_row(), Metric { quantity: whole, call }.number()) {
+        if let Some(cell) = local.cell(recorder, local.known_row(), Metric::call(call).number()) {
             cell.record(&recorder.arena, ticks);
         }
     })
+}
+
+/// The end of a call that is the first one.
+fn end_first(call: Hypercall, start: u64) {
+    let now = clock::now();
+    local::with(|local| {
+        if let Some(recorder) = local.recorder() {
+            end_blocked(call, Quantity::First, [start, now], recorder, local);
+        }
+    });
 }
 
 /// The end of a call, from start to end, while a call of this thread has given up its virtual CPU (this one, or one around

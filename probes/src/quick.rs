@@ -179,8 +179,11 @@ impl Local {
         }
         match timed {
             Some((start, now)) => {
-                let quantity = if is_first { Quantity::First } else { Quantity::Call };
-                let cell = self.cell(recorder, row, Metric { quantity, call }.number())?;
+                let cell = if is_first {
+                    self.part(recorder, row, Quantity::First, call as u8)?
+                } else {
+                    self.cell(recorder, row, Metric::call(call).number())?
+                };
                 cell.record(&recorder.arena, clock::between(start, now));
                 // A sample of them would tell a tale with holes.
                 if self.records && self.quick_gap == 0 {
