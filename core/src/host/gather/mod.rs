@@ -123,7 +123,7 @@ const MOST_THREADS: usize = 256;
 /// How often [`scatter`] looks for threads that were made while it looked.
 const LOOKS: usize = 3;
 
-/// There is one processor only: threads need not be gathered.
+/// There is one processor only: threads need not be gathered. (Where time on more of them is limited to that of one there are more.)
 static ONLY_ONE: AtomicBool = AtomicBool::new(false);
 
 /// The guest's threads may be gathered from now on, unless the environment says otherwise, or there is one processor only, or the
@@ -177,15 +177,11 @@ pub fn is_gathered() -> bool {
     PLACE.load(Ordering::Relaxed) as u32 != 0
 }
 
-/// Whether the calling thread has gone where they are, and has not been let go.
+/// Whether the calling thread shares its processor with those that it waits for: it has gone where they are, or there is no other.
+/// Not where [`VARIABLE`] says that nothing is to be done about that.
 #[inline]
-pub fn has_gone() -> bool {
-    is_gathered() && GONE_TO.get() != 0
-}
-
-/// Whether all share the only processor that there was in the beginning, and nobody has said that nothing is to be tried.
-pub(super) fn is_only_one() -> bool {
-    ONLY_ONE.load(Ordering::Relaxed)
+pub(super) fn shares_processor() -> bool {
+    ONLY_ONE.load(Ordering::Relaxed) || is_gathered() && GONE_TO.get() != 0
 }
 
 /// How many processors they share; `None`: they run wherever the host puts them.

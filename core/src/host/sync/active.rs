@@ -122,12 +122,6 @@ pub(super) fn others() -> u32 {
     1
 }
 
-/// Whether all threads are on one processor, because there is no other, and may offer it to each other.
-#[cfg(loom)]
-pub(super) fn shares_the_only_one() -> bool {
-    false
-}
-
 /// How many processors there are.
 #[cfg(loom)]
 pub(in crate::host) fn processors() -> u32 {
@@ -135,9 +129,9 @@ pub(in crate::host) fn processors() -> u32 {
 }
 
 #[cfg(not(loom))]
-pub(in crate::host) use processors::{monotonic, now, processors};
+pub(super) use processors::others;
 #[cfg(not(loom))]
-pub(super) use processors::{others, shares_the_only_one};
+pub(in crate::host) use processors::{monotonic, now, processors};
 
 #[cfg(not(loom))]
 mod processors {
@@ -163,12 +157,6 @@ mod processors {
     /// How many processors there are besides the caller's, but at least one.
     pub(in super::super) fn others() -> u32 {
         seats().max(1)
-    }
-
-    /// Whether all threads are on one processor, because there is no other, and may offer it to each other. (Where time on more is
-    /// limited to that of one they are not.)
-    pub(in super::super) fn shares_the_only_one() -> bool {
-        seats() == 0 && gather::is_only_one()
     }
 
     /// How many processors there are for the guest's threads.

@@ -8,7 +8,7 @@
 //! That is so where they wait for each other. Others keep the processor for long, and then nobody offers it for a while
 //! ([`Returns`]).
 
-use super::active::{self, now};
+use super::active::now;
 use super::returns::Returns;
 use crate::host::{batch, cpus, fiber, gather};
 use core::cell::Cell;
@@ -26,9 +26,8 @@ thread_local! {
 /// Where the calling thread shares its processor: lets those go first who are in line for it, up to [`MOST`] times, until its wait
 /// `is_over`.
 pub(super) fn offer(is_over: impl Fn() -> bool) {
-    let shares = !cfg!(loom) && (gather::has_gone() || active::shares_the_only_one());
     // What a fiber waits for may be for another fiber to give.
-    if !shares || fiber::is_running() || RETURNS.of(cpus::current()).is_late(now()) {
+    if cfg!(loom) || !gather::shares_processor() || fiber::is_running() || RETURNS.of(cpus::current()).is_late(now()) {
         return;
     }
     let (is_due, trust) = TRUST.get().before_wait();
